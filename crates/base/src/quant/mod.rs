@@ -1,0 +1,1 @@
+//! CPU encoder and decoder of every weight format.

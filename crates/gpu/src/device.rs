@@ -1,0 +1,311 @@
+//! Adapters and devices: choosing one, asking it for all it has, and hearing
+//! of it when it runs out of memory or goes away.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use wisp_base::{Error, Result};
+
+use crate::caps::{Caps, Off};
+use crate::kernel::Pipeline;
+use crate::link::Kernel;
+use crate::tuning::Tuning;
+
+/// What is known of an adapter before it is opened.
+#[derive(Debug, Clone)]
+pub struct AdapterFacts {
+    /// Its name.
+    pub name: String,
+    /// vulkan, metal, dx12, …
+    pub backend: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// discrete, integrated, virtual, cpu or other.
+    pub kind: &'static str,
+    /// What it can do.
+    pub caps: Caps,
+    /// Timestamp queries.
+    pub timestamps: bool,
+    /// Threads in a subgroup, least and most.
+    pub subgroup_size: (u32, u32),
+    /// Bytes a storage binding at most.
+    pub max_binding: u64,
+    /// Bytes a buffer at most.
+    pub max_buffer: u64,
+    /// Bytes of workgroup memory.
+    pub max_workgroup_memory: u32,
+    /// Threads a workgroup at most.
+    pub max_threads: u32,
+    /// Storage bindings a kernel at most.
+    pub max_bindings: u32,
+}
+
+/// An opened device. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Gpu(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    facts: AdapterFacts,
+    off: Off,
+    tuning: Tuning,
+    lost: Arc<Mutex<Option<String>>>,
+    pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+}
+
+/// Every adapter that wgpu reaches here, software ones last.
+pub async fn adapters() -> Vec<AdapterFacts> {
+    enumerate().await.iter().map(facts).collect()
+}
+
+async fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    let instance = wgpu::Instance::new(descriptor);
+    let mut found = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    found.sort_by_key(|adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    });
+    found
+}
+
+fn facts(adapter: &wgpu::Adapter) -> AdapterFacts {
+    let info = adapter.get_info();
+    let features = adapter.features();
+    let limits = adapter.limits();
+    AdapterFacts {
+        name: info.name,
+        backend: info.backend.to_string(),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        kind: match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete",
+            wgpu::DeviceType::IntegratedGpu => "integrated",
+            wgpu::DeviceType::VirtualGpu => "virtual",
+            wgpu::DeviceType::Cpu => "cpu",
+            wgpu::DeviceType::Other => "other",
+        },
+        caps: Caps {
+            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            f16: features.contains(wgpu::Features::SHADER_F16),
+            dot: true,
+            coop: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+        },
+        timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        subgroup_size: (info.subgroup_min_size, info.subgroup_max_size),
+        max_binding: limits.max_storage_buffer_binding_size,
+        max_buffer: limits.max_buffer_size,
+        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+        max_threads: limits.max_compute_invocations_per_workgroup,
+        max_bindings: limits.max_storage_buffers_per_shader_stage,
+    }
+}
+
+impl Gpu {
+    /// Opens the adapter that `select` names (its number in [`adapters`] or part
+    /// of its name; the first one for `None`), without what `off` switches off.
+    pub async fn open(select: Option<&str>, off: Off) -> Result<Self> {
+        let found = enumerate().await;
+        if found.is_empty() {
+            return Err(Error::device(
+                "no GPU driver was found: install one (a software one does: on Debian and Ubuntu \
+                 `apt-get install mesa-vulkan-drivers`), then try again",
+            ));
+        }
+        let adapter = match select {
+            None => found.first(),
+            Some(text) => match text.parse::<usize>() {
+                Ok(index) => found.get(index),
+                Err(_) => found.iter().find(|adapter| {
+                    adapter.get_info().name.to_lowercase().contains(&text.to_lowercase())
+                }),
+            },
+        };
+        let adapter = adapter.ok_or_else(|| {
+            let names: Vec<_> = found
+                .iter()
+                .enumerate()
+                .map(|(i, a)| format!("{i} ({})", a.get_info().name))
+                .collect();
+            Error::device(format!(
+                "--device {}: no such adapter; there is {}",
+                select.unwrap_or_default(),
+                names.join(", ")
+            ))
+        })?;
+        Self::from_adapter(adapter, off).await
+    }
+
+    async fn from_adapter(adapter: &wgpu::Adapter, off: Off) -> Result<Self> {
+        let mut facts = facts(adapter);
+        facts.caps.subgroups &= !off.subgroups;
+        facts.caps.f16 &= !off.f16;
+        facts.caps.dot &= !off.dot;
+        facts.caps.coop = false; // No kernel uses cooperative matrices yet.
+        let mut features = wgpu::Features::empty();
+        features.set(wgpu::Features::SUBGROUP, facts.caps.subgroups);
+        features.set(wgpu::Features::SHADER_F16, facts.caps.f16);
+        features.set(wgpu::Features::TIMESTAMP_QUERY, facts.timestamps);
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("wisp"),
+                required_features: features,
+                required_limits: adapter.limits(),
+                memory_hints: wgpu::MemoryHints::MemoryUsage,
+                ..Default::default()
+            })
+            .await
+            .map_err(|e| Error::device(format!("{} cannot be opened: {e}", facts.name)))?;
+        let lost = Arc::new(Mutex::new(None));
+        let shared = lost.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if let Ok(mut lost) = shared.lock() {
+                lost.get_or_insert_with(|| format!("{reason:?} {message}"));
+            }
+        });
+        let shared = lost.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            if let Ok(mut lost) = shared.lock() {
+                lost.get_or_insert_with(|| error.to_string());
+            }
+        }));
+        let tuning = if facts.kind == "cpu" { Tuning::CPU } else { Tuning::GPU };
+        Ok(Self(Arc::new(Inner {
+            device,
+            queue,
+            facts,
+            off,
+            tuning,
+            lost,
+            pipelines: Mutex::default(),
+        })))
+    }
+
+    pub(crate) fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    pub(crate) fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    pub(crate) fn pipelines(&self) -> MutexGuard<'_, HashMap<Kernel, Arc<Pipeline>>> {
+        self.0.pipelines.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The adapter, with the capabilities that are in use.
+    pub fn facts(&self) -> &AdapterFacts {
+        &self.0.facts
+    }
+
+    /// What the caller switched off.
+    pub fn off(&self) -> Off {
+        self.0.off
+    }
+
+    /// Kernel parameters for this adapter.
+    pub fn tuning(&self) -> Tuning {
+        self.0.tuning
+    }
+
+    /// One storage buffer, zeroed. Allocate inside [`Gpu::catch`].
+    pub fn buffer(&self, label: &str, bytes: u64) -> wgpu::Buffer {
+        self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes.next_multiple_of(16).max(16),
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_DST
+                | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Runs `work` and reports what the device had against it: no memory left,
+    /// something invalid, an internal error.
+    pub async fn catch<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+        self.check()?;
+        let device = self.device();
+        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let value = work();
+        // Pops take effect at once, in reverse order; only then may we wait.
+        let (internal, validation, memory) = (internal.pop(), validation.pop(), memory.pop());
+        let other = match internal.await {
+            Some(error) => Some(error),
+            None => validation.await,
+        };
+        if let Some(error) = memory.await {
+            return Err(Error::memory(format!(
+                "{} has no memory left: give a smaller --ctx or close other programs ({error})",
+                self.facts().name
+            )));
+        }
+        match other {
+            Some(error) => Err(Error::device(error.to_string())),
+            None => Ok(value),
+        }
+    }
+
+    /// # Errors
+    /// The device was lost or reported an error that nobody asked about.
+    pub fn check(&self) -> Result<()> {
+        let lost = self.0.lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &*lost {
+            Some(why) => Err(Error::device(format!("the GPU {} failed: {why}", self.facts().name))),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes bytes (a multiple of 4, at a multiple of 4) before the next submission.
+    pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) {
+        self.queue().write_buffer(buffer, offset, bytes);
+    }
+
+    /// A new command encoder.
+    pub fn encoder(&self) -> wgpu::CommandEncoder {
+        self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None })
+    }
+
+    /// A compute pass without timestamps.
+    pub fn pass<'a>(&self, encoder: &'a mut wgpu::CommandEncoder) -> wgpu::ComputePass<'a> {
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default())
+    }
+
+    /// Hands recorded work to the device.
+    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex> {
+        let index = self.queue().submit([encoder.finish()]);
+        self.check()?;
+        Ok(index)
+    }
+
+    /// Pushes written data to the device and frees its staging memory.
+    pub fn flush(&self) -> Result<()> {
+        self.queue().submit([]);
+        let _ = self.device().poll(wgpu::PollType::wait_indefinitely());
+        self.check()
+    }
+
+    /// Destroys the device, as a driver reset would. For tests of recovery.
+    pub fn destroy(&self) {
+        self.device().destroy();
+    }
+
+    /// Natively somebody must turn the crank for callbacks to run: waits for
+    /// `submission`. In a browser this does nothing.
+    pub(crate) fn turn(&self, submission: &wgpu::SubmissionIndex) {
+        if cfg!(target_arch = "wasm32") {
+            return;
+        }
+        let _ = self.device().poll(wgpu::PollType::Wait {
+            submission_index: Some(submission.clone()),
+            timeout: Some(Duration::from_millis(500)),
+        });
+    }
+}

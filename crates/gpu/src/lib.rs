@@ -1,0 +1,19 @@
+//! The only crate that names wgpu: device, capabilities, shader linking,
+//! pipelines, readback, profiling.
+
+mod caps;
+mod device;
+mod kernel;
+mod link;
+mod profile;
+mod readback;
+mod tuning;
+
+pub use caps::{Caps, Off, Reduce, Scalar, Variant};
+pub use device::{AdapterFacts, Gpu, adapters};
+pub use kernel::{Binding, Pipeline};
+pub use link::{Kernel, Linked, link, shader_names};
+pub use profile::Profiler;
+pub use readback::Readback;
+pub use tuning::{AttentionTuning, MatmulTuning, MatvecTuning, Tuning};
+pub use wgpu::{BindGroup, Buffer, CommandEncoder, ComputePass, SubmissionIndex};

@@ -1,0 +1,66 @@
+//! Kernel parameters per adapter: how work is cut, never what is computed.
+
+/// Parameters of every tunable kernel on one adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// `matvec.wgsl`.
+    pub matvec: MatvecTuning,
+    /// `matmul.wgsl`.
+    pub matmul: MatmulTuning,
+    /// Both attention kernels.
+    pub attention: AttentionTuning,
+    /// Decode steps submitted before the first one's token is read back.
+    pub steps_in_flight: usize,
+}
+
+/// `matvec.wgsl`: `threads / lanes` groups of `lanes` threads, each group `rows` rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MatvecTuning {
+    /// Threads a workgroup.
+    pub threads: u32,
+    /// Threads that share a row (a power of two).
+    pub lanes: u32,
+    /// Rows a thread (even).
+    pub rows: u32,
+}
+
+/// `matmul.wgsl`: 8 × (threads / 8) threads, each `rows` × `tokens` results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MatmulTuning {
+    /// Threads a workgroup.
+    pub threads: u32,
+    /// Rows a thread (even).
+    pub rows: u32,
+    /// Tokens a thread.
+    pub tokens: u32,
+}
+
+/// `attention_decode.wgsl`, `attention_prefill.wgsl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttentionTuning {
+    /// Threads a workgroup.
+    pub threads: u32,
+    /// Splits of the context at most.
+    pub splits: u32,
+    /// Keys a split should hold at least.
+    pub split_keys: u32,
+}
+
+impl Tuning {
+    /// For adapters that run shaders on the processor: a load costs far more
+    /// than a multiplication, and threads of a subgroup are SIMD lanes.
+    pub const CPU: Tuning = Tuning {
+        matvec: MatvecTuning { threads: 32, lanes: 1, rows: 8 },
+        matmul: MatmulTuning { threads: 32, rows: 4, tokens: 8 },
+        attention: AttentionTuning { threads: 32, splits: 8, split_keys: 256 },
+        steps_in_flight: 2,
+    };
+
+    /// For GPUs: neighbouring threads read neighbouring words.
+    pub const GPU: Tuning = Tuning {
+        matvec: MatvecTuning { threads: 64, lanes: 16, rows: 4 },
+        matmul: MatmulTuning { threads: 64, rows: 4, tokens: 4 },
+        attention: AttentionTuning { threads: 64, splits: 16, split_keys: 128 },
+        steps_in_flight: 4,
+    };
+}

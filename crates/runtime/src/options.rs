@@ -1,0 +1,249 @@
+//! What a caller may ask for, and what it gets back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wisp_base::{Error, Result};
+
+/// How one number of the KV cache is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(non_camel_case_types)]
+pub enum KvType {
+    /// IEEE 32-bit.
+    F32,
+    /// IEEE 16-bit (packed in pairs: needs no shader-f16).
+    F16,
+    /// Blocks of 32 with one scale, 8 bits each.
+    Q8_0,
+    /// Blocks of 32 with one scale, 4 bits each.
+    Q4_0,
+}
+
+impl KvType {
+    /// Every type, most precise first.
+    pub const ALL: [KvType; 4] = [Self::F32, Self::F16, Self::Q8_0, Self::Q4_0];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Q8_0 => "q8_0",
+            Self::Q4_0 => "q4_0",
+        }
+    }
+}
+
+impl std::str::FromStr for KvType {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|kv| kv.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
+            Error::input(format!(
+                "--kv {name}: not a KV cache type; give one of f32, f16, q8_0, q4_0"
+            ))
+        })
+    }
+}
+
+/// How a model is to be loaded.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Adapter by its number in `wisp devices` or by part of its name.
+    pub device: Option<String>,
+    /// `subgroups=off,f16=off,dot=off,coop=off` in any choice; empty for none.
+    pub caps: String,
+    /// KV cache type; by default f16 where the variant computes in f16, else f32.
+    pub kv: Option<KvType>,
+    /// Context in tokens; by default what the model was trained for, made
+    /// smaller where that does not fit.
+    pub ctx: Option<usize>,
+    /// Sequences that may be alive at once (sampling state is kept for each).
+    pub max_sequences: usize,
+    /// Where the self-check's verdict on an adapter is kept between runs.
+    pub verdicts: Option<std::path::PathBuf>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            device: None,
+            caps: String::new(),
+            kv: None,
+            ctx: None,
+            max_sequences: 1,
+            verdicts: None,
+        }
+    }
+}
+
+/// How the next token is drawn. The order is llama.cpp's: logit bias and
+/// penalties, then top-k, top-p, min-p, then temperature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// 0 takes the most likely token.
+    pub temperature: f32,
+    /// Keep the k most likely tokens; 0 keeps all.
+    pub top_k: u32,
+    /// Keep the smallest set of tokens whose probability reaches this; 1 keeps all.
+    pub top_p: f32,
+    /// Drop tokens less likely than this share of the most likely one; 0 drops none.
+    pub min_p: f32,
+    /// Divides positive and multiplies negative logits of tokens already in
+    /// prompt or answer (Keskar et al. 2019); 1 is off.
+    pub repetition_penalty: f32,
+    /// Subtracted once from logits of tokens already in the answer; 0 is off.
+    pub presence_penalty: f32,
+    /// Subtracted for each time a token is already in the answer; 0 is off.
+    pub frequency_penalty: f32,
+    /// Added to these tokens' logits.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// The same seed on the same adapter gives the same tokens.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    /// Greedy.
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
+            seed: 0,
+        }
+    }
+}
+
+impl Sampling {
+    /// Each setting within its range and each biased token within `vocab`,
+    /// else one sentence that names the setting.
+    pub fn check(&self, vocab: usize) -> Result<()> {
+        let range = |name: &str, value: f32, low: f32, high: f32| {
+            if value.is_finite() && (low..=high).contains(&value) {
+                return Ok(());
+            }
+            let high = if high == f32::MAX { "∞".into() } else { high.to_string() };
+            Err(Error::input(format!("{name} is {value}; it must be from {low} to {high}")))
+        };
+        range("temperature", self.temperature, 0.0, f32::MAX)?;
+        range("top_p", self.top_p, 0.0, 1.0)?;
+        range("min_p", self.min_p, 0.0, 1.0)?;
+        if self.repetition_penalty <= 0.0 {
+            return Err(Error::input("repetition_penalty must be above 0 (1 is off)"));
+        }
+        range("repetition_penalty", self.repetition_penalty, 0.0, f32::MAX)?;
+        range("presence_penalty", self.presence_penalty, -100.0, 100.0)?;
+        range("frequency_penalty", self.frequency_penalty, -100.0, 100.0)?;
+        for &(token, bias) in &self.logit_bias {
+            if token as usize >= vocab {
+                return Err(Error::input(format!(
+                    "logit_bias names token {token}, but the vocabulary has {vocab}"
+                )));
+            }
+            range("a logit_bias value", bias, -1e9, 1e9)?;
+        }
+        Ok(())
+    }
+}
+
+/// One request for text.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Token ids, used as given.
+    pub prompt: Vec<u32>,
+    /// Stop after this many new tokens.
+    pub max_tokens: usize,
+    /// How to draw them.
+    pub sampling: Sampling,
+    /// Stop before any of these texts (needs a tokenizer).
+    pub stop: Vec<String>,
+    /// Go on past end-of-generation tokens.
+    pub ignore_eos: bool,
+    /// Stops the request within one step when set.
+    pub cancel: Cancel,
+}
+
+/// A flag that another thread (Ctrl-C, say) sets to stop a request.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks the request to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Has [`Self::cancel`] been called?
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Why a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// An end-of-generation token or a stop text.
+    Stop,
+    /// `max_tokens`, or the context is full.
+    Length,
+    /// [`Cancel`].
+    Cancelled,
+}
+
+impl FinishReason {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What a request gave.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// The new tokens, the end-of-generation token that stopped it left out.
+    pub tokens: Vec<u32>,
+    /// Their text without control tokens, cut before a stop text; empty without a tokenizer.
+    pub text: String,
+    /// Why it ended.
+    pub finish: FinishReason,
+    /// How long it took.
+    pub timings: Timings,
+}
+
+/// Wall-clock times of one request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timings {
+    /// From the request's start to its first token.
+    pub prefill_ms: f64,
+    /// Prompt tokens computed (those found in the cache left out).
+    pub prefill_tokens: usize,
+    /// From the first token to the last.
+    pub decode_ms: f64,
+    /// Tokens after the first.
+    pub decode_tokens: usize,
+}
+
+impl Timings {
+    /// Prompt tokens a second; 0 for none.
+    pub fn prefill_tokens_per_s(&self) -> f64 {
+        rate(self.prefill_tokens, self.prefill_ms).unwrap_or(0.0)
+    }
+
+    /// New tokens a second after the first; `None` where there was at most one.
+    pub fn decode_tokens_per_s(&self) -> Option<f64> {
+        rate(self.decode_tokens, self.decode_ms)
+    }
+}
+
+fn rate(tokens: usize, ms: f64) -> Option<f64> {
+    (tokens > 0).then(|| tokens as f64 * 1000.0 / ms.max(1e-3))
+}

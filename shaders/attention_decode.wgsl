@@ -1,0 +1,102 @@
+// softmax(q·Kᵀ·SCALE)·V of one token, one kv head and one split of the context:
+// all query heads of a group share its keys. Leaves the split's unnormalised sum,
+// largest score and sum of exponentials (flash-decoding); lib/merge.wgsl joins them.
+//!import scalar
+//!import kv
+//!import lib/pages
+const THREADS: u32 = 64u;
+const HEADS: u32 = 1u;
+const KV_HEADS: u32 = 1u;
+const HEAD_DIM: u32 = 4u;
+const SPLITS: u32 = 1u;
+const SCALE: f32 = 1.0;
+const Q_STRIDE4: u32 = 1u;
+
+const GROUP: u32 = HEADS / KV_HEADS;
+const DIM4: u32 = HEAD_DIM / 4u;
+const ITEMS: u32 = GROUP * DIM4;
+const EACH: u32 = (ITEMS + THREADS - 1u) / THREADS;
+const LOWEST: f32 = -3.0e38;
+
+@group(0) @binding(1) var<storage, read> q: array<scalar4>; // [tokens, Q_STRIDE4]
+// [tokens, SPLITS, HEADS, DIM4] and [tokens, SPLITS, HEADS] (largest, sum).
+@group(0) @binding(4) var<storage, read_write> partials: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;
+
+var<workgroup> query: array<vec4f, ITEMS>;
+var<workgroup> scores: array<f32, GROUP * PAGE>;
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let kv_head = group.x;
+    let split = group.y;
+    let token = group.z;
+    let sequence = step_sequence(token);
+    let length = step_position(token) + 1u;
+    let page_count = (length + PAGE - 1u) / PAGE;
+    let pages_each = (page_count + step_splits() - 1u) / step_splits();
+    let last_page = min((split + 1u) * pages_each, page_count);
+
+    for (var i = thread; i < ITEMS; i += THREADS) {
+        query[i] = vec4f(q[token * Q_STRIDE4 + kv_head * ITEMS + i]) * SCALE;
+    }
+    var sums: array<vec4f, EACH>;
+    var largest: array<f32, EACH>;
+    var weight: array<f32, EACH>;
+    for (var e = 0u; e < EACH; e++) {
+        largest[e] = LOWEST;
+    }
+    workgroupBarrier();
+    for (var page = split * pages_each; page < last_page; page++) {
+        let base = cache_vector(sequence, page * PAGE, kv_head) * DIM4;
+        let keys_here = min(PAGE, length - page * PAGE);
+        for (var i = thread; i < GROUP * PAGE; i += THREADS) {
+            let slot = i % PAGE;
+            var score = LOWEST;
+            if (slot < keys_here) {
+                score = 0.0;
+                for (var d = 0u; d < DIM4; d++) {
+                    score += dot(query[i / PAGE * DIM4 + d], key4(base + slot * DIM4 + d));
+                }
+            }
+            scores[i] = score;
+        }
+        workgroupBarrier();
+        for (var e = 0u; e < EACH; e++) {
+            let item = thread + e * THREADS;
+            if (item < ITEMS) {
+                let at = item / DIM4 * PAGE;
+                var top = largest[e];
+                for (var k = 0u; k < keys_here; k++) {
+                    top = max(top, scores[at + k]);
+                }
+                let shrink = exp(largest[e] - top);
+                var sum = sums[e] * shrink;
+                var total = weight[e] * shrink;
+                for (var k = 0u; k < keys_here; k++) {
+                    let p = exp(scores[at + k] - top);
+                    total += p;
+                    sum += p * value4(base + k * DIM4 + item % DIM4);
+                }
+                sums[e] = sum;
+                weight[e] = total;
+                largest[e] = top;
+            }
+        }
+        workgroupBarrier();
+    }
+    for (var e = 0u; e < EACH; e++) {
+        let item = thread + e * THREADS;
+        if (item < ITEMS) {
+            let head = kv_head * GROUP + item / DIM4;
+            let at = (token * SPLITS + split) * HEADS + head;
+            partials[at * DIM4 + item % DIM4] = sums[e];
+            if (item % DIM4 == 0u) {
+                stats[at] = vec2(largest[e], weight[e]);
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+// y[t] = W[id of token t]: a thread eight columns. A token whose id the host does
+// not know yet is the one that the sequence sampled last.
+//!import weight
+//!import lib/step
+const THREADS: u32 = 64u;
+const COLS: u32 = 1u;
+const N_ROWS: u32 = 1u; // of this shard of W
+const FIRST_ROW: u32 = 0u; // of this shard in W
+const Y_STRIDE4: u32 = 1u;
+
+const BLOCKS: u32 = (COLS + BLOCK - 1u) / BLOCK;
+const SAMPLED: u32 = 0xffffffffu;
+
+@group(0) @binding(1) var<storage, read> sampled: array<u32>; // [sequences]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>; // [tokens, Y_STRIDE4]
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let token = group.y;
+    let column8 = group.x * THREADS + thread;
+    var id = step_token_id(token);
+    if (id == SAMPLED) {
+        id = sampled[step_sequence(token)];
+    }
+    if (2u * column8 >= Y_STRIDE4 || id < FIRST_ROW || id - FIRST_ROW >= N_ROWS) {
+        return;
+    }
+    var block = weight_block((id - FIRST_ROW) * BLOCKS + column8 / (BLOCK / 8u));
+    let w = weight8(&block, column8 % (BLOCK / 8u));
+    y[token * Y_STRIDE4 + 2u * column8] = w.lo;
+    y[token * Y_STRIDE4 + 2u * column8 + 1u] = w.hi;
+}

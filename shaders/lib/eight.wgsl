@@ -1,0 +1,16 @@
+// Eight neighbouring weights of a row.
+struct Eight {
+    lo: vec4f,
+    hi: vec4f,
+}
+
+// Four nibbles of a word: the low ones of its bytes, or after a shift by 4 the high ones.
+fn nibbles(word: u32) -> vec4f {
+    return vec4f(unpack4xU8(word & 0x0f0f0f0fu));
+}
+
+// One of the 16-bit floats that lie two a word.
+fn half_at(word: u32, index: u32) -> f32 {
+    let pair = unpack2x16float(word);
+    return select(pair.x, pair.y, index % 2u == 1u);
+}

@@ -1,0 +1,41 @@
+// Step data: what changes from step to step. Written by graph/src/step.rs, whose
+// word offsets these are.
+@group(0) @binding(0) var<storage, read> step: array<u32>;
+
+// Tokens in this step.
+fn step_tokens() -> u32 {
+    return step[0];
+}
+
+// Rows of logits in this step.
+fn step_outputs() -> u32 {
+    return step[1];
+}
+
+// Into how many splits decode attention cuts the context.
+fn step_splits() -> u32 {
+    return step[2];
+}
+
+fn step_token_id(token: u32) -> u32 {
+    return step[8u + 4u * token];
+}
+
+fn step_position(token: u32) -> u32 {
+    return step[8u + 4u * token + 1u];
+}
+
+fn step_sequence(token: u32) -> u32 {
+    return step[8u + 4u * token + 2u];
+}
+
+// Which token the row `output` of the logits belongs to.
+fn step_output_token(output: u32) -> u32 {
+    return step[step[4] + output];
+}
+
+// Tile of queries for prefill attention: first token and count, all of one sequence.
+fn step_tile(tile: u32) -> vec2<u32> {
+    let at = step[5] + 2u * tile;
+    return vec2(step[at], step[at + 1u]);
+}

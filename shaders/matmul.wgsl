@@ -1,0 +1,89 @@
+// Y[t, r] = Σ_c X[t, c]·W[r, c], in tiles of TILE_T tokens × TILE_R rows.
+// A step along the columns takes 32 of them; both tiles lie in workgroup memory,
+// W's already unpacked. A thread keeps TOKENS × ROWS sums.
+//!import scalar
+//!import weight
+//!import output
+//!import lib/columns
+//!import lib/step
+const THREADS: u32 = 64u;
+const TX: u32 = 8u; // threads along the tokens
+const TOKENS: u32 = 4u; // a thread
+const ROWS: u32 = 4u; // a thread, even
+const COLS: u32 = 1u;
+const N_ROWS: u32 = 1u; // of this shard of W
+const FIRST_ROW: u32 = 0u; // of this shard in W
+const X_STRIDE4: u32 = 1u;
+const FOR_OUTPUTS: bool = false; // rows of X are rows of logits, not tokens
+
+const RX: u32 = THREADS / TX;
+const TILE_T: u32 = TX * TOKENS;
+const TILE_R: u32 = RX * ROWS;
+const BLOCKS: u32 = (COLS + BLOCK - 1u) / BLOCK;
+const EIGHTS: u32 = BLOCKS * (BLOCK / 8u); // in a row of W
+
+@group(0) @binding(1) var<storage, read> x: array<scalar4>; // [tokens, X_STRIDE4]
+
+// Column four c of token t at [c][t]; of row r at [c][r % ROWS][r / ROWS], so that
+// neighbouring threads read neighbouring words.
+var<workgroup> tile_x: array<vec4f, 8u * TILE_T>;
+var<workgroup> tile_w: array<vec4f, 8u * TILE_R>;
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let tokens = select(step_tokens(), step_outputs(), FOR_OUTPUTS);
+    let first_token = group.y * TILE_T;
+    let first_row = group.x * TILE_R;
+    let tx = thread / RX;
+    let rx = thread % RX;
+    var sums: array<f32, TOKENS * ROWS>;
+    for (var eight = 0u; eight < EIGHTS; eight += 4u) {
+        workgroupBarrier();
+        for (var i = thread; i < 8u * TILE_T; i += THREADS) {
+            let token = first_token + i / 8u;
+            let column4 = 2u * eight + i % 8u;
+            var value = vec4f();
+            if (token < tokens && column4 < X_STRIDE4) {
+                value = masked(vec4f(x[token * X_STRIDE4 + column4]), column4);
+            }
+            tile_x[i % 8u * TILE_T + i / 8u] = value;
+        }
+        for (var i = thread; i < 4u * TILE_R; i += THREADS) {
+            let row = first_row + i / 4u;
+            let column8 = eight + i % 4u;
+            var value = Eight();
+            if (row < N_ROWS && column8 < EIGHTS) {
+                var block = weight_block(row * BLOCKS + column8 / (BLOCK / 8u));
+                value = weight8(&block, column8 % (BLOCK / 8u));
+            }
+            let at = i / 4u % ROWS * RX + i / 4u / ROWS;
+            tile_w[2u * (i % 4u) * TILE_R + at] = value.lo;
+            tile_w[(2u * (i % 4u) + 1u) * TILE_R + at] = value.hi;
+        }
+        workgroupBarrier();
+        for (var c = 0u; c < 8u; c++) {
+            var w: array<vec4f, ROWS>;
+            for (var r = 0u; r < ROWS; r++) {
+                w[r] = tile_w[c * TILE_R + r * RX + rx];
+            }
+            for (var t = 0u; t < TOKENS; t++) {
+                let value = tile_x[c * TILE_T + t * TX + tx];
+                for (var r = 0u; r < ROWS; r++) {
+                    sums[t * ROWS + r] += dot(w[r], value);
+                }
+            }
+        }
+    }
+    for (var t = 0u; t < TOKENS; t++) {
+        let token = first_token + t * TX + tx;
+        if (token < tokens) {
+            for (var r = 0u; r < ROWS; r += 2u) {
+                let row = first_row + rx * ROWS + r;
+                output_pair(token, row, sums[t * ROWS + r], sums[t * ROWS + r + 1u]);
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+// interface scalar: what activations are stored as. Here IEEE 16-bit.
+alias scalar = f16;
+alias scalar4 = vec4<f16>;
+
+// Clamped: one number too large stays one wrong number instead of an infinity
+// that turns the whole row into NaN.
+fn to_scalar(value: f32) -> scalar {
+    return f16(clamp(value, -65504.0, 65504.0));
+}

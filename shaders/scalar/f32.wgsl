@@ -1,0 +1,7 @@
+// interface scalar: what activations are stored as. Here IEEE 32-bit.
+alias scalar = f32;
+alias scalar4 = vec4<f32>;
+
+fn to_scalar(value: f32) -> scalar {
+    return value;
+}

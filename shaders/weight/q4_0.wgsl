@@ -1,0 +1,23 @@
+// interface weight: Q4_0. Blocks of 32 nibbles q and a 16-bit scale d; w = d·(q - 8).
+// Word g of a block holds weights 8g … 8g+7: low nibbles first, then high ones.
+// Scales lie two a word, in the order of the blocks.
+//!import lib/eight
+const BLOCK: u32 = 32u;
+
+@group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(0) @binding(9) var<storage, read> weight_scales: array<u32>;
+
+struct WeightBlock {
+    quants: vec4<u32>,
+    scale: f32,
+}
+
+fn weight_block(block: u32) -> WeightBlock {
+    return WeightBlock(weight_quants[block], half_at(weight_scales[block / 2u], block));
+}
+
+fn weight8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let word = (*block).quants[index];
+    let scale = (*block).scale;
+    return Eight((nibbles(word) - 8.0) * scale, (nibbles(word >> 4u) - 8.0) * scale);
+}

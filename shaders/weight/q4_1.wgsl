@@ -1,0 +1,26 @@
+// interface weight: Q4_1. Blocks of 32 nibbles q, a 16-bit scale d and minimum m;
+// w = d·q + m. Word g of a block holds weights 8g … 8g+7: low nibbles first, then
+// high ones. The word of a block's scales holds d below m.
+//!import lib/eight
+const BLOCK: u32 = 32u;
+
+@group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(0) @binding(9) var<storage, read> weight_scales: array<u32>;
+
+struct WeightBlock {
+    quants: vec4<u32>,
+    scale: vec2f, // d, m
+}
+
+fn weight_block(block: u32) -> WeightBlock {
+    return WeightBlock(weight_quants[block], unpack2x16float(weight_scales[block]));
+}
+
+fn weight8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let word = (*block).quants[index];
+    let scale = (*block).scale;
+    return Eight(
+        nibbles(word) * scale.x + scale.y,
+        nibbles(word >> 4u) * scale.x + scale.y,
+    );
+}

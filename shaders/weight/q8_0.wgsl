@@ -1,0 +1,29 @@
+// interface weight: Q8_0. Blocks of 32 bytes q and a 16-bit scale d; w = d·q.
+// Scales lie two a word, in the order of the blocks.
+//!import lib/eight
+const BLOCK: u32 = 32u;
+
+@group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(0) @binding(9) var<storage, read> weight_scales: array<u32>;
+
+struct WeightBlock {
+    quants: array<vec4<u32>, 2>,
+    scale: f32,
+}
+
+fn weight_block(block: u32) -> WeightBlock {
+    return WeightBlock(
+        array(weight_quants[2u * block], weight_quants[2u * block + 1u]),
+        half_at(weight_scales[block / 2u], block),
+    );
+}
+
+fn weight8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let words = (*block).quants[index / 2u];
+    let pair = select(words.xy, words.zw, index % 2u == 1u);
+    let scale = (*block).scale;
+    return Eight(
+        vec4f(unpack4xI8(pair.x)) * scale,
+        vec4f(unpack4xI8(pair.y)) * scale,
+    );
+}
