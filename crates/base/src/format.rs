@@ -51,6 +51,15 @@ const fn facts(
     Facts { format, name, ggml_id, block, block_bytes }
 }
 
+/// Every tensor type of ggml by its number, for messages; types that it has
+/// dropped are empty.
+const GGML_NAMES: [&str; 42] = [
+    "F32", "F16", "Q4_0", "Q4_1", "", "", "Q5_0", "Q5_1", "Q8_0", "Q8_1", "Q2_K", "Q3_K", "Q4_K",
+    "Q5_K", "Q6_K", "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S",
+    "IQ4_XS", "I8", "I16", "I32", "I64", "F64", "IQ1_M", "BF16", "", "", "", "TQ1_0", "TQ2_0", "",
+    "", "", "MXFP4", "NVFP4", "Q1_0",
+];
+
 impl Format {
     /// Every format, in the order of the table.
     pub const ALL: [Format; 6] =
@@ -86,13 +95,28 @@ impl Format {
     }
 
     /// By the number in a GGUF tensor header.
+    ///
+    /// # Errors
+    /// A type that this version does not read, by its name where ggml has one.
     pub fn from_ggml_id(id: u32) -> Result<Self> {
         FACTS.iter().find(|f| f.ggml_id == id).map(|f| f.format).ok_or_else(|| {
-            Error::unsupported(format!(
-                "tensor type {id} is not one that this version reads ({})",
-                FACTS.map(|f| f.name).join(", ")
-            ))
+            let read = FACTS.map(|f| f.name).join(", ");
+            Error::unsupported(match Self::ggml_name(id) {
+                Some(name) => format!(
+                    "stored as {name}, which this version does not read (it reads {read}): \
+                     use a file in one of those"
+                ),
+                None => format!(
+                    "stored as type {id}, which ggml does not have (this version reads {read}): \
+                     the file is damaged, or newer than this version"
+                ),
+            })
         })
+    }
+
+    /// What ggml calls tensor type `id`, whether this version reads it or not.
+    pub fn ggml_name(id: u32) -> Option<&'static str> {
+        GGML_NAMES.get(id as usize).copied().filter(|name| !name.is_empty())
     }
 
     /// By name, in any case: `q4_1`.
@@ -116,6 +140,7 @@ mod tests {
         for (index, format) in Format::ALL.into_iter().enumerate() {
             assert_eq!(format as usize, index);
             assert_eq!(Format::from_ggml_id(format.ggml_id()).ok(), Some(format));
+            assert_eq!(Format::ggml_name(format.ggml_id()), Some(format.name()));
             assert_eq!(Format::from_name(&format.name().to_lowercase()), Some(format));
         }
     }

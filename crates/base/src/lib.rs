@@ -3,7 +3,9 @@
 
 mod error;
 mod format;
+mod kv;
 pub mod quant;
 
 pub use error::{Error, Result};
 pub use format::Format;
+pub use kv::KvType;

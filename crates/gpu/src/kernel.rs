@@ -97,8 +97,7 @@ impl Gpu {
             .catch(build)
             .await
             .map_err(|e| Error::device(format!("shader {name}: {}", located(&e, &linked))))?;
-        let pipeline =
-            Arc::new(Pipeline { raw, layout, declared: linked.bindings.clone(), name });
+        let pipeline = Arc::new(Pipeline { raw, layout, declared: linked.bindings.clone(), name });
         self.pipelines().insert(kernel.clone(), pipeline.clone());
         Ok(pipeline)
     }

@@ -9,6 +9,5 @@ mod options;
 pub use devices::{CheckReport, DeviceReport, devices};
 pub use engine::{BenchOptions, BenchReport, Engine, OpTime, Piece, Progress, Spread};
 pub use memory::MemoryPlan;
-pub use options::{
-    Cancel, Completion, EngineOptions, FinishReason, KvType, Request, Sampling, Timings,
-};
+pub use options::{Cancel, Completion, EngineOptions, FinishReason, Request, Sampling, Timings};
+pub use wisp_base::KvType;

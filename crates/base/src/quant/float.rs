@@ -1,0 +1,54 @@
+//! F32, F16 and BF16: one number a weight, no blocks.
+
+use super::FLOAT_PAD;
+use half::{bf16, f16};
+
+pub(super) fn decode_f32(bytes: &[u8], out: &mut [f32]) {
+    for (bytes, out) in bytes.as_chunks().0.iter().zip(out) {
+        *out = f32::from_le_bytes(*bytes);
+    }
+}
+
+pub(super) fn decode_f16(bytes: &[u8], out: &mut [f32]) {
+    for (bytes, out) in bytes.as_chunks().0.iter().zip(out) {
+        *out = f16::from_le_bytes(*bytes).to_f32();
+    }
+}
+
+pub(super) fn decode_bf16(bytes: &[u8], out: &mut [f32]) {
+    for (bytes, out) in bytes.as_chunks().0.iter().zip(out) {
+        *out = bf16::from_le_bytes(*bytes).to_f32();
+    }
+}
+
+pub(super) fn encode_f32(weights: &[f32]) -> Vec<u8> {
+    weights.iter().flat_map(|w| w.to_le_bytes()).collect()
+}
+
+/// Rounds to nearest, ties to even; past the largest f16 it is infinity.
+pub(super) fn encode_f16(weights: &[f32]) -> Vec<u8> {
+    weights.iter().flat_map(|w| f16::from_f32(*w).to_le_bytes()).collect()
+}
+
+/// Rounds to nearest, ties to even.
+pub(super) fn encode_bf16(weights: &[f32]) -> Vec<u8> {
+    weights.iter().flat_map(|w| bf16::from_f32(*w).to_le_bytes()).collect()
+}
+
+/// `cols` is not 0.
+pub(super) fn split_f32(bytes: &[u8], cols: usize, quants: &mut Vec<u32>) {
+    for row in bytes.as_chunks().0.chunks(cols) {
+        quants.extend(row.iter().map(|weight| u32::from_le_bytes(*weight)));
+        quants.resize(quants.len().next_multiple_of(FLOAT_PAD), 0);
+    }
+}
+
+/// `cols` is not 0.
+pub(super) fn split_16(bytes: &[u8], cols: usize, quants: &mut Vec<u32>) {
+    for row in bytes.as_chunks().0.chunks(cols) {
+        let (pairs, last) = row.as_chunks();
+        quants.extend(pairs.iter().map(|[[a, b], [c, d]]| u32::from_le_bytes([*a, *b, *c, *d])));
+        quants.extend(last.iter().map(|[a, b]| u32::from_le_bytes([*a, *b, 0, 0])));
+        quants.resize(quants.len().next_multiple_of(FLOAT_PAD / 2), 0);
+    }
+}
