@@ -63,7 +63,7 @@ fn main(
     let row = output * STRIDE;
     let last = step_output_token(output);
     let sequence = step_sequence(last);
-    let set = settings[sequence];
+    let own = settings[sequence];
 
     var top = -3.0e38;
     var token = 0u;
@@ -77,17 +77,17 @@ fn main(
     let largest = reduce_max(top, thread);
     var score = top;
     // Uniform for the workgroup: every thread reads the same settings.
-    if (set.temperature > 0.0) {
+    if (own.temperature > 0.0) {
         var floor = 0u;
-        if (set.top_k > 0u && set.top_k < VOCAB) {
-            floor = threshold(row, f32(set.top_k), 0u, false, largest, thread);
+        if (own.top_k > 0u && own.top_k < VOCAB) {
+            floor = threshold(row, f32(own.top_k), 0u, false, largest, thread);
         }
-        if (set.top_p < 1.0) {
-            let wanted = set.top_p * mass(row, floor, largest, thread);
+        if (own.top_p < 1.0) {
+            let wanted = own.top_p * mass(row, floor, largest, thread);
             floor = max(floor, threshold(row, wanted, floor, true, largest, thread));
         }
-        if (set.min_p > 0.0) {
-            floor = max(floor, ordered(largest + log(set.min_p)));
+        if (own.min_p > 0.0) {
+            floor = max(floor, ordered(largest + log(own.min_p)));
         }
         floor = min(floor, ordered(largest));
         score = -3.0e38;
@@ -95,8 +95,8 @@ fn main(
         for (var id = thread; id < VOCAB; id += THREADS) {
             let logit = logits[row + id];
             if (ordered(logit) >= floor) {
-                let u = random_open(vec3(set.seed_low ^ id, set.seed_high, position));
-                let noisy = (logit - largest) / set.temperature - log(-log(u));
+                let u = random_open(vec3(own.seed_low ^ id, own.seed_high, position));
+                let noisy = (logit - largest) / own.temperature - log(-log(u));
                 if (noisy > score) {
                     score = noisy;
                     token = id;
@@ -109,7 +109,7 @@ fn main(
     if (thread == 0u) {
         let id = u32(first);
         sampled[sequence] = id;
-        if (set.penalties == 1u) {
+        if (own.penalties == 1u) {
             counts[sequence * VOCAB + id] += 1u;
         }
     }

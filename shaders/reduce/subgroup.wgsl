@@ -19,7 +19,7 @@ fn reduce_add(value: f32, thread: u32) -> f32 {
     let size = subgroupAdd(1u);
     let part = subgroupAdd(value);
     workgroupBarrier();
-    if (subgroupElect()) {
+    if (thread % size == 0u) {
         reduce_shared[thread / size] = part;
     }
     workgroupBarrier();
@@ -35,7 +35,7 @@ fn reduce_max(value: f32, thread: u32) -> f32 {
     let size = subgroupAdd(1u);
     let part = subgroupMax(value);
     workgroupBarrier();
-    if (subgroupElect()) {
+    if (thread % size == 0u) {
         reduce_shared[thread / size] = part;
     }
     workgroupBarrier();

@@ -40,6 +40,36 @@ impl KvType {
         self.facts().1
     }
 
+    /// Rounds numbers to what the cache would give back; `numbers` is whole blocks.
+    pub fn round(self, numbers: &mut [f32]) {
+        match self {
+            Self::F32 => {}
+            Self::F16 => {
+                for x in numbers {
+                    *x = half::f16::from_f32(x.clamp(-65504.0, 65504.0)).to_f32();
+                }
+            }
+            Self::Q8_0 => {
+                for block in numbers.chunks_mut(32) {
+                    let d = block.iter().fold(0f32, |d, x| d.max(x.abs())) / 127.0;
+                    for x in block {
+                        *x = (*x / d.max(1e-30)).round_ties_even() * d;
+                    }
+                }
+            }
+            Self::Q4_0 => {
+                for block in numbers.chunks_mut(32) {
+                    let top = |top: f32, x: &f32| if x.abs() > top.abs() { *x } else { top };
+                    let d = block.iter().fold(0f32, top) / -8.0;
+                    let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+                    for x in block {
+                        *x = ((*x * inverse + 8.5).clamp(0.0, 15.0).trunc() - 8.0) * d;
+                    }
+                }
+            }
+        }
+    }
+
     /// Bytes that `numbers` take; `numbers` is a multiple of [`Self::block`].
     pub fn bytes(self, numbers: usize) -> usize {
         numbers / self.facts().1 * self.facts().2

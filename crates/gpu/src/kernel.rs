@@ -145,6 +145,11 @@ impl Gpu {
 }
 
 impl Pipeline {
+    /// Whether the shader writes its variable `name`; `None` if it declares none.
+    pub fn writes(&self, name: &str) -> Option<bool> {
+        self.declared.iter().find(|d| d.name == name).map(|d| d.writes)
+    }
+
     /// Records a dispatch; a group count of zero records nothing.
     pub fn dispatch(
         &self,

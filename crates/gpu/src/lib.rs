@@ -12,7 +12,7 @@ mod tuning;
 pub use caps::{Caps, Off, Reduce, Scalar, Variant};
 pub use device::{AdapterFacts, Gpu, adapters};
 pub use kernel::{Binding, Pipeline};
-pub use link::{Kernel, Linked, link, shader_names};
+pub use link::{Kernel, Linked, link, shader_names, wgsl_f32};
 pub use profile::Profiler;
 pub use readback::Readback;
 pub use tuning::{AttentionTuning, MatmulTuning, MatvecTuning, Tuning};

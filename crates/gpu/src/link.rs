@@ -48,7 +48,7 @@ impl Kernel {
 
     /// Sets `const name: f32`, exactly.
     pub fn set_f32(mut self, name: &'static str, value: f32) -> Self {
-        self.constants.insert(name, format!("bitcast<f32>({}u)", value.to_bits()));
+        self.constants.insert(name, wgsl_f32(value));
         self
     }
 
@@ -57,6 +57,11 @@ impl Kernel {
         self.constants.insert(name, value.to_string());
         self
     }
+}
+
+/// A finite f32 in WGSL: as many digits as tell it from its neighbours.
+pub fn wgsl_f32(value: f32) -> String {
+    format!("{value:e}f")
 }
 
 /// A linked shader: its text, what it binds, and where each line came from.
@@ -82,6 +87,11 @@ pub struct Declared {
 }
 
 impl Linked {
+    /// The files that were joined.
+    pub fn files(&self) -> impl Iterator<Item = &'static str> {
+        self.lines.iter().map(|(file, _)| *file)
+    }
+
     /// `shaders/weight/q4_1.wgsl:12` for line 30 (1-based) of the linked text.
     pub fn origin(&self, line: usize) -> String {
         match self.lines.get(line.wrapping_sub(1)) {

@@ -77,6 +77,10 @@ impl Readback {
                 Some(result) => Poll::Ready(result),
                 None => {
                     state.waker = Some(context.waker().clone());
+                    // Natively nobody else turns the crank: come back at once.
+                    if cfg!(not(target_arch = "wasm32")) {
+                        context.waker().wake_by_ref();
+                    }
                     Poll::Pending
                 }
             }

@@ -9,6 +9,8 @@ pub struct Tuning {
     pub matmul: MatmulTuning,
     /// Both attention kernels.
     pub attention: AttentionTuning,
+    /// Threads a workgroup of the small kernels: embed, norm, RoPE, sampling.
+    pub reduce_threads: u32,
     /// Decode steps submitted before the first one's token is read back.
     pub steps_in_flight: usize,
 }
@@ -24,7 +26,7 @@ pub struct MatvecTuning {
     pub rows: u32,
 }
 
-/// `matmul.wgsl`: 8 × (threads / 8) threads, each `rows` × `tokens` results.
+/// `matmul.wgsl`: each thread makes `rows` × `tokens` results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MatmulTuning {
     /// Threads a workgroup.
@@ -33,6 +35,8 @@ pub struct MatmulTuning {
     pub rows: u32,
     /// Tokens a thread.
     pub tokens: u32,
+    /// Threads along the tokens at most (a power of two); the others go along the rows.
+    pub token_threads: u32,
 }
 
 /// `attention_decode.wgsl`, `attention_prefill.wgsl`.
@@ -51,16 +55,18 @@ impl Tuning {
     /// than a multiplication, and threads of a subgroup are SIMD lanes.
     pub const CPU: Tuning = Tuning {
         matvec: MatvecTuning { threads: 32, lanes: 1, rows: 8 },
-        matmul: MatmulTuning { threads: 32, rows: 4, tokens: 8 },
+        matmul: MatmulTuning { threads: 32, rows: 4, tokens: 8, token_threads: 4 },
         attention: AttentionTuning { threads: 32, splits: 8, split_keys: 256 },
+        reduce_threads: 32,
         steps_in_flight: 2,
     };
 
     /// For GPUs: neighbouring threads read neighbouring words.
     pub const GPU: Tuning = Tuning {
         matvec: MatvecTuning { threads: 64, lanes: 16, rows: 4 },
-        matmul: MatmulTuning { threads: 64, rows: 4, tokens: 4 },
+        matmul: MatmulTuning { threads: 64, rows: 4, tokens: 4, token_threads: 8 },
         attention: AttentionTuning { threads: 64, splits: 16, split_keys: 128 },
+        reduce_threads: 256,
         steps_in_flight: 4,
     };
 }

@@ -1,1 +1,54 @@
-//! wisp-ops
+//! One file an operation: its formula, its CPU definition, its dispatches, its
+//! cost and its test cases.
+
+mod attention;
+pub mod check;
+mod embed;
+mod linear;
+mod rms_norm;
+mod rope;
+mod sample;
+
+pub use attention::{Attention, splits};
+pub use embed::Embed;
+pub use linear::{Epilogue, Linear};
+pub use rms_norm::RmsNorm;
+pub use rope::{Pairing, RopeAppend, rope_table};
+pub use sample::{IN_PROMPT, SETTING_WORDS, Sample, Settings};
+
+use wisp_base::{Error, Result};
+use wisp_graph::{Operation, Resource, ResourceId, Tape, Value, ValueId, Weight};
+
+/// Records an operation that makes a value.
+///
+/// # Errors
+/// It does not fit its inputs, or makes none.
+pub fn record(
+    tape: &mut Tape,
+    op: impl Operation + 'static,
+    inputs: &[ValueId],
+    resources: &[ResourceId],
+) -> Result<ValueId> {
+    let name = op.name();
+    tape.push(op, inputs, resources)?
+        .ok_or_else(|| Error::input(format!("{name} makes no value to go on with")))
+}
+
+/// Input or resource `at` of an operation that is being recorded.
+fn nth<'a, T: ?Sized>(all: &[&'a T], at: usize) -> Result<&'a T> {
+    all.get(at).copied().ok_or_else(|| Error::input(format!("input {at} is missing")))
+}
+
+fn weight<'a>(resources: &[&'a Resource], at: usize) -> Result<&'a Weight> {
+    match resources.get(at) {
+        Some(Resource::Weight(weight)) => Ok(weight),
+        _ => Err(Error::input(format!("resource {at} must be a weight"))),
+    }
+}
+
+fn expect_cols(value: &Value, cols: usize) -> Result<()> {
+    if value.cols == cols {
+        return Ok(());
+    }
+    Err(Error::input(format!("{} has {} columns, but {cols} are needed", value.name, value.cols)))
+}

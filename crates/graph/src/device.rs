@@ -1,0 +1,239 @@
+//! What outlives a step, on the device: weights, caches, state of the sequences.
+
+use std::ops::Range;
+
+use wisp_base::quant::{Split, split_words};
+use wisp_base::{Error, Result};
+use wisp_gpu::{Buffer, Gpu};
+
+use crate::lower::Target;
+use crate::shards::shards;
+use crate::step::PAGE;
+use crate::tape::{Resource, ResourceId, Tape};
+
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub rows: Range<usize>,
+    pub quants: Buffer,
+    /// Absent for formats without scales.
+    pub scales: Option<Buffer>,
+}
+
+#[derive(Debug)]
+pub(crate) enum DeviceResource {
+    Weight(Vec<Shard>),
+    Numbers(Buffer),
+    Cache { keys: Buffer, values: Buffer },
+}
+
+/// State that all plans of a tape share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Words of the step.
+    pub step: Buffer,
+    /// `[sequences, pages_per_sequence]`
+    pub pages: Buffer,
+    /// `[sequences]`
+    pub sampled: Buffer,
+    /// `[sequences, vocab]`
+    pub counts: Buffer,
+    /// `[sequences, vocab]`
+    pub bias: Buffer,
+    /// `[sequences, 12]`
+    pub settings: Buffer,
+}
+
+/// Everything that outlives a step.
+#[derive(Debug)]
+pub struct DeviceResources {
+    pub(crate) resources: Vec<DeviceResource>,
+    /// State of the sequences.
+    pub shared: Shared,
+}
+
+impl Shared {
+    /// Bytes of each buffer, in the order of the fields.
+    pub fn sizes(
+        step_words: usize,
+        sequences: usize,
+        pages_per_sequence: usize,
+        vocab: usize,
+    ) -> [u64; 6] {
+        let s = sequences as u64;
+        let table = s * vocab as u64 * 4;
+        [step_words as u64 * 4, s * pages_per_sequence as u64 * 4, s * 4, table, table, s * 48]
+    }
+}
+
+impl DeviceResources {
+    /// Allocates everything that `tape` names; tables are filled at once.
+    /// `pages` is how many pages every cache has, `shared` from [`Shared::sizes`].
+    ///
+    /// # Errors
+    /// No memory left, in the device's words.
+    pub async fn allocate(
+        gpu: &Gpu,
+        tape: &Tape,
+        target: &Target,
+        pages: usize,
+        shared: [u64; 6],
+    ) -> Result<Self> {
+        let mut resources = Vec::with_capacity(tape.resources().len());
+        for resource in tape.resources() {
+            resources.push(gpu.catch(|| make(gpu, resource, target, pages)).await?);
+        }
+        let shared = gpu
+            .catch(|| {
+                let [step, pages, sampled, counts, bias, settings] = shared;
+                Shared {
+                    step: gpu.buffer("step", step),
+                    pages: gpu.buffer("pages", pages),
+                    sampled: gpu.buffer("sampled", sampled),
+                    counts: gpu.buffer("counts", counts),
+                    bias: gpu.buffer("bias", bias),
+                    settings: gpu.buffer("settings", settings),
+                }
+            })
+            .await?;
+        for (made, resource) in resources.iter().zip(tape.resources()) {
+            if let (DeviceResource::Numbers(buffer), Resource::Table { data, .. }) =
+                (made, resource)
+            {
+                gpu.write(buffer, 0, bytemuck::cast_slice(data));
+            }
+        }
+        Ok(Self { resources, shared })
+    }
+
+    /// Writes rows of a weight from row `first` (even) on. The rows may cross shards.
+    ///
+    /// # Errors
+    /// `id` is no weight, or the rows are not within it.
+    pub fn write_rows(
+        &self,
+        gpu: &Gpu,
+        tape: &Tape,
+        id: ResourceId,
+        first: usize,
+        rows: usize,
+        split: &Split,
+    ) -> Result<()> {
+        let (Resource::Weight(weight), Some(DeviceResource::Weight(shards))) =
+            (tape.get(id), self.resources.get(id.0))
+        else {
+            return Err(Error::input("only weights have rows"));
+        };
+        let words = |rows| split_words(weight.format, rows, weight.cols);
+        if first + rows > weight.rows || words(rows) != (split.quants.len(), split.scales.len()) {
+            return Err(Error::input(format!(
+                "rows {first}..{} are not rows of a weight of {} rows",
+                first + rows,
+                weight.rows
+            )));
+        }
+        for shard in shards {
+            let start = first.max(shard.rows.start);
+            let end = (first + rows).min(shard.rows.end);
+            if start >= end {
+                continue;
+            }
+            // In words: from where in `split`, to where in the shard.
+            let (quants_from, scales_from) = words(start - first);
+            let (quants_to, scales_to) = words(start - shard.rows.start);
+            let (quants, scales) = words(end - start);
+            write(gpu, &shard.quants, quants_to, &split.quants[quants_from..][..quants]);
+            if let Some(buffer) = &shard.scales {
+                let most = split.scales.len() - scales_from;
+                write(gpu, buffer, scales_to, &split.scales[scales_from..][..scales.min(most)]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a vector.
+    ///
+    /// # Errors
+    /// `id` is none.
+    pub fn write_numbers(&self, gpu: &Gpu, id: ResourceId, numbers: &[f32]) -> Result<()> {
+        match self.resources.get(id.0) {
+            Some(DeviceResource::Numbers(buffer)) => {
+                gpu.write(buffer, 0, bytemuck::cast_slice(numbers));
+                Ok(())
+            }
+            _ => Err(Error::input("only vectors take numbers")),
+        }
+    }
+
+    /// Keys and values of a cache.
+    pub fn cache(&self, id: ResourceId) -> Option<(&Buffer, &Buffer)> {
+        match self.resources.get(id.0)? {
+            DeviceResource::Cache { keys, values } => Some((keys, values)),
+            _ => None,
+        }
+    }
+
+    /// Bytes that `resource` takes on a device, in buffers of so many bytes.
+    pub fn bytes(resource: &Resource, target: &Target, pages: usize) -> Vec<u64> {
+        match resource {
+            Resource::Weight(weight) => shards(weight, target.max_binding)
+                .iter()
+                .flat_map(|rows| {
+                    let (quants, scales) = split_words(weight.format, rows.len(), weight.cols);
+                    [quants as u64 * 4, scales as u64 * 4]
+                })
+                .filter(|bytes| *bytes > 0)
+                .collect(),
+            // Read four at a time.
+            Resource::Vector { len, .. } => vec![len.next_multiple_of(8) as u64 * 4],
+            Resource::Table { data, .. } => vec![data.len() as u64 * 4],
+            Resource::Cache { kv_heads, head_dim, .. } => {
+                let bytes = target.kv.bytes(kv_heads * head_dim * PAGE) as u64;
+                vec![bytes.saturating_mul(pages as u64); 2]
+            }
+        }
+    }
+}
+
+fn make(gpu: &Gpu, resource: &Resource, target: &Target, pages: usize) -> DeviceResource {
+    let mut sizes = DeviceResources::bytes(resource, target, pages).into_iter();
+    let mut next = |label: &str| gpu.buffer(label, sizes.next().unwrap_or(0));
+    match resource {
+        Resource::Weight(weight) => {
+            let label = weight.parts.first().map_or("weight", String::as_str);
+            let has_scales = split_words(weight.format, 1, weight.cols).1 > 0;
+            let shard = |rows: Range<usize>| {
+                let quants = next(label);
+                Shard { rows, quants, scales: has_scales.then(|| next(label)) }
+            };
+            DeviceResource::Weight(
+                shards(weight, target.max_binding).into_iter().map(shard).collect(),
+            )
+        }
+        Resource::Vector { tensor, .. } => DeviceResource::Numbers(next(tensor)),
+        Resource::Table { name, .. } => DeviceResource::Numbers(next(name)),
+        Resource::Cache { .. } => {
+            DeviceResource::Cache { keys: next("keys"), values: next("values") }
+        }
+    }
+}
+
+fn write(gpu: &Gpu, buffer: &Buffer, word: usize, words: &[u32]) {
+    gpu.write(buffer, word as u64 * 4, bytemuck::cast_slice(words));
+}
+
+/// Buffers for the values of plans. Plans run one after the other, so they share
+/// them.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(crate) buffers: Vec<Buffer>,
+    /// Bytes of a guard; 0 shares and guards nothing.
+    pub(crate) guard: u64,
+}
+
+impl Scratch {
+    /// Gives every value its own buffer, between guards of `bytes` bytes (a
+    /// multiple of 256).
+    pub fn guarded(bytes: u64) -> Self {
+        Self { buffers: Vec::new(), guard: bytes }
+    }
+}

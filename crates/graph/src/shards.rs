@@ -1,0 +1,38 @@
+//! Weights bigger than one binding are split by rows over several buffers.
+
+use std::ops::Range;
+
+use wisp_base::quant::split_words;
+
+use crate::tape::Weight;
+
+/// Rows of each shard such that none exceeds `most` bytes. Cut at even rows:
+/// kernels take rows in pairs, and 16-bit scales lie two a word.
+pub fn shards(weight: &Weight, most: u64) -> Vec<Range<usize>> {
+    let bytes = |rows| {
+        let (quants, scales) = split_words(weight.format, rows, weight.cols);
+        (quants.max(scales) as u64).saturating_mul(4)
+    };
+    let pair = bytes(2).max(1);
+    let each = usize::try_from(most / pair).unwrap_or(usize::MAX).saturating_mul(2).max(2);
+    (0..weight.rows).step_by(each).map(|at| at..(at + each).min(weight.rows)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wisp_base::Format;
+
+    #[test]
+    fn shards_cover_all_rows_and_fit() {
+        let weight = Weight {
+            parts: vec![],
+            interleave: false,
+            format: Format::Q4_1,
+            rows: 49,
+            cols: 64, // 32 bytes of quants a row
+        };
+        assert_eq!(shards(&weight, 1 << 20), [0..49]);
+        assert_eq!(shards(&weight, 32 * 21), [0..20, 20..40, 40..49]);
+    }
+}

@@ -1,0 +1,169 @@
+//! What changes from step to step, and its words on the GPU (`shaders/lib/step.wgsl`).
+
+use wisp_base::{Error, Result};
+
+/// Positions a page of the KV cache.
+pub const PAGE: usize = 32;
+
+/// Most queries a tile of prefill attention.
+pub const TILE: usize = 16;
+
+/// Words before the tokens.
+const HEADER: usize = 8;
+/// Words a token.
+const TOKEN: usize = 4;
+/// Stands for an id that only the GPU knows yet.
+const SAMPLED: u32 = u32::MAX;
+
+/// One token of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepToken {
+    /// Its id; `None` takes what the sequence sampled last.
+    pub id: Option<u32>,
+    /// Its position in the sequence.
+    pub position: u32,
+    /// The sequence's slot: a row of the page table and of the sampling state.
+    pub sequence: u32,
+}
+
+/// One step: tokens in, rows of logits out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Tokens of a sequence stand together, in the order of their positions.
+    pub tokens: Vec<StepToken>,
+    /// Of which tokens (by index) logits are asked for.
+    pub outputs: Vec<u32>,
+    /// Splits of decode attention.
+    pub splits: u32,
+}
+
+/// The numbers that workgroup counts and costs depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Tokens.
+    pub tokens: u32,
+    /// Rows of logits.
+    pub outputs: u32,
+    /// Splits of decode attention.
+    pub splits: u32,
+    /// Tiles of prefill attention.
+    pub tiles: u32,
+    /// Positions that attention looks at, over all tokens.
+    pub keys: u64,
+}
+
+impl Step {
+    /// Words that a step of at most so many tokens and outputs takes.
+    pub fn capacity(tokens: usize, outputs: usize) -> usize {
+        // A tile has at least one token.
+        HEADER + TOKEN * tokens + outputs + 2 * tokens
+    }
+
+    /// Queries of prefill attention: (first token, count ≤ [`TILE`]) of one sequence each.
+    fn tiles(&self) -> Vec<(u32, u32)> {
+        let mut tiles: Vec<(u32, u32)> = Vec::new();
+        let mut last: Option<&StepToken> = None;
+        for (at, token) in self.tokens.iter().enumerate() {
+            let follows = last
+                .is_some_and(|l| l.sequence == token.sequence && l.position + 1 == token.position);
+            match tiles.last_mut() {
+                Some((_, count)) if follows && (*count as usize) < TILE => *count += 1,
+                _ => tiles.push((at as u32, 1)),
+            }
+            last = Some(token);
+        }
+        tiles
+    }
+
+    /// The numbers that workgroup counts depend on.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            tokens: self.tokens.len() as u32,
+            outputs: self.outputs.len() as u32,
+            splits: self.splits,
+            tiles: self.tiles().len() as u32,
+            keys: self.tokens.iter().map(|t| u64::from(t.position) + 1).sum(),
+        }
+    }
+
+    /// Every index within its bounds. Shaders run without bounds checks: this is
+    /// what they rely on.
+    ///
+    /// # Errors
+    /// A bug of the caller, named.
+    pub fn check(&self, vocab: usize, sequences: usize, positions: usize) -> Result<()> {
+        for token in &self.tokens {
+            let id = token.id.unwrap_or(0) as usize;
+            if id >= vocab {
+                return Err(Error::input(format!(
+                    "token {id} is not in the vocabulary, whose last is {}",
+                    vocab.saturating_sub(1)
+                )));
+            }
+            if token.sequence as usize >= sequences || token.position as usize >= positions {
+                return Err(Error::input(format!(
+                    "sequence {} position {} is outside the {sequences} sequences of {positions} \
+                     positions that were planned",
+                    token.sequence, token.position
+                )));
+            }
+        }
+        if self.outputs.iter().any(|o| *o as usize >= self.tokens.len()) || self.splits == 0 {
+            return Err(Error::input("a step asks for the logits of a token that it has not"));
+        }
+        Ok(())
+    }
+
+    /// The words that the shaders read.
+    pub fn words(&self) -> Vec<u32> {
+        let tiles = self.tiles();
+        let outputs_at = HEADER + TOKEN * self.tokens.len();
+        let tiles_at = outputs_at + self.outputs.len();
+        let mut words = Vec::with_capacity(tiles_at + 2 * tiles.len());
+        words.extend([
+            self.tokens.len() as u32,
+            self.outputs.len() as u32,
+            self.splits,
+            0,
+            outputs_at as u32,
+            tiles_at as u32,
+            0,
+            0,
+        ]);
+        for token in &self.tokens {
+            words.extend([token.id.unwrap_or(SAMPLED), token.position, token.sequence, 0]);
+        }
+        words.extend(&self.outputs);
+        words.extend(tiles.iter().flat_map(|(first, count)| [*first, *count]));
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(position: u32, sequence: u32) -> StepToken {
+        StepToken { id: Some(0), position, sequence }
+    }
+
+    #[test]
+    fn tiles_hold_neighbours_of_one_sequence() {
+        let mut tokens: Vec<_> = (3..20).map(|p| token(p, 0)).collect();
+        tokens.extend([token(0, 1), token(1, 1), token(9, 2)]);
+        let step = Step { tokens, outputs: vec![19], splits: 1 };
+        assert_eq!(step.tiles(), [(0, 16), (16, 1), (17, 2), (19, 1)]);
+        let words = step.words();
+        assert_eq!(words[..6], [20, 1, 1, 0, 88, 89]);
+        assert_eq!(words[88..], [19, 0, 16, 16, 1, 17, 2, 19, 1]);
+        assert!(words.len() <= Step::capacity(20, 1));
+    }
+
+    #[test]
+    fn a_step_out_of_bounds_is_refused() {
+        let step = Step { tokens: vec![token(4, 0)], outputs: vec![], splits: 1 };
+        assert!(step.check(1, 1, 5).is_ok());
+        assert!(step.check(1, 1, 4).unwrap_err().to_string().contains("position 4"));
+        assert!(step.check(0, 1, 5).unwrap_err().to_string().contains("vocabulary"));
+    }
+}

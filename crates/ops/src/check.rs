@@ -1,0 +1,334 @@
+//! Every operation's cases on a device, compared with their CPU definitions. The
+//! test of the kernels, and the self-check of an adapter at its first use.
+//!
+//! Each value lies between guards; all memory starts as NaN, so that a kernel that
+//! reads padding or what nobody wrote is seen as well as one that writes too far.
+
+use wisp_base::quant::{decode, encode, split};
+use wisp_base::{Error, Format, KvType, Result};
+use wisp_gpu::{Gpu, Scalar, Tuning, Variant};
+use wisp_graph::{
+    Cpu, DeviceResources, Kind, PAGE, Plan, PlanKey, Resource, ResourceId, Rows, Scratch,
+    Sequences, Shared, Step, StepToken, Tape, Target, Value, ValueId, Weight,
+};
+
+use crate::sample::Settings;
+
+/// One small tape with the steps to run it for.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The operation, and what is special here.
+    pub name: String,
+    /// What is run.
+    pub tape: Tape,
+    /// Values that are filled with random numbers.
+    pub inputs: Vec<ValueId>,
+    /// Values that are compared.
+    pub compare: Vec<ValueId>,
+    /// Run one after the other on the same caches.
+    pub steps: Vec<(Step, PlanKey)>,
+    /// What the caches store.
+    pub kv: KvType,
+    /// Bytes a binding, where weights are to be split.
+    pub max_binding: Option<u64>,
+    /// For `sample`: settings of each sequence.
+    pub settings: Vec<Settings>,
+    /// Columns of the logits, where they are sampled.
+    pub vocab: usize,
+    /// Largest relative L2 error with f32 activations; with f16 ones at least [`F16_BOUND`].
+    pub bound: f64,
+}
+
+/// f16 keeps 11 bits: 2⁻¹¹ a rounding, a few of them behind each other.
+const F16_BOUND: f64 = 2e-3;
+
+/// Columns of the page table in all cases.
+const PAGES_PER_SEQUENCE: usize = 4;
+/// Sequences in all cases.
+const SEQUENCES: usize = 3;
+/// Bytes on both sides of a value.
+const GUARD: u64 = 256;
+/// What memory starts as: a NaN that no arithmetic makes.
+const SENTINEL: u32 = 0x7fed_cafe;
+
+/// One case on one variant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The case.
+    pub case: String,
+    /// The variant.
+    pub variant: Variant,
+    /// Largest relative L2 error; infinite for NaN, for a wrong token and for an
+    /// overwritten guard.
+    pub error: f64,
+    /// The bound on it.
+    pub bound: f64,
+}
+
+impl Report {
+    /// Within the bound?
+    pub fn passed(&self) -> bool {
+        self.error <= self.bound
+    }
+}
+
+impl Case {
+    /// A case of one step, with nothing special.
+    pub(crate) fn new(name: impl Into<String>, tape: Tape, step: Step) -> Self {
+        let key = PlanKey {
+            tokens: step.tokens.len(),
+            outputs: step.outputs.len().max(1),
+            decode: false,
+            sample: false,
+        };
+        Self {
+            name: name.into(),
+            tape,
+            inputs: Vec::new(),
+            compare: Vec::new(),
+            steps: vec![(step, key)],
+            kv: KvType::F32,
+            max_binding: None,
+            settings: Vec::new(),
+            vocab: 0,
+            bound: 2e-5,
+        }
+    }
+}
+
+/// Every case of every operation.
+///
+/// # Errors
+/// None, unless a case is wrong.
+pub fn cases() -> Result<Vec<Case>> {
+    let mut all = crate::embed::cases()?;
+    all.extend(crate::rms_norm::cases()?);
+    all.extend(crate::linear::cases()?);
+    all.extend(crate::rope::cases()?);
+    all.extend(crate::attention::cases()?);
+    all.extend(crate::sample::cases()?);
+    Ok(all)
+}
+
+/// What `case` is lowered for on this adapter.
+pub fn target(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Target {
+    let facts = gpu.facts();
+    Target {
+        variant,
+        kv: case.kv,
+        tuning,
+        max_binding: case.max_binding.unwrap_or(facts.max_binding),
+        subgroup: facts.subgroup_size.0,
+        workgroup_memory: facts.max_workgroup_memory,
+        pages_per_sequence: PAGES_PER_SEQUENCE,
+    }
+}
+
+/// Runs one case on one variant, with the adapter's own tuning or another.
+///
+/// # Errors
+/// The device failed; not: it computed wrongly.
+pub async fn run(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Result<Report> {
+    let target = target(gpu, case, variant, tuning);
+    let tape = &case.tape;
+    let pages = SEQUENCES * PAGES_PER_SEQUENCE;
+    // Pages in an order of their own, so that a kernel that ignores the table is seen.
+    let mut sequences = Sequences::new(SEQUENCES, PAGES_PER_SEQUENCE, case.vocab.max(1));
+    for (at, page) in sequences.pages.iter_mut().enumerate() {
+        *page = ((at * 7 + 5) % pages) as u32;
+    }
+    sequences.sampled = vec![2; SEQUENCES];
+    for (at, (count, bias)) in sequences.counts.iter_mut().zip(&mut sequences.bias).enumerate() {
+        *count = [0, 0, 1, 3, crate::IN_PROMPT, crate::IN_PROMPT | 2][at % 6];
+        *bias = [0.0, -1.5, 0.25][at % 3];
+    }
+    for at in 0..SEQUENCES {
+        let settings = case.settings.get(at).copied().unwrap_or_default();
+        sequences.settings.extend(settings.words());
+    }
+    let words = case.steps.iter().map(|(step, _)| step.words().len()).max().unwrap_or(0);
+    let sizes = Shared::sizes(words, SEQUENCES, PAGES_PER_SEQUENCE, case.vocab.max(1));
+    let device = DeviceResources::allocate(gpu, tape, &target, pages, sizes).await?;
+    let shared = &device.shared;
+    gpu.write(&shared.pages, 0, bytemuck::cast_slice(&sequences.pages));
+    gpu.write(&shared.sampled, 0, bytemuck::cast_slice(&sequences.sampled));
+    gpu.write(&shared.counts, 0, bytemuck::cast_slice(&sequences.counts));
+    gpu.write(&shared.bias, 0, bytemuck::cast_slice(&sequences.bias));
+    gpu.write(&shared.settings, 0, bytemuck::cast_slice(&sequences.settings));
+
+    let load = |id: ResourceId| load(gpu, tape, &device, id);
+    let mut cpu = Cpu::new(tape, case.kv, pages, sequences, load)?;
+    let mut error: f64 = 0.0;
+    for (number, (step, key)) in case.steps.iter().enumerate() {
+        step.check(usize::MAX, SEQUENCES, PAGES_PER_SEQUENCE * PAGE)?;
+        let mut scratch = Scratch::guarded(GUARD);
+        let plan = Plan::build(gpu, tape, &target, *key, &device, &mut scratch).await?;
+        for (buffer, _, bytes) in plan.guarded() {
+            let words = vec![SENTINEL; ((bytes + 2 * GUARD) / 4) as usize];
+            gpu.write(buffer, 0, bytemuck::cast_slice(&words));
+        }
+        let mut inputs = Vec::new();
+        for id in &case.inputs {
+            let value = tape.value(*id);
+            let rows =
+                if value.rows == Rows::Tokens { step.tokens.len() } else { step.outputs.len() };
+            let seed = (number * 1000 + inputs.len()) as u64 + 77;
+            let mut data = random(seed, rows * value.cols);
+            if half(value, variant) {
+                KvType::F16.round(&mut data);
+            }
+            if let Some((buffer, offset, _)) = plan.value(tape, *id) {
+                upload(gpu, buffer, offset, value, variant, &data);
+            }
+            inputs.push((*id, data));
+        }
+        gpu.write(&shared.step, 0, bytemuck::cast_slice(&step.words()));
+        let mut encoder = gpu.encoder();
+        plan.record(&mut gpu.pass(&mut encoder), &step.counts());
+        gpu.submit(encoder)?;
+        let expected = cpu.run(step, &inputs)?;
+        for id in &case.compare {
+            let value = tape.value(*id);
+            let want = expected.get(id.index()).and_then(Option::as_deref).unwrap_or(&[]);
+            let (buffer, offset, bytes) = plan
+                .value(tape, *id)
+                .ok_or_else(|| Error::input(format!("{} is not stored", value.name)))?;
+            let got = numbers(&gpu.read(buffer, offset, bytes).await?, value, variant, want.len());
+            error = error.max(relative_error(&got, want));
+        }
+        if !case.settings.is_empty() {
+            let tokens = gpu.read(&shared.sampled, 0, shared.sampled.size()).await?;
+            let counts = gpu.read(&shared.counts, 0, shared.counts.size()).await?;
+            let same = |bytes: &[u8], words: &[u32]| {
+                bytes.as_chunks().0.iter().zip(words).all(|(b, w)| u32::from_le_bytes(*b) == *w)
+            };
+            if !same(&tokens, &cpu.sequences.sampled) || !same(&counts, &cpu.sequences.counts) {
+                error = f64::INFINITY;
+            }
+        }
+        for (buffer, _, bytes) in plan.guarded() {
+            let all = gpu.read(buffer, 0, buffer.size()).await?;
+            let words: Vec<u32> =
+                all.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
+            let (front, rest) = words.split_at((GUARD / 4) as usize);
+            let back = rest.get((bytes / 4) as usize..).unwrap_or(&[]);
+            let back = &back[..back.len().min((GUARD / 4) as usize)];
+            if front.iter().chain(back).any(|word| *word != SENTINEL) {
+                error = f64::INFINITY;
+            }
+        }
+    }
+    let bound = if variant.scalar == Scalar::F16 { case.bound.max(F16_BOUND) } else { case.bound };
+    Ok(Report { case: case.name.clone(), variant, error, bound })
+}
+
+fn half(value: &Value, variant: Variant) -> bool {
+    value.kind == Kind::Activation && variant.scalar == Scalar::F16
+}
+
+/// Makes up a weight or a vector, writes it to the device, gives its numbers.
+fn load(gpu: &Gpu, tape: &Tape, device: &DeviceResources, id: ResourceId) -> Result<Vec<f32>> {
+    let seed = id.index() as u64;
+    match tape.get(id) {
+        Resource::Weight(w) => {
+            let bytes = encode(w.format, &random(seed, w.rows * w.cols))?;
+            let packed = split(w.format, &bytes, w.cols)?;
+            device.write_rows(gpu, tape, id, 0, w.rows, &packed)?;
+            let mut numbers = vec![0.0; w.rows * w.cols];
+            decode(w.format, &bytes, &mut numbers)?;
+            Ok(numbers)
+        }
+        Resource::Vector { len, .. } => {
+            let numbers = random(seed, *len);
+            device.write_numbers(gpu, id, &numbers)?;
+            Ok(numbers)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Rows of `data` with the stride of `value`; the padding stays as it is.
+fn upload(
+    gpu: &Gpu,
+    buffer: &wisp_gpu::Buffer,
+    offset: u64,
+    value: &Value,
+    variant: Variant,
+    data: &[f32],
+) {
+    let mut words = Vec::new();
+    for row in data.chunks_exact(value.cols) {
+        let padding = value.stride() - value.cols;
+        if half(value, variant) {
+            let nan = half::f16::from_bits(0x7fed);
+            let row = row.iter().map(|x| half::f16::from_f32(*x));
+            let row: Vec<_> = row.chain(std::iter::repeat_n(nan, padding)).collect();
+            words.extend(
+                row.as_chunks()
+                    .0
+                    .iter()
+                    .map(|[low, high]| u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16),
+            );
+        } else {
+            words.extend(row.iter().map(|x| x.to_bits()));
+            words.extend(std::iter::repeat_n(SENTINEL, padding));
+        }
+    }
+    gpu.write(buffer, offset, bytemuck::cast_slice(&words));
+}
+
+/// The first `count` numbers of a value, without padding.
+fn numbers(bytes: &[u8], value: &Value, variant: Variant, count: usize) -> Vec<f32> {
+    let all: Vec<f32> = if half(value, variant) {
+        bytes.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()
+    } else {
+        bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+    };
+    let rows = all.chunks(value.stride());
+    rows.flat_map(|row| row.iter().take(value.cols)).copied().take(count).collect()
+}
+
+/// ‖got − want‖ / ‖want‖; infinite where a number is missing or not finite.
+pub fn relative_error(got: &[f32], want: &[f32]) -> f64 {
+    let square = |x: f64| x * x;
+    let difference: f64 = got.iter().zip(want).map(|(g, w)| square(f64::from(g - w))).sum();
+    let size: f64 = want.iter().map(|w| square(f64::from(*w))).sum();
+    let error = (difference / size.max(1e-30)).sqrt();
+    if error.is_finite() && got.len() == want.len() && !want.is_empty() {
+        error
+    } else {
+        f64::INFINITY
+    }
+}
+
+/// Uniform in −1 … 1; splitmix64.
+fn random(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let a = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((b ^ (b >> 31)) >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// A step with the tokens (sequence, position); outputs by index.
+pub(crate) fn step(tokens: &[(u32, u32)], outputs: &[u32]) -> Step {
+    let token = |(at, (sequence, position)): (usize, &(u32, u32))| StepToken {
+        id: Some(at as u32 % 5),
+        position: *position,
+        sequence: *sequence,
+    };
+    Step {
+        tokens: tokens.iter().enumerate().map(token).collect(),
+        outputs: outputs.to_vec(),
+        splits: 1,
+    }
+}
+
+/// A weight of one tensor.
+pub(crate) fn matrix(name: &str, format: Format, rows: usize, cols: usize) -> Resource {
+    let parts = vec![name.to_owned()];
+    Resource::Weight(Weight { parts, interleave: false, format, rows, cols })
+}

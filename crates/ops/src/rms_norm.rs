@@ -1,0 +1,114 @@
+//! y = x·gain / sqrt(mean(x²) + eps), row by row (Zhang and Sennrich 2019).
+
+use wisp_base::Result;
+use wisp_gpu::wgsl_f32;
+use wisp_graph::{
+    Bind, Cost, CpuNode, Kind, Lower, Operation, Prologue, Resource, Rows, Tape, Value,
+};
+
+use crate::check::{self, Case};
+use crate::{expect_cols, nth, record};
+
+/// RMS norm of the residual stream. Input: `[tokens, cols]`; resource: the gain `[cols]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RmsNorm {
+    /// Added to the mean square.
+    pub eps: f32,
+    /// Only the rows whose logits are asked for.
+    pub outputs: bool,
+}
+
+impl Operation for RmsNorm {
+    fn name(&self) -> &'static str {
+        "rms_norm"
+    }
+
+    fn infer(&self, inputs: &[&Value], resources: &[&Resource]) -> Result<Option<Value>> {
+        let x = nth(inputs, 0)?;
+        if let Resource::Vector { len, .. } = nth(resources, 0)? {
+            expect_cols(x, *len)?;
+        }
+        let rows = if self.outputs { Rows::Outputs } else { x.rows };
+        let name = format!("rms_norm of {}", x.name);
+        Ok(Some(Value { name, rows, cols: x.cols, kind: Kind::Activation }))
+    }
+
+    fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
+        let (x, gain, cols) = (node.input(0)?, node.numbers(0)?, node.value(0)?.cols);
+        let row = |at: usize| &x[at * cols..(at + 1) * cols];
+        let rows: Vec<&[f32]> = if self.outputs {
+            node.step.outputs.iter().map(|token| row(*token as usize)).collect()
+        } else {
+            x.chunks_exact(cols).collect()
+        };
+        let mut y = Vec::with_capacity(rows.len() * cols);
+        for x in rows {
+            let squares: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+            let scale = 1.0 / (squares / cols as f64 + f64::from(self.eps)).sqrt();
+            y.extend(x.iter().zip(gain).map(|(x, g)| (f64::from(*x) * scale) as f32 * g));
+        }
+        Ok(y)
+    }
+
+    fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
+        let x = lower.input(0);
+        let gain = Bind::Numbers(lower.id(0));
+        if lower.may_defer() {
+            // One token: its row of logits, if it has one, is row 0 too.
+            return lower.defer(Prologue {
+                file: "input/rms_norm",
+                binds: vec![("x", lower.bind_input(0)), ("gain", gain)],
+                constants: vec![
+                    ("X_STRIDE4", format!("{}u", x.stride() / 4)),
+                    ("EPS", wgsl_f32(self.eps)),
+                ],
+            });
+        }
+        let kernel = lower
+            .kernel("rms_norm")
+            .set("THREADS", lower.target.tuning.reduce_threads)
+            .set("COLS", x.cols as u64)
+            .set("STRIDE4", x.stride() as u64 / 4)
+            .set_f32("EPS", self.eps)
+            .set_bool("GATHER", self.outputs);
+        let binds = vec![
+            ("step", Bind::Step),
+            ("x", lower.bind_input(0)),
+            ("y", lower.bind_output()?),
+            ("gain", gain),
+        ];
+        let by_outputs = lower.output()?.rows == Rows::Outputs;
+        let rows = move |tokens, outputs| if by_outputs { outputs } else { tokens };
+        let each = 4 * x.cols as u64 + lower.bytes(Kind::Activation, x.cols);
+        let cols = x.cols as u64;
+        lower.dispatch(
+            kernel,
+            binds,
+            move |c| [rows(c.tokens, c.outputs), 1, 1],
+            move |c| {
+                let rows = u64::from(rows(c.tokens, c.outputs));
+                Cost { bytes: rows * each, flops: rows * cols * 4 }
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Odd widths; all rows, and only those of outputs.
+pub(crate) fn cases() -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for (cols, outputs) in [(5, false), (64, true), (301, false), (1030, true)] {
+        let mut tape = Tape::new();
+        let x =
+            tape.input(Value { name: "x".into(), rows: Rows::Tokens, cols, kind: Kind::Residual });
+        let gain = tape.resource(Resource::Vector { tensor: "gain".into(), len: cols });
+        let y = record(&mut tape, RmsNorm { eps: 1e-5, outputs }, &[x], &[gain])?;
+        let step = check::step(&[(0, 0), (0, 1), (1, 7)], &[2, 0]);
+        cases.push(Case {
+            inputs: vec![x],
+            compare: vec![y],
+            ..Case::new(format!("rms_norm of {cols}"), tape, step)
+        });
+    }
+    Ok(cases)
+}

@@ -1,0 +1,217 @@
+//! Rotary position embedding (Su et al. 2021) of queries and keys, then keys and
+//! values into the paged cache: a pair (a, b) at angle φ = position·frequency
+//! becomes (a·cos φ − b·sin φ, a·sin φ + b·cos φ).
+
+use wisp_base::{Error, Result};
+use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
+
+use crate::check::{self, Case};
+use crate::{expect_cols, nth, record};
+
+/// Positions of the fine part of the table; `FINE` of `shaders/rope_append.wgsl`.
+const FINE: usize = 256;
+
+/// Which numbers of a head turn together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pairing {
+    /// (2i, 2i + 1): llama's in GGUF files.
+    Neighbours,
+    /// (i, i + half): GPT-NeoX's.
+    Halves,
+}
+
+/// Input: `[tokens, (heads + 2·kv_heads)·head_dim]`, queries then keys then values;
+/// output: the turned queries. Resources: the table of [`rope_table`], the cache.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RopeAppend {
+    /// Query heads.
+    pub heads: usize,
+    /// Heads of keys and values.
+    pub kv_heads: usize,
+    /// Numbers a head; a multiple of 4 and of the cache type's block.
+    pub head_dim: usize,
+    /// The first so many numbers of a head turn; even.
+    pub rope_dim: usize,
+    /// Which of them turn together.
+    pub pairing: Pairing,
+}
+
+/// (cos, sin) of the angles of positions 0 … 255, then of 0, 256, 512, … below
+/// `positions`, each for every frequency: `[256 + ⌈positions / 256⌉, frequencies, 2]`.
+/// Computed in f64; the product of a fine and a coarse one as complex numbers is
+/// exact to f32 rounding at any position. `scale` multiplies both (YaRN's factor).
+pub fn rope_table(frequencies: &[f64], positions: usize, scale: f32) -> Vec<f32> {
+    let coarse = (0..positions.div_ceil(FINE)).map(|c| c * FINE);
+    let fine = (0..FINE).map(|p| (p, 1.0));
+    let rows = fine.chain(coarse.map(|p| (p, f64::from(scale))));
+    rows.flat_map(|(position, scale)| {
+        frequencies.iter().flat_map(move |frequency| {
+            let angle = position as f64 * frequency;
+            [(angle.cos() * scale) as f32, (angle.sin() * scale) as f32]
+        })
+    })
+    .collect()
+}
+
+impl RopeAppend {
+    fn width(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+
+    /// A head vector, turned.
+    fn turn(&self, head: &[f32], position: usize, table: &[f32]) -> Vec<f32> {
+        let half = self.rope_dim / 2;
+        let at = |row: usize, pair: usize| {
+            let at = 2 * (row * half + pair);
+            (f64::from(table[at]), f64::from(table[at + 1]))
+        };
+        let mut out = head.to_vec();
+        for pair in 0..half {
+            let (a, b) = match self.pairing {
+                Pairing::Neighbours => (2 * pair, 2 * pair + 1),
+                Pairing::Halves => (pair, pair + half),
+            };
+            let ((c0, s0), (c1, s1)) =
+                (at(position % FINE, pair), at(FINE + position / FINE, pair));
+            let (cos, sin) = (c0 * c1 - s0 * s1, c0 * s1 + s0 * c1);
+            let (x, y) = (f64::from(head[a]), f64::from(head[b]));
+            out[a] = (x * cos - y * sin) as f32;
+            out[b] = (x * sin + y * cos) as f32;
+        }
+        out
+    }
+}
+
+impl Operation for RopeAppend {
+    fn name(&self) -> &'static str {
+        "rope_append"
+    }
+
+    fn infer(&self, inputs: &[&Value], _: &[&Resource]) -> Result<Option<Value>> {
+        expect_cols(nth(inputs, 0)?, self.width())?;
+        if !self.head_dim.is_multiple_of(4)
+            || self.rope_dim > self.head_dim
+            || !self.rope_dim.is_multiple_of(2)
+        {
+            return Err(Error::unsupported(format!(
+                "heads of {} numbers of which {} turn: they must be a multiple of 4, the turning \
+                 ones an even number of them",
+                self.head_dim, self.rope_dim
+            )));
+        }
+        let cols = self.heads * self.head_dim;
+        Ok(Some(Value { name: "queries".into(), rows: Rows::Tokens, cols, kind: Kind::Activation }))
+    }
+
+    fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
+        let (qkv, table) = (node.input(0)?, node.numbers(0)?.to_vec());
+        let (dim, kv) = (self.head_dim, node.kv);
+        let mut queries = Vec::new();
+        for (token, row) in node.step.tokens.iter().zip(qkv.chunks_exact(self.width())) {
+            let position = token.position as usize;
+            let mut heads = row.chunks_exact(dim);
+            for head in heads.by_ref().take(self.heads) {
+                queries.extend(self.turn(head, position, &table));
+            }
+            for (h, head) in heads.enumerate() {
+                let is_key = h < self.kv_heads;
+                let at = node.sequences.vector(
+                    token.sequence,
+                    position,
+                    h % self.kv_heads,
+                    self.kv_heads,
+                    dim,
+                );
+                let mut head =
+                    if is_key { self.turn(head, position, &table) } else { head.to_vec() };
+                kv.round(&mut head);
+                let cache = node.cache_mut(1)?;
+                let into = if is_key { &mut cache.keys } else { &mut cache.values };
+                into[at..at + dim].copy_from_slice(&head);
+            }
+        }
+        Ok(queries)
+    }
+
+    fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
+        let kv = lower.target.kv;
+        if !self.head_dim.is_multiple_of(kv.block()) {
+            return Err(Error::unsupported(format!(
+                "a KV cache of {} stores {} numbers together, but heads have {}: give --kv f16",
+                kv.name(),
+                kv.block(),
+                self.head_dim
+            )));
+        }
+        let threads = lower.target.tuning.reduce_threads;
+        let kernel = lower
+            .kernel("rope_append")
+            .set("THREADS", threads)
+            .set("HEADS", self.heads as u64)
+            .set("KV_HEADS", self.kv_heads as u64)
+            .set("HEAD_DIM", self.head_dim as u64)
+            .set("ROPE_DIM", self.rope_dim as u64)
+            .set_bool("NEIGHBOURS", self.pairing == Pairing::Neighbours)
+            .set("QKV_STRIDE", lower.input(0).stride() as u64)
+            .set("Q_STRIDE", lower.output()?.stride() as u64)
+            .set("PAGES_PER_SEQUENCE", lower.target.pages_per_sequence as u64);
+        let binds = vec![
+            ("step", Bind::Step),
+            ("pages", Bind::Pages),
+            ("qkv", lower.bind_input(0)),
+            ("q", lower.bind_output()?),
+            ("rope", Bind::Numbers(lower.id(0))),
+            ("keys", Bind::Keys(lower.id(1))),
+            ("values", Bind::Values(lower.id(1))),
+        ];
+        let kv_numbers = self.kv_heads * self.head_dim;
+        let items = self.heads * self.head_dim / 4 + 2 * kv_numbers / kv.block();
+        let groups = (items as u32).div_ceil(threads);
+        let width = self.width();
+        let bytes = lower.bytes(Kind::Activation, width + self.heads * self.head_dim)
+            + 2 * kv.bytes(kv_numbers) as u64;
+        let flops = 6 * (self.heads + self.kv_heads) as u64 * self.rope_dim as u64 / 2;
+        lower.dispatch(
+            kernel,
+            binds,
+            move |c| [groups, c.tokens, 1],
+            move |c| Cost {
+                bytes: bytes * u64::from(c.tokens),
+                flops: flops * u64::from(c.tokens),
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Both pairings, part of a head, far positions; what lands in the cache is seen
+/// by the cases of attention.
+pub(crate) fn cases() -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for (pairing, rope_dim, head_dim) in
+        [(Pairing::Neighbours, 16, 16), (Pairing::Halves, 16, 16), (Pairing::Halves, 6, 20)]
+    {
+        let op = RopeAppend { heads: 3, kv_heads: 1, head_dim, rope_dim, pairing };
+        let mut tape = Tape::new();
+        let cols = op.width();
+        let qkv = tape.input(Value {
+            name: "qkv".into(),
+            rows: Rows::Tokens,
+            cols,
+            kind: Kind::Activation,
+        });
+        let frequencies: Vec<_> =
+            (0..rope_dim / 2).map(|i| 100f64.powf(-2.0 * i as f64 / rope_dim as f64)).collect();
+        let data = std::sync::Arc::new(rope_table(&frequencies, 300, 1.0));
+        let table = tape.resource(Resource::Table { name: "rope".into(), data });
+        let cache = tape.resource(Resource::Cache { layer: 0, kv_heads: 1, head_dim });
+        let q = record(&mut tape, op, &[qkv], &[table, cache])?;
+        let step = check::step(&[(0, 0), (0, 1), (1, 127), (2, 33)], &[]);
+        cases.push(Case {
+            inputs: vec![qkv],
+            compare: vec![q],
+            ..Case::new(format!("rope_append {pairing:?} {rope_dim} of {head_dim}"), tape, step)
+        });
+    }
+    Ok(cases)
+}

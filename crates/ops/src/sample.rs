@@ -1,0 +1,324 @@
+//! The next token of each row of logits: bias and penalties, then top-k, top-p,
+//! min-p, then a draw from softmax(logits / T); the order is llama.cpp's.
+//!
+//! repetition: Keskar et al. 2019 (tokens of prompt and answer); presence and
+//! frequency: as the OpenAI API defines them (tokens of the answer). The draw is
+//! the Gumbel-max trick: argmax of logit / T − ln(−ln u), where u depends on
+//! (seed, position, token) alone, so that a seed gives the same tokens however
+//! sequences are batched.
+
+use wisp_base::{Error, Result};
+use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
+
+use crate::check::{self, Case};
+use crate::nth;
+
+/// `CHUNK` of `shaders/lib/sampling.wgsl`.
+const CHUNK: usize = 1024;
+
+/// Words of [`Settings`] on the GPU.
+pub const SETTING_WORDS: usize = 12;
+
+/// The bit of a token's count that says it is in the prompt.
+pub const IN_PROMPT: u32 = 1 << 31;
+
+/// Draws the next token of each row of logits into the sequence's slot of
+/// `sampled`, and counts it where penalties want that.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample;
+
+/// One sequence's settings; `Settings` of `shaders/lib/sampling.wgsl`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// 0 takes the most likely token.
+    pub temperature: f32,
+    /// 0 keeps all.
+    pub top_k: u32,
+    /// 1 keeps all.
+    pub top_p: f32,
+    /// 0 drops none.
+    pub min_p: f32,
+    /// 1 is off.
+    pub repetition: f32,
+    /// 0 is off.
+    pub presence: f32,
+    /// 0 is off.
+    pub frequency: f32,
+    /// Look at the sequence's row of biases.
+    pub biased: bool,
+    /// For the draw.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition: 1.0,
+            presence: 0.0,
+            frequency: 0.0,
+            biased: false,
+            seed: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether tokens must be counted.
+    pub fn penalties(&self) -> bool {
+        self.repetition != 1.0 || self.presence != 0.0 || self.frequency != 0.0
+    }
+
+    /// As the shaders read them.
+    pub fn words(&self) -> [u32; SETTING_WORDS] {
+        [
+            self.temperature.to_bits(),
+            self.top_k,
+            self.top_p.to_bits(),
+            self.min_p.to_bits(),
+            self.repetition.to_bits(),
+            self.presence.to_bits(),
+            self.frequency.to_bits(),
+            u32::from(self.penalties()),
+            u32::from(self.biased),
+            self.seed as u32,
+            (self.seed >> 32) as u32,
+            0,
+        ]
+    }
+
+    fn from_words(words: &[u32]) -> Option<Self> {
+        let w: &[u32; SETTING_WORDS] = words.try_into().ok()?;
+        Some(Self {
+            temperature: f32::from_bits(w[0]),
+            top_k: w[1],
+            top_p: f32::from_bits(w[2]),
+            min_p: f32::from_bits(w[3]),
+            repetition: f32::from_bits(w[4]),
+            presence: f32::from_bits(w[5]),
+            frequency: f32::from_bits(w[6]),
+            biased: w[8] == 1,
+            seed: u64::from(w[9]) | u64::from(w[10]) << 32,
+        })
+    }
+
+    fn adjust(&self, logits: &mut [f32], counts: &[u32], bias: &[f32]) {
+        for ((logit, seen), bias) in logits.iter_mut().zip(counts).zip(bias) {
+            if self.biased {
+                *logit += bias;
+            }
+            if self.penalties() {
+                let times = seen & !IN_PROMPT;
+                if *seen != 0 {
+                    let up = *logit > 0.0;
+                    *logit = if up { *logit / self.repetition } else { *logit * self.repetition };
+                }
+                if times > 0 {
+                    *logit -= self.presence;
+                }
+                *logit -= times as f32 * self.frequency;
+            }
+        }
+    }
+
+    fn pick(&self, logits: &[f32], position: u32) -> usize {
+        let first_best = |score: &dyn Fn(usize) -> f32, of: &mut dyn Iterator<Item = usize>| {
+            of.fold((f32::NEG_INFINITY, 0), |best, id| {
+                let score = score(id);
+                if score > best.0 { (score, id) } else { best }
+            })
+            .1
+        };
+        let all = 0..logits.len();
+        let top = first_best(&|id| logits[id], &mut all.clone());
+        if self.temperature <= 0.0 {
+            return top;
+        }
+        let largest = logits[top];
+        let mut order: Vec<f32> = logits.to_vec();
+        order.sort_by(|a, b| b.total_cmp(a));
+        let mut floor = f32::NEG_INFINITY;
+        if self.top_k > 0 && (self.top_k as usize) < logits.len() {
+            floor = order[self.top_k as usize - 1];
+        }
+        if self.top_p < 1.0 {
+            let kept: Vec<f32> = order.iter().copied().filter(|l| *l >= floor).collect();
+            let mass = |l: &f32| f64::from(l - largest).exp();
+            let wanted = f64::from(self.top_p) * kept.iter().map(mass).sum::<f64>();
+            let mut sum = 0.0;
+            for logit in &kept {
+                sum += mass(logit);
+                if sum >= wanted {
+                    floor = floor.max(*logit);
+                    break;
+                }
+            }
+        }
+        if self.min_p > 0.0 {
+            floor = floor.max(largest + self.min_p.ln());
+        }
+        let floor = floor.min(largest);
+        let score = |id: usize| {
+            let u = random_open([self.seed as u32 ^ id as u32, (self.seed >> 32) as u32, position]);
+            (logits[id] - largest) / self.temperature - (-u.ln()).ln()
+        };
+        first_best(&score, &mut all.filter(|id| logits[*id] >= floor))
+    }
+}
+
+/// PCG hash (Jarzynski and Olano 2020, pcg3d) to a number in (0, 1): `shaders/lib/random.wgsl`.
+fn random_open(key: [u32; 3]) -> f32 {
+    let mut v = key.map(|k| k.wrapping_mul(1664525).wrapping_add(1013904223));
+    let mix = |v: &mut [u32; 3]| {
+        v[0] = v[0].wrapping_add(v[1].wrapping_mul(v[2]));
+        v[1] = v[1].wrapping_add(v[2].wrapping_mul(v[0]));
+        v[2] = v[2].wrapping_add(v[0].wrapping_mul(v[1]));
+    };
+    mix(&mut v);
+    v = v.map(|x| x ^ (x >> 16));
+    mix(&mut v);
+    (((v[0] ^ v[1]) >> 9) as f32 + 0.5) / 8388608.0
+}
+
+impl Operation for Sample {
+    fn name(&self) -> &'static str {
+        "sample"
+    }
+
+    fn infer(&self, inputs: &[&Value], _: &[&Resource]) -> Result<Option<Value>> {
+        match nth(inputs, 0)? {
+            Value { kind: Kind::Logits, rows: Rows::Outputs, cols, .. } if *cols < 1 << 24 => {
+                Ok(None)
+            }
+            other => Err(Error::input(format!("{} are no logits to sample from", other.name))),
+        }
+    }
+
+    fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
+        let (logits, vocab) = (node.input(0)?, node.value(0)?.cols);
+        for (row, output) in logits.chunks_exact(vocab).zip(&node.step.outputs) {
+            let token = node.step.tokens[*output as usize];
+            let at = token.sequence as usize;
+            let words = node.sequences.settings.get(at * SETTING_WORDS..(at + 1) * SETTING_WORDS);
+            let settings = words
+                .and_then(Settings::from_words)
+                .ok_or_else(|| Error::input(format!("sequence {at} has no settings")))?;
+            let range = at * vocab..(at + 1) * vocab;
+            let mut row = row.to_vec();
+            let counts = &mut node.sequences.counts[range.clone()];
+            settings.adjust(&mut row, counts, &node.sequences.bias[range]);
+            let id = settings.pick(&row, token.position);
+            if settings.penalties() {
+                counts[id] += 1;
+            }
+            node.sequences.sampled[at] = id as u32;
+        }
+        Ok(Vec::new())
+    }
+
+    fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
+        if !lower.key.sample {
+            return Ok(());
+        }
+        let logits = lower.input(0);
+        let threads = lower.target.tuning.reduce_threads;
+        let chunks = logits.cols.div_ceil(CHUNK);
+        let best = lower.temp((lower.key.outputs * chunks * 8) as u64);
+        let kernel = |name| {
+            lower
+                .kernel(name)
+                .set("THREADS", threads)
+                .set("VOCAB", logits.cols as u64)
+                .set("STRIDE", logits.stride() as u64)
+        };
+        let (prepare, pick) = (kernel("sample_prepare"), kernel("sample_pick"));
+        let binds = |extra| {
+            vec![
+                ("step", Bind::Step),
+                ("settings", Bind::Settings),
+                ("logits", lower.bind_input(0)),
+                ("counts", Bind::Counts),
+                ("best", Bind::Temp(best)),
+                extra,
+            ]
+        };
+        let (to_prepare, to_pick) =
+            (binds(("bias", Bind::Bias)), binds(("sampled", Bind::Sampled)));
+        let bytes = 4 * logits.cols as u64;
+        lower.dispatch(
+            prepare,
+            to_prepare,
+            move |c| [chunks as u32, 1, c.outputs],
+            move |c| Cost { bytes: bytes * u64::from(c.outputs), flops: 0 },
+        );
+        lower.dispatch(
+            pick,
+            to_pick,
+            move |c| [c.outputs, 1, 1],
+            move |c| Cost { bytes: 8 * chunks as u64 * u64::from(c.outputs), flops: 0 },
+        );
+        Ok(())
+    }
+}
+
+/// Every setting alone and together, over a vocabulary of several chunks.
+pub(crate) fn cases() -> Result<Vec<Case>> {
+    let off = Settings::default();
+    let warm = Settings { temperature: 0.8, seed: 0x1234_5678_9abc, ..off };
+    let penalised =
+        Settings { repetition: 1.3, presence: 0.4, frequency: 0.2, biased: true, ..off };
+    let sets = [
+        ("greedy", [off, off, off]),
+        ("penalties", [penalised, off, Settings { biased: true, ..off }]),
+        (
+            "temperature",
+            [warm, Settings { seed: 7, ..warm }, Settings { temperature: 2.0, ..warm }],
+        ),
+        (
+            "top-k",
+            [
+                Settings { top_k: 1, ..warm },
+                Settings { top_k: 5, ..warm },
+                Settings { top_k: 1100, ..warm },
+            ],
+        ),
+        (
+            "top-p, min-p",
+            [
+                Settings { top_p: 0.3, ..warm },
+                Settings { min_p: 0.5, ..warm },
+                Settings { top_p: 0.0, ..warm },
+            ],
+        ),
+        (
+            "all",
+            [
+                Settings { top_k: 40, top_p: 0.9, min_p: 0.05, ..warm },
+                Settings { temperature: 1.5, top_k: 300, top_p: 0.5, seed: 3, ..penalised },
+                off,
+            ],
+        ),
+    ];
+    let vocab = 2500;
+    let mut cases = Vec::new();
+    for (name, settings) in sets {
+        let mut tape = Tape::new();
+        let logits = tape.input(Value {
+            name: "logits".into(),
+            rows: Rows::Outputs,
+            cols: vocab,
+            kind: Kind::Logits,
+        });
+        tape.push(Sample, &[logits], &[])?;
+        let tokens = [(1, 9), (1, 10), (0, 4), (2, 5)];
+        let mut case = Case::new(format!("sample {name}"), tape, check::step(&tokens, &[1, 2, 3]));
+        case.steps[0].1.sample = true;
+        // A second draw sees the first one's counts.
+        case.steps.push(case.steps[0].clone());
+        cases.push(Case { inputs: vec![logits], settings: settings.to_vec(), vocab, ..case });
+    }
+    Ok(cases)
+}

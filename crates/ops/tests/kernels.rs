@@ -1,0 +1,79 @@
+//! Every kernel on every variant: validated without a GPU, then run against its
+//! CPU definition.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use wisp_gpu::{Gpu, Off, Tuning, Variant, link, shader_names};
+use wisp_graph::{Target, lower};
+use wisp_ops::check::{cases, run};
+
+const TUNINGS: [(&str, Tuning); 2] = [("CPU", Tuning::CPU), ("GPU", Tuning::GPU)];
+
+/// Links and validates every dispatch of every case; every file must be used.
+#[test]
+fn all_kernels_are_valid_in_all_variants() {
+    let mut used = std::collections::BTreeSet::new();
+    let mut known = std::collections::HashSet::new();
+    for (case, variant, (_, tuning)) in combinations() {
+        let target = Target {
+            variant,
+            kv: case.kv,
+            tuning,
+            max_binding: case.max_binding.unwrap_or(128 << 20),
+            subgroup: 4,
+            workgroup_memory: 16384,
+            pages_per_sequence: 4,
+        };
+        for (_, key) in &case.steps {
+            for dispatch in lower(&case.tape, &target, *key).unwrap().dispatches {
+                if !known.insert(dispatch.kernel.clone()) {
+                    continue;
+                }
+                let linked = link(&dispatch.kernel).unwrap();
+                used.extend(linked.files());
+                let name = dispatch.kernel.name;
+                let module = naga::front::wgsl::parse_str(&linked.source)
+                    .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&linked.source)));
+                let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+                if let Err(error) = validator.validate(&module) {
+                    panic!("{name} {variant}: {}", error.emit_to_string(&linked.source));
+                }
+            }
+        }
+    }
+    let unused: Vec<_> = shader_names().filter(|name| !used.contains(name)).collect();
+    assert!(unused.is_empty(), "no case uses {unused:?}");
+}
+
+#[test]
+fn all_kernels_agree_with_their_definitions() {
+    let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+    let mut failed = Vec::new();
+    let mut ran = 0;
+    for (case, variant, (name, tuning)) in combinations() {
+        if !variant.runs_on(gpu.facts().caps) {
+            continue;
+        }
+        let report = pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
+        ran += 1;
+        if !report.passed() {
+            let line = format!(
+                "{}, {variant}, {name} tuning: {:.1e} > {:.1e}",
+                report.case, report.error, report.bound
+            );
+            failed.push(line);
+        }
+    }
+    assert!(failed.is_empty(), "{} of {ran} failed:\n{}", failed.len(), failed.join("\n"));
+    println!("{ran} passed on {}", gpu.facts().name);
+}
+
+fn combinations() -> impl Iterator<Item = (wisp_ops::check::Case, Variant, (&'static str, Tuning))>
+{
+    cases().unwrap().into_iter().flat_map(|case| {
+        Variant::ALL.into_iter().flat_map(move |variant| {
+            let case = case.clone();
+            TUNINGS.into_iter().map(move |tuning| (case.clone(), variant, tuning))
+        })
+    })
+}
