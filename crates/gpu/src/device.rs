@@ -9,12 +9,15 @@ use wisp_base::{Error, Result};
 
 use crate::caps::{Caps, Off};
 use crate::kernel::Pipeline;
-use crate::link::Kernel;
+use crate::link::{Kernel, Replaced};
+use crate::memory;
 use crate::tuning::Tuning;
 
 /// What is known of an adapter before it is opened.
 #[derive(Debug, Clone)]
 pub struct AdapterFacts {
+    /// Its number in [`adapters`].
+    pub index: usize,
     /// Its name.
     pub name: String,
     /// vulkan, metal, dx12, …
@@ -39,6 +42,8 @@ pub struct AdapterFacts {
     pub max_threads: u32,
     /// Storage bindings a kernel at most.
     pub max_bindings: u32,
+    /// Bytes of memory that it offers, where its API tells.
+    pub memory: Option<u64>,
 }
 
 /// An opened device. Clones share it.
@@ -54,11 +59,12 @@ struct Inner {
     tuning: Tuning,
     lost: Arc<Mutex<Option<String>>>,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    replaced: Mutex<Replaced>,
 }
 
 /// Every adapter that wgpu reaches here, software ones last.
 pub async fn adapters() -> Vec<AdapterFacts> {
-    enumerate().await.iter().map(facts).collect()
+    enumerate().await.iter().enumerate().map(|(index, adapter)| facts(adapter, index)).collect()
 }
 
 async fn enumerate() -> Vec<wgpu::Adapter> {
@@ -76,11 +82,12 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
     found
 }
 
-fn facts(adapter: &wgpu::Adapter) -> AdapterFacts {
+fn facts(adapter: &wgpu::Adapter, index: usize) -> AdapterFacts {
     let info = adapter.get_info();
     let features = adapter.features();
     let limits = adapter.limits();
     AdapterFacts {
+        index,
         name: info.name,
         backend: info.backend.to_string(),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
@@ -104,6 +111,7 @@ fn facts(adapter: &wgpu::Adapter) -> AdapterFacts {
         max_workgroup_memory: limits.max_compute_workgroup_storage_size,
         max_threads: limits.max_compute_invocations_per_workgroup,
         max_bindings: limits.max_storage_buffers_per_shader_stage,
+        memory: memory::offered(adapter, info.device_type == wgpu::DeviceType::Cpu),
     }
 }
 
@@ -118,16 +126,16 @@ impl Gpu {
                  `apt-get install mesa-vulkan-drivers`), then try again",
             ));
         }
-        let adapter = match select {
-            None => found.first(),
+        let index = match select {
+            None => Some(0),
             Some(text) => match text.parse::<usize>() {
-                Ok(index) => found.get(index),
-                Err(_) => found.iter().find(|adapter| {
+                Ok(index) => (index < found.len()).then_some(index),
+                Err(_) => found.iter().position(|adapter| {
                     adapter.get_info().name.to_lowercase().contains(&text.to_lowercase())
                 }),
             },
         };
-        let adapter = adapter.ok_or_else(|| {
+        let index = index.ok_or_else(|| {
             let names: Vec<_> = found
                 .iter()
                 .enumerate()
@@ -139,11 +147,11 @@ impl Gpu {
                 names.join(", ")
             ))
         })?;
-        Self::from_adapter(adapter, off).await
+        Self::from_adapter(&found[index], index, off).await
     }
 
-    async fn from_adapter(adapter: &wgpu::Adapter, off: Off) -> Result<Self> {
-        let mut facts = facts(adapter);
+    async fn from_adapter(adapter: &wgpu::Adapter, index: usize, off: Off) -> Result<Self> {
+        let mut facts = facts(adapter, index);
         facts.caps.subgroups &= !off.subgroups;
         facts.caps.f16 &= !off.f16;
         facts.caps.dot &= !off.dot;
@@ -184,6 +192,7 @@ impl Gpu {
             tuning,
             lost,
             pipelines: Mutex::default(),
+            replaced: Mutex::default(),
         })))
     }
 
@@ -197,6 +206,17 @@ impl Gpu {
 
     pub(crate) fn pipelines(&self) -> MutexGuard<'_, HashMap<Kernel, Arc<Pipeline>>> {
         self.0.pipelines.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Files of `shaders/` with other texts, on this device.
+    pub(crate) fn replaced(&self) -> MutexGuard<'_, Replaced> {
+        self.0.replaced.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Links `text` instead of a file of `shaders/` from now on: how tests plant a
+    /// wrong kernel.
+    pub fn replace_shader(&self, file: &'static str, text: &'static str) {
+        self.replaced().insert(file, text);
     }
 
     /// The adapter, with the capabilities that are in use.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wisp_base::{Error, Result};
 
 use crate::device::Gpu;
-use crate::link::{Declared, Kernel, link};
+use crate::link::{Declared, Kernel, link_replacing};
 
 /// A compiled kernel.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Gpu {
         if let Some(found) = self.pipelines().get(kernel) {
             return Ok(found.clone());
         }
-        let linked = link(kernel)?;
+        let linked = link_replacing(kernel, &self.replaced())?;
         let device = self.device();
         let entries: Vec<_> = linked
             .bindings

@@ -17,6 +17,14 @@ pub fn shader_names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)
 }
 
+/// Changes with any change of any shader: what a verdict on kernels is good for.
+pub fn shaders_hash() -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    FILES.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// A kernel by name, with what is to be linked into it. Equal kernels are one pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Kernel {
@@ -107,7 +115,16 @@ impl Linked {
 /// Names the file and line of an import without a file, and a constant that
 /// no linked file declares.
 pub fn link(kernel: &Kernel) -> Result<Linked> {
-    let mut linker = Linker { kernel, seen: Vec::new(), out: Vec::new(), unset: Vec::new() };
+    link_replacing(kernel, &Replaced::new())
+}
+
+/// Files and the texts that stand for theirs.
+pub(crate) type Replaced = BTreeMap<&'static str, &'static str>;
+
+/// [`link`], with other texts for some files.
+pub(crate) fn link_replacing(kernel: &Kernel, replaced: &Replaced) -> Result<Linked> {
+    let mut linker =
+        Linker { kernel, replaced, seen: Vec::new(), out: Vec::new(), unset: Vec::new() };
     linker.unset = kernel.constants.keys().copied().collect();
     linker.include(kernel.name, kernel.name, 0)?;
     if let Some(name) = linker.unset.first() {
@@ -133,6 +150,7 @@ pub fn link(kernel: &Kernel) -> Result<Linked> {
 
 struct Linker<'a> {
     kernel: &'a Kernel,
+    replaced: &'a Replaced,
     seen: Vec<&'static str>,
     out: Vec<(&'static str, usize, String)>,
     unset: Vec<&'static str>,
@@ -149,6 +167,7 @@ impl Linker<'_> {
             return Ok(());
         }
         self.seen.push(name);
+        let text = self.replaced.get(name).unwrap_or(text);
         for (index, text) in text.lines().enumerate() {
             if let Some(import) = text.strip_prefix("//!import ") {
                 let import = import.trim();

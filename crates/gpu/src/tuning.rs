@@ -11,6 +11,9 @@ pub struct Tuning {
     pub attention: AttentionTuning,
     /// Threads a workgroup of the small kernels: embed, norm, RoPE, sampling.
     pub reduce_threads: u32,
+    /// Prompt tokens a step at most: large enough to pay for reading the weights,
+    /// small enough that a cancelled prompt stops soon.
+    pub prefill_tokens: usize,
     /// Decode steps submitted before the first one's token is read back.
     pub steps_in_flight: usize,
 }
@@ -58,6 +61,7 @@ impl Tuning {
         matmul: MatmulTuning { threads: 32, rows: 4, tokens: 8, token_threads: 4 },
         attention: AttentionTuning { threads: 32, splits: 8, split_keys: 256 },
         reduce_threads: 32,
+        prefill_tokens: 64,
         steps_in_flight: 2,
     };
 
@@ -67,6 +71,7 @@ impl Tuning {
         matmul: MatmulTuning { threads: 64, rows: 4, tokens: 4, token_threads: 8 },
         attention: AttentionTuning { threads: 64, splits: 16, split_keys: 128 },
         reduce_threads: 256,
+        prefill_tokens: 512,
         steps_in_flight: 4,
     };
 }

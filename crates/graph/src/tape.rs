@@ -201,6 +201,11 @@ impl Tape {
         &self.resources
     }
 
+    /// The id of resource number `index`.
+    pub fn id(&self, index: usize) -> ResourceId {
+        ResourceId(index)
+    }
+
     /// Every operation, in order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes

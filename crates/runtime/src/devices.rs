@@ -1,6 +1,9 @@
 //! The adapters of this machine, for `wisp devices`.
 
-use wisp_base::{Error, Result};
+use std::time::Instant;
+
+use wisp_base::Result;
+use wisp_gpu::{Gpu, Off, Variant};
 
 use crate::options::EngineOptions;
 
@@ -43,6 +46,108 @@ pub struct CheckReport {
 }
 
 /// Every adapter (or the one that `options.device` names), measured, with `check` also checked.
-pub async fn devices(_options: &EngineOptions, _check: bool) -> Result<Vec<DeviceReport>> {
-    Err(Error::unsupported("not yet"))
+///
+/// # Errors
+/// No adapter, or none of that name. An adapter that cannot be opened or measured is
+/// left out where others are there.
+pub async fn devices(options: &EngineOptions, check: bool) -> Result<Vec<DeviceReport>> {
+    let off = Off::parse(&options.caps)?;
+    let select = options.device.as_deref();
+    let found = wisp_gpu::adapters().await;
+    let chosen: Vec<usize> = match select {
+        None if found.is_empty() => {
+            Gpu::open(None, off).await?; // The sentence that says what to install.
+            Vec::new()
+        }
+        None => (0..found.len()).collect(),
+        Some(_) => {
+            let gpu = Gpu::open(select, off).await?;
+            vec![gpu.facts().index]
+        }
+    };
+    let mut reports = Vec::new();
+    for index in chosen {
+        let gpu = Gpu::open(Some(&index.to_string()), off).await?;
+        reports.push(report(&gpu, index, check).await?);
+    }
+    Ok(reports)
+}
+
+async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
+    let facts = gpu.facts();
+    let features = [
+        ("subgroups", facts.caps.subgroups),
+        ("f16", facts.caps.f16),
+        ("dot", facts.caps.dot),
+        ("coop", facts.caps.coop),
+        ("timestamps", facts.timestamps),
+    ];
+    let limits = [
+        ("max_binding", facts.max_binding),
+        ("max_buffer", facts.max_buffer),
+        ("max_workgroup_memory", u64::from(facts.max_workgroup_memory)),
+        ("max_threads", u64::from(facts.max_threads)),
+        ("max_bindings", u64::from(facts.max_bindings)),
+        ("subgroup_min", u64::from(facts.subgroup_size.0)),
+        ("subgroup_max", u64::from(facts.subgroup_size.1)),
+        ("memory", facts.memory.unwrap_or(0)),
+    ];
+    let mut checks = Vec::new();
+    if check {
+        for case in wisp_ops::check::cases()? {
+            for variant in Variant::ALL.into_iter().filter(|v| v.runs_on(facts.caps)) {
+                let made = wisp_ops::check::run(gpu, &case, variant, gpu.tuning()).await;
+                gpu.check()?;
+                let (error, bound) = match made {
+                    Ok(report) => (report.error, report.bound),
+                    Err(_) => (f64::INFINITY, case.bound),
+                };
+                checks.push(CheckReport {
+                    case: case.name.clone(),
+                    variant: variant.to_string(),
+                    error,
+                    bound,
+                    passed: error <= bound,
+                });
+            }
+        }
+    }
+    Ok(DeviceReport {
+        index,
+        name: facts.name.clone(),
+        backend: facts.backend.clone(),
+        driver: facts.driver.clone(),
+        kind: facts.kind.to_owned(),
+        features: features.map(|(name, has)| (name.to_owned(), has)).to_vec(),
+        limits: limits.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        copy_gb_per_s: copy_bandwidth(gpu).await? / 1e9,
+        checks,
+    })
+}
+
+/// Bytes read and written a second by copies from one buffer to another: the
+/// memory's speed, as far as a program can see it. The best of some rounds.
+pub(crate) async fn copy_bandwidth(gpu: &Gpu) -> Result<f64> {
+    const ROUNDS: usize = 5;
+    const COPIES: u64 = 4;
+    let bytes = (64u64 << 20).min(gpu.facts().max_buffer);
+    let (from, to) =
+        gpu.catch(|| (gpu.buffer("copy from", bytes), gpu.buffer("copy to", bytes))).await?;
+    let mut best = f64::INFINITY;
+    // The first round touches the memory for the first time.
+    for round in 0..=ROUNDS {
+        let mut encoder = gpu.encoder();
+        for _ in 0..COPIES {
+            encoder.copy_buffer_to_buffer(&from, 0, &to, 0, bytes);
+        }
+        let start = Instant::now();
+        gpu.submit(encoder)?;
+        gpu.flush()?;
+        if round > 0 {
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+    }
+    from.destroy();
+    to.destroy();
+    Ok((2 * COPIES * bytes) as f64 / best)
 }

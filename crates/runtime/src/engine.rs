@@ -3,10 +3,18 @@
 use std::ops::ControlFlow;
 
 use wisp_base::{Error, Result};
-use wisp_formats::Source;
+use wisp_formats::{Gguf, Source};
+use wisp_gpu::{Gpu, Off};
+use wisp_graph::{Step, StepToken, Target};
+use wisp_ops::splits;
 use wisp_tokenizer::Tokenizer;
 
+use crate::cache::{PagePool, Pages};
+use crate::generate::{Generator, check_tokens};
+use crate::memory::{Room, default_kv, fit, with_ctx};
 use crate::options::{Cancel, Completion, EngineOptions, Request};
+use crate::stepper::Stepper;
+use crate::{MemoryPlan, load, load_tokenizer, verdict};
 
 /// Where a load stands, for a progress bar.
 #[derive(Debug, Clone)]
@@ -34,130 +42,256 @@ pub struct Piece {
 }
 
 /// One loaded model on one adapter.
-pub struct Engine {}
+pub struct Engine {
+    pub(crate) stepper: Stepper,
+    pub(crate) pool: PagePool,
+    tokenizer: Result<Tokenizer>,
+    memory: MemoryPlan,
+}
 
 impl Engine {
     /// Reads the header, plans the memory, checks the kernels, uploads the weights.
+    ///
+    /// # Errors
+    /// A file that is damaged or not a model that this version runs; a model that
+    /// does not fit; an adapter that is missing, fails or computes wrongly.
     pub async fn load(
-        _source: &dyn Source,
-        _options: &EngineOptions,
-        _progress: &mut dyn FnMut(Progress),
+        source: &dyn Source,
+        options: &EngineOptions,
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<Engine> {
-        Err(Error::unsupported("not yet"))
+        let named = |error| named(source.name(), error);
+        let gguf = Gguf::read(source).await?;
+        let decoder = wisp_models::read(&gguf).map_err(named)?;
+        let gpu = Gpu::open(options.device.as_deref(), Off::parse(&options.caps)?).await?;
+
+        let factors = match decoder.rope_factors.and_then(|name| gguf.tensor(name)) {
+            Some(tensor) => Some(load::vector(source, tensor).await?),
+            None => None,
+        };
+        let tape = decoder.tape(&gguf, 1, None)?.tape;
+        let verdicts = options.verdicts.as_deref();
+        let variant = verdict::choose(&gpu, &tape, options.kv, verdicts, progress).await?;
+        let facts = gpu.facts();
+        let target = Target {
+            variant,
+            kv: options.kv.unwrap_or(default_kv(variant)),
+            tuning: gpu.tuning(),
+            max_binding: facts.max_binding.min(facts.max_buffer),
+            subgroup: facts.subgroup_size.0,
+            workgroup_memory: facts.max_workgroup_memory,
+            pages_per_sequence: 0,
+        };
+        let room = Room {
+            memory: options.memory_limit.or(facts.memory),
+            buffer: facts.max_binding.min(facts.max_buffer),
+        };
+        let (memory, note) = fit(&decoder, &gguf, &target, options, room)?;
+        if let Some(note) = note {
+            progress(Progress::Note(note));
+        }
+        let target = with_ctx(&target, memory.ctx);
+        let sequences = options.max_sequences;
+        let pages = target.pages_per_sequence * sequences;
+        let forward = decoder.tape(&gguf, memory.ctx, factors.as_deref())?;
+        let stepper = Stepper::new(gpu, target, decoder, forward, sequences, pages).await?;
+        let Stepper { gpu, forward, resources, .. } = &stepper;
+        load::weights(gpu, source, &gguf, &forward.tape, resources, progress).await?;
+        Ok(Engine {
+            pool: PagePool::new(pages),
+            stepper,
+            tokenizer: load_tokenizer(&gguf).map_err(named),
+            memory,
+        })
     }
 
     /// The tokenizer of the file, or the sentence that says why there is none.
+    ///
+    /// # Errors
+    /// The file has none that this version knows.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        Err(Error::unsupported("not yet"))
+        self.tokenizer.as_ref().map_err(Clone::clone)
     }
 
     /// Entries of the vocabulary: the width of a row of logits.
     pub fn vocab(&self) -> usize {
-        0
+        self.stepper.decoder.vocab
     }
 
     /// The context that was planned for, in tokens.
     pub fn ctx(&self) -> usize {
-        0
+        self.memory.ctx
     }
 
-    /// The adapter's name and driver.
+    /// The adapter's name and the kernels in use.
     pub fn device_name(&self) -> String {
-        String::new()
+        format!("{} ({})", self.stepper.gpu.facts().name, self.stepper.target.variant)
     }
 
     /// What the weights, KV cache and scratch take; see `wisp inspect`.
-    pub fn memory(&self) -> crate::MemoryPlan {
-        crate::MemoryPlan::default()
+    pub fn memory(&self) -> MemoryPlan {
+        self.memory
+    }
+
+    /// Pages of the KV cache: (free, in all).
+    pub fn pages(&self) -> (usize, usize) {
+        (self.pool.free(), self.pool.len())
+    }
+
+    /// The device, for tests that take it away.
+    pub fn gpu(&self) -> &Gpu {
+        &self.stepper.gpu
     }
 
     /// Prefill and decode; `on_piece` sees each token and may break off.
+    ///
+    /// # Errors
+    /// A request that is wrong, a cache that is full, a device that failed.
     pub async fn generate(
         &mut self,
-        _request: &Request,
-        _on_piece: &mut dyn FnMut(Piece) -> ControlFlow<()>,
+        request: &Request,
+        on_piece: &mut dyn FnMut(Piece) -> ControlFlow<()>,
     ) -> Result<Completion> {
-        Err(Error::unsupported("not yet"))
+        let requests = std::slice::from_ref(request);
+        let mut results = self.generate_all(requests, &mut |_, piece| on_piece(piece)).await?;
+        results.pop().unwrap_or_else(|| Err(Error::input("no request was given")))
+    }
+
+    /// Answers several requests, as many at once as there are sequences; prefixes that
+    /// they share are computed and stored once. A result each, in their order.
+    ///
+    /// # Errors
+    /// A device that failed; what is wrong with one request is in its own result.
+    pub async fn generate_all(
+        &mut self,
+        requests: &[Request],
+        on_piece: &mut dyn FnMut(usize, Piece) -> ControlFlow<()>,
+    ) -> Result<Vec<Result<Completion>>> {
+        if let Err(error) = &self.tokenizer
+            && requests.iter().any(|request| !request.stop.is_empty())
+        {
+            return Err(Error::input(format!("stop texts need a tokenizer, but {error}")));
+        }
+        let mut generator = Generator {
+            stepper: &mut self.stepper,
+            pool: &mut self.pool,
+            tokenizer: self.tokenizer.as_ref().ok(),
+            ctx: self.memory.ctx,
+        };
+        let results = generator.run(requests, on_piece).await;
+        if results.is_err() {
+            // What the cache holds is no longer certain.
+            self.pool = PagePool::new(self.pool.len());
+        }
+        results
     }
 
     /// Raw logits, `[positions, vocab]` row by row: every position with `all`, else the last.
     /// `chunk`: at most so many tokens a step.
+    ///
+    /// # Errors
+    /// Tokens that are not in the vocabulary or too many; a device that failed.
     pub async fn logits(
         &mut self,
-        _tokens: &[u32],
-        _all: bool,
-        _chunk: Option<usize>,
+        tokens: &[u32],
+        all: bool,
+        chunk: Option<usize>,
     ) -> Result<Vec<f32>> {
-        Err(Error::unsupported("not yet"))
+        let mut logits = Vec::new();
+        self.score(tokens, all, chunk, &Cancel::default(), &mut |rows| {
+            logits.extend_from_slice(rows);
+        })
+        .await?;
+        Ok(logits)
     }
 
     /// `nll[i] = -ln p(tokens[i + 1] | tokens[..=i])`, one entry fewer than tokens.
-    pub async fn nll(&mut self, _tokens: &[u32], _cancel: &Cancel) -> Result<Vec<f64>> {
-        Err(Error::unsupported("not yet"))
+    ///
+    /// # Errors
+    /// As [`Self::logits`]; [`Error::Cancelled`].
+    pub async fn nll(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f64>> {
+        let vocab = self.vocab();
+        let mut nll = Vec::new();
+        let fed = tokens.len().saturating_sub(1);
+        self.score(&tokens[..fed], true, None, cancel, &mut |rows| {
+            for row in rows.chunks_exact(vocab) {
+                let next = tokens.get(nll.len() + 1).map_or(0, |token| *token as usize);
+                let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f64 = row.iter().map(|l| f64::from(l - top).exp()).sum();
+                let own = row.get(next).map_or(f64::NEG_INFINITY, |l| f64::from(l - top));
+                nll.push(sum.ln() - own);
+            }
+        })
+        .await?;
+        Ok(nll)
     }
 
-    /// Measures prefill and decode; see `wisp bench`.
-    pub async fn bench(&mut self, _options: &BenchOptions) -> Result<BenchReport> {
-        Err(Error::unsupported("not yet"))
+    /// Runs `tokens` as one new sequence; `rows` sees the logits as they come.
+    async fn score(
+        &mut self,
+        tokens: &[u32],
+        all: bool,
+        chunk: Option<usize>,
+        cancel: &Cancel,
+        rows: &mut dyn FnMut(&[f32]),
+    ) -> Result<()> {
+        check_tokens(tokens, self.vocab(), self.ctx())?;
+        if chunk == Some(0) {
+            return Err(Error::input("--chunk must be at least 1 token"));
+        }
+        let mut pages = Pages::default();
+        self.pool.grow(&mut pages, tokens.len())?;
+        let result = self.score_in(&pages, tokens, all, chunk, cancel, rows).await;
+        self.pool.release(pages);
+        result
+    }
+
+    async fn score_in(
+        &mut self,
+        pages: &Pages,
+        tokens: &[u32],
+        all: bool,
+        chunk: Option<usize>,
+        cancel: &Cancel,
+        rows: &mut dyn FnMut(&[f32]),
+    ) -> Result<()> {
+        self.stepper.write_pages(0, 0, &pages.list);
+        let most = if all { self.stepper.most_scored() } else { self.stepper.most_tokens() };
+        let each = chunk.unwrap_or(most).min(most);
+        for (number, part) in tokens.chunks(each).enumerate() {
+            if cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let first = number * each;
+            let end = first + part.len();
+            let token = |(at, id): (usize, &u32)| StepToken {
+                id: Some(*id),
+                position: (first + at) as u32,
+                sequence: 0,
+            };
+            let outputs = match (all, end == tokens.len()) {
+                (true, _) => (0..part.len() as u32).collect(),
+                (false, true) => vec![part.len() as u32 - 1],
+                (false, false) => Vec::new(),
+            };
+            let step = Step {
+                tokens: part.iter().enumerate().map(token).collect(),
+                outputs,
+                splits: splits(&self.stepper.target.tuning, end),
+            };
+            rows(&self.stepper.logits(&step).await?);
+        }
+        Ok(())
     }
 }
 
-/// What `wisp bench` is to do.
-#[derive(Debug, Clone)]
-pub struct BenchOptions {
-    /// Prompt length.
-    pub prompt_tokens: usize,
-    /// Tokens to decode.
-    pub generate: usize,
-    /// Rounds; the report has median, least and most.
-    pub repeat: usize,
-    /// Time each kind of dispatch on the GPU as well.
-    pub ops: bool,
-}
-
-/// Median, least and most of some rounds.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Spread {
-    /// The middle one.
-    pub median: f64,
-    /// The least.
-    pub min: f64,
-    /// The most.
-    pub max: f64,
-}
-
-/// One kind of dispatch in a decode step.
-#[derive(Debug, Clone)]
-pub struct OpTime {
-    /// The op's name.
-    pub op: String,
-    /// Dispatches a step.
-    pub calls: usize,
-    /// GPU time a step, all calls together, in microseconds.
-    pub gpu_us: f64,
-    /// Bytes that must be read or written a step.
-    pub bytes: u64,
-    /// Floating-point operations a step.
-    pub flops: u64,
-}
-
-/// What `wisp bench` found.
-#[derive(Debug, Clone, Default)]
-pub struct BenchReport {
-    /// Prompt tokens a second.
-    pub prefill_tokens_per_s: Spread,
-    /// New tokens a second.
-    pub decode_tokens_per_s: Spread,
-    /// Dispatches in a decode step.
-    pub dispatches_per_token: usize,
-    /// Bytes that a decode step must read.
-    pub bytes_per_token: u64,
-    /// Bytes a token × tokens a second over the adapter's measured copy bandwidth.
-    pub bandwidth_share: f64,
-    /// Host time to prepare and submit a decode step, in microseconds.
-    pub host_us_per_token: f64,
-    /// Time to the first token after loading, in milliseconds.
-    pub first_token_ms: f64,
-    /// With `ops`.
-    pub ops: Vec<OpTime>,
+/// Says which file an error is about.
+fn named(name: &str, error: Error) -> Error {
+    match error {
+        Error::Input(message) if !message.starts_with(name) => {
+            Error::Input(format!("{name}: {message}"))
+        }
+        Error::Unsupported(message) => Error::Unsupported(format!("{name}: {message}")),
+        other => other,
+    }
 }

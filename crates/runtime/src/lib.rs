@@ -1,13 +1,23 @@
 //! Sessions, KV cache, sampling, generation and the memory planner: what a
 //! front (command line, npm package) drives.
 
+mod bench;
+mod cache;
 mod devices;
 mod engine;
+mod generate;
+mod load;
 mod memory;
 mod options;
+mod stepper;
+mod text;
+mod tokens;
+mod verdict;
 
+pub use bench::{BenchOptions, BenchReport, OpTime, Spread};
 pub use devices::{CheckReport, DeviceReport, devices};
-pub use engine::{BenchOptions, BenchReport, Engine, OpTime, Piece, Progress, Spread};
-pub use memory::MemoryPlan;
+pub use engine::{Engine, Piece, Progress};
+pub use memory::{MemoryPlan, plan_memory};
 pub use options::{Cancel, Completion, EngineOptions, FinishReason, Request, Sampling, Timings};
+pub use tokens::load_tokenizer;
 pub use wisp_base::KvType;

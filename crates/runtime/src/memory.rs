@@ -1,11 +1,26 @@
 //! What a model takes on a device, known before anything is loaded.
 
+use wisp_base::{Error, KvType, Result};
+use wisp_formats::Gguf;
+use wisp_gpu::{Off, Scalar, Tuning, Variant};
+use wisp_graph::{DeviceResources, PAGE, Plan, Resource, Target};
+use wisp_models::Decoder;
+
+use crate::options::EngineOptions;
+use crate::stepper::{largest_plan, shared_sizes};
+
+/// The context where none is asked for: what most chats need. More is a flag away.
+const DEFAULT_CTX: usize = 4096;
+
+/// Contexts that are made to fit are multiples of this.
+const CTX_STEP: usize = 256;
+
 /// Bytes by purpose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MemoryPlan {
     /// Weights as they lie on the device.
     pub weights: u64,
-    /// KV cache for `ctx` tokens.
+    /// KV cache for `ctx` tokens of each sequence.
     pub kv: u64,
     /// Activations, sampling state, step data, staging.
     pub scratch: u64,
@@ -16,6 +31,140 @@ pub struct MemoryPlan {
 impl MemoryPlan {
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.weights + self.kv + self.scratch
+        self.weights.saturating_add(self.kv).saturating_add(self.scratch)
     }
+}
+
+/// The plan for a file as `options` ask for it, without any device: as on an adapter
+/// that can do all that kernels ask for, and has room.
+///
+/// # Errors
+/// A model that this version does not run; a damaged header.
+pub fn plan_memory(gguf: &Gguf, options: &EngineOptions) -> Result<MemoryPlan> {
+    let decoder = wisp_models::read(gguf)?;
+    let off = Off::parse(&options.caps)?;
+    let scalar = if off.f16 { Scalar::F32 } else { Scalar::F16 };
+    let variant = Variant { scalar, ..Variant::ALL[0] };
+    let target = Target {
+        variant,
+        kv: options.kv.unwrap_or(default_kv(variant)),
+        tuning: Tuning::GPU,
+        max_binding: 128 << 20, // WebGPU's default
+        subgroup: 32,
+        workgroup_memory: 16 << 10,
+        pages_per_sequence: 0,
+    };
+    let ctx = options.ctx.unwrap_or(decoder.config.context.min(DEFAULT_CTX));
+    plan(&decoder, gguf, &target, options.max_sequences, ctx)
+}
+
+/// f16 halves the cache at no visible cost, where the variant computes in f16.
+pub(crate) fn default_kv(variant: Variant) -> KvType {
+    match variant.scalar {
+        Scalar::F16 => KvType::F16,
+        Scalar::F32 => KvType::F32,
+    }
+}
+
+/// `target` with a page table for contexts of `ctx` tokens.
+pub(crate) fn with_ctx(target: &Target, ctx: usize) -> Target {
+    Target { pages_per_sequence: ctx.div_ceil(PAGE), ..target.clone() }
+}
+
+fn plan(
+    decoder: &Decoder,
+    gguf: &Gguf,
+    target: &Target,
+    sequences: usize,
+    ctx: usize,
+) -> Result<MemoryPlan> {
+    // The RoPE table is made for planning: keep a silly context from making it large.
+    let tape = decoder.tape(gguf, ctx.min(1 << 22), None)?.tape;
+    let target = with_ctx(target, ctx);
+    let pages = target.pages_per_sequence.saturating_mul(sequences);
+    let mut plan = MemoryPlan { ctx, ..MemoryPlan::default() };
+    for resource in tape.resources() {
+        let bytes = DeviceResources::bytes(resource, &target, pages);
+        let sum = bytes.into_iter().fold(0u64, u64::saturating_add);
+        let into = match resource {
+            Resource::Cache { .. } => &mut plan.kv,
+            _ => &mut plan.weights,
+        };
+        *into = into.saturating_add(sum);
+    }
+    let shared = shared_sizes(&target, sequences, decoder.vocab);
+    plan.scratch = Plan::scratch_bytes(&tape, &target, largest_plan(&target, sequences))?;
+    plan.scratch = shared.into_iter().fold(plan.scratch, u64::saturating_add);
+    Ok(plan)
+}
+
+/// What an adapter has room for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Bytes in all, where that is known.
+    pub memory: Option<u64>,
+    /// Bytes a buffer at most.
+    pub buffer: u64,
+}
+
+/// The plan to load with, and what the person should know of it.
+///
+/// # Errors
+/// It does not fit: the numbers, and the largest context that would.
+pub(crate) fn fit(
+    decoder: &Decoder,
+    gguf: &Gguf,
+    target: &Target,
+    options: &EngineOptions,
+    room: Room,
+) -> Result<(MemoryPlan, Option<String>)> {
+    let trained = decoder.config.context;
+    let wanted = options.ctx.unwrap_or(trained.min(DEFAULT_CTX));
+    if wanted == 0 || options.max_sequences == 0 {
+        return Err(Error::input("the context must be at least 1 token: give a larger --ctx"));
+    }
+    let make = |ctx| plan(decoder, gguf, target, options.max_sequences, ctx);
+    let asked = make(wanted)?;
+    let fixed = asked.weights.saturating_add(asked.scratch);
+    // A page of every layer; half of it is one layer's keys or values, times layers.
+    let page = make(PAGE)?.kv.max(1);
+    let layers = 2 * decoder.config.layers as u64;
+    let by_buffer = room.buffer / (page / layers).max(1);
+    let by_memory = match room.memory {
+        Some(memory) => memory.saturating_sub(fixed) / page,
+        None => u64::MAX,
+    };
+    let most = usize::try_from(by_buffer.min(by_memory)).unwrap_or(usize::MAX);
+    let most = most.saturating_mul(PAGE);
+    if wanted <= most {
+        let note = (wanted > trained).then(|| {
+            format!(
+                "the model was trained for {trained} tokens of context, and {wanted} are asked for"
+            )
+        });
+        return Ok((asked, note));
+    }
+    let offers = match room.memory {
+        Some(memory) => format!("{} in all and {} a buffer", mb(memory), mb(room.buffer)),
+        None => format!("{} a buffer", mb(room.buffer)),
+    };
+    let numbers = format!(
+        "{} of weights, {} of KV cache for {wanted} tokens and {} of scratch do not fit the \
+         adapter, which offers {offers}",
+        mb(asked.weights),
+        mb(asked.kv),
+        mb(asked.scratch)
+    );
+    if most == 0 {
+        return Err(Error::memory(format!("{numbers}: not even the shortest context would")));
+    }
+    let most = if most > CTX_STEP { most / CTX_STEP * CTX_STEP } else { most };
+    if options.ctx.is_some() {
+        return Err(Error::memory(format!("{numbers}: give --ctx {most} or less")));
+    }
+    Ok((make(most)?, Some(format!("{numbers}: the context is made smaller, {most} tokens"))))
+}
+
+fn mb(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -19,6 +19,8 @@ pub struct EngineOptions {
     pub ctx: Option<usize>,
     /// Sequences that may be alive at once (sampling state is kept for each).
     pub max_sequences: usize,
+    /// Bytes to take at most, where less than the adapter offers.
+    pub memory_limit: Option<u64>,
     /// Where the self-check's verdict on an adapter is kept between runs.
     pub verdicts: Option<std::path::PathBuf>,
 }
@@ -31,6 +33,7 @@ impl Default for EngineOptions {
             kv: None,
             ctx: None,
             max_sequences: 1,
+            memory_limit: None,
             verdicts: None,
         }
     }

@@ -1,1 +1,18 @@
-//! wisp-tokenizer
+//! Text to token ids and back, and chat templates: from a GGUF file's
+//! `tokenizer.ggml.*` metadata or from Hugging Face's `tokenizer.json`.
+
+mod bpe;
+mod bytes;
+mod chat;
+mod end;
+mod json;
+mod special;
+mod split;
+mod stream;
+mod tokenizer;
+mod vocabulary;
+
+pub use chat::ChatTemplate;
+pub use stream::Stream;
+pub use tokenizer::Tokenizer;
+pub use vocabulary::Vocabulary;

@@ -1,1 +1,46 @@
-fn main() {}
+//! `cargo xtask …`: the chores of this repository, each one command.
+
+mod bench_rival;
+mod setup;
+mod step;
+mod tasks;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  setup               make sure that this machine has a Vulkan driver (Linux)
+  chat [ARGS…]        set up, build, fetch the default model, and chat:
+                      cargo xtask chat \"Why is the sky blue?\"
+  test                set up, then format, house rules, lints, tests and docs
+  tidy                the house rules alone
+  bench-rival [ARGS…] speed beside llama.cpp's Vulkan backend, same file, same adapter
+                      (--model FILE, --rounds N, --prompt-tokens N, --generate N)
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let task = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let result = match task.as_str() {
+        "setup" => setup::run(),
+        "chat" => tasks::chat(&rest),
+        "test" => tasks::test(),
+        "tidy" => tasks::tidy(),
+        "bench-rival" => bench_rival::compare(&rest),
+        "" | "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("there is no task {other:?}\n\n{HELP}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("xtask: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Weights from a source to the device, a few MB at a time: read, repack, upload.
+
+use wisp_base::quant::{decode, split};
+use wisp_base::{Error, Result};
+use wisp_formats::{Gguf, Source, TensorInfo};
+use wisp_gpu::Gpu;
+use wisp_graph::{DeviceResources, Resource, ResourceId, Tape, Weight};
+
+use crate::engine::Progress;
+
+/// Bytes of the file in memory at once.
+const CHUNK: usize = 4 << 20;
+
+/// Fills every weight and vector of `tape`.
+///
+/// # Errors
+/// The source cannot be read; the device fails.
+pub async fn weights(
+    gpu: &Gpu,
+    source: &dyn Source,
+    gguf: &Gguf,
+    tape: &Tape,
+    resources: &DeviceResources,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<()> {
+    let total = gguf.tensors.iter().map(|t| t.bytes).sum();
+    let mut loader = Loader { gpu, source, gguf, tape, resources, progress, done: 0, total };
+    for (index, resource) in tape.resources().iter().enumerate() {
+        let id = tape.id(index);
+        match resource {
+            Resource::Weight(weight) if weight.interleave => {
+                loader.interleaved(id, weight).await?;
+            }
+            Resource::Weight(weight) => loader.stacked(id, weight).await?,
+            Resource::Vector { tensor, .. } => {
+                let numbers = vector(source, loader.tensor(tensor)?).await?;
+                resources.write_numbers(gpu, id, &numbers)?;
+            }
+            Resource::Table { .. } | Resource::Cache { .. } => {}
+        }
+    }
+    gpu.flush()
+}
+
+/// A small tensor as f32.
+///
+/// # Errors
+/// The source cannot be read.
+pub async fn vector(source: &dyn Source, tensor: &TensorInfo) -> Result<Vec<f32>> {
+    let mut bytes = vec![0; tensor.bytes as usize];
+    source.read(tensor.offset, &mut bytes).await?;
+    let mut numbers = vec![0.0; tensor.weights() as usize];
+    decode(tensor.format, &bytes, &mut numbers)?;
+    Ok(numbers)
+}
+
+struct Loader<'a> {
+    gpu: &'a Gpu,
+    source: &'a dyn Source,
+    gguf: &'a Gguf,
+    tape: &'a Tape,
+    resources: &'a DeviceResources,
+    progress: &'a mut dyn FnMut(Progress),
+    done: u64,
+    total: u64,
+}
+
+impl<'a> Loader<'a> {
+    fn tensor(&self, name: &str) -> Result<&'a TensorInfo> {
+        self.gguf.tensor(name).ok_or_else(|| Error::input(format!("tensor {name} is missing")))
+    }
+
+    /// Parts one below the other.
+    async fn stacked(&mut self, id: ResourceId, weight: &Weight) -> Result<()> {
+        let row_bytes = weight.format.bytes(weight.cols);
+        let mut first = 0;
+        for part in &weight.parts {
+            let tensor = self.tensor(part)?;
+            let rows = tensor.rows() as usize;
+            let each = rows_a_chunk(row_bytes);
+            for start in (0..rows).step_by(each) {
+                let count = each.min(rows - start);
+                let bytes = self.rows(tensor, row_bytes, start, count).await?;
+                self.upload(id, weight, first + start, count, &bytes)?;
+            }
+            first += rows;
+        }
+        Ok(())
+    }
+
+    /// Two parts whose rows alternate.
+    async fn interleaved(&mut self, id: ResourceId, weight: &Weight) -> Result<()> {
+        let row_bytes = weight.format.bytes(weight.cols);
+        let [first, second] = weight.parts.as_slice() else {
+            return Err(Error::input("two tensors alternate, not more or fewer"));
+        };
+        let (first, second) = (self.tensor(first)?, self.tensor(second)?);
+        let rows = first.rows() as usize;
+        let each = rows_a_chunk(2 * row_bytes);
+        for start in (0..rows).step_by(each) {
+            let count = each.min(rows - start);
+            let a = self.rows(first, row_bytes, start, count).await?;
+            let b = self.rows(second, row_bytes, start, count).await?;
+            let pairs = a.chunks_exact(row_bytes).zip(b.chunks_exact(row_bytes));
+            let mut bytes = Vec::with_capacity(a.len() + b.len());
+            for (a, b) in pairs {
+                bytes.extend_from_slice(a);
+                bytes.extend_from_slice(b);
+            }
+            self.upload(id, weight, 2 * start, 2 * count, &bytes)?;
+        }
+        Ok(())
+    }
+
+    async fn rows(
+        &self,
+        tensor: &TensorInfo,
+        row_bytes: usize,
+        start: usize,
+        count: usize,
+    ) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; count * row_bytes];
+        let offset = tensor.offset + (start as u64) * (row_bytes as u64);
+        self.source.read(offset, &mut bytes).await?;
+        Ok(bytes)
+    }
+
+    fn upload(
+        &mut self,
+        id: ResourceId,
+        weight: &Weight,
+        first: usize,
+        rows: usize,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let packed = split(weight.format, bytes, weight.cols)?;
+        self.resources.write_rows(self.gpu, self.tape, id, first, rows, &packed)?;
+        // Frees what the device holds of the chunk on the host's side.
+        self.gpu.flush()?;
+        self.done += bytes.len() as u64;
+        (self.progress)(Progress::Weights { done: self.done, total: self.total });
+        Ok(())
+    }
+}
+
+/// An even number of rows of about [`CHUNK`] bytes.
+fn rows_a_chunk(row_bytes: usize) -> usize {
+    (CHUNK / row_bytes.max(1) / 2 * 2).max(2)
+}

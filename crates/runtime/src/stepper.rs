@@ -1,0 +1,201 @@
+//! A model on a device: runs steps. Plans are made at their first use and kept.
+
+use std::collections::HashMap;
+
+use wisp_base::Result;
+use wisp_gpu::{Gpu, SubmissionIndex};
+use wisp_graph::{DeviceResources, PAGE, Plan, PlanKey, Scratch, Shared, Step, Target};
+use wisp_models::{Decoder, DecoderTape};
+use wisp_ops::{SETTING_WORDS, Settings};
+
+/// Steps of up to so many tokens share a plan, and the largest that the adapter
+/// should take at once.
+const BUCKETS: [usize; 4] = [1, 8, 32, 128];
+
+/// Bytes of logits that a scoring step makes at most, if it makes several rows.
+const MAX_LOGITS: usize = 32 << 20;
+
+/// A model on a device.
+#[derive(Debug)]
+pub struct Stepper {
+    pub gpu: Gpu,
+    pub target: Target,
+    pub decoder: Decoder,
+    pub forward: DecoderTape,
+    pub resources: DeviceResources,
+    pub sequences: usize,
+    scratch: Scratch,
+    plans: HashMap<PlanKey, Plan>,
+}
+
+/// What is wanted of a step's last rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// A token drawn for each output.
+    Tokens,
+    /// The logits of each output, as they are.
+    Logits,
+}
+
+impl Stepper {
+    /// Allocates everything that lives as long as the model.
+    ///
+    /// # Errors
+    /// No memory left.
+    pub async fn new(
+        gpu: Gpu,
+        target: Target,
+        decoder: Decoder,
+        forward: DecoderTape,
+        sequences: usize,
+        pages: usize,
+    ) -> Result<Self> {
+        let shared = shared_sizes(&target, sequences, decoder.vocab);
+        let resources =
+            DeviceResources::allocate(&gpu, &forward.tape, &target, pages, shared).await?;
+        Ok(Self {
+            gpu,
+            target,
+            decoder,
+            forward,
+            resources,
+            sequences,
+            scratch: Scratch::default(),
+            plans: HashMap::new(),
+        })
+    }
+
+    /// Most tokens a step should have.
+    pub fn most_tokens(&self) -> usize {
+        self.target.tuning.prefill_tokens
+    }
+
+    /// Most tokens a step should have whose logits are all read.
+    pub fn most_scored(&self) -> usize {
+        let row = self.decoder.vocab * 4;
+        let most = MAX_LOGITS.min(usize::try_from(self.target.max_binding).unwrap_or(usize::MAX));
+        self.most_tokens().min(most / row.max(1)).max(1)
+    }
+
+    /// The plan for a step.
+    fn key(&self, step: &Step, want: Want) -> PlanKey {
+        let bucket = |count: usize| {
+            let buckets = BUCKETS.into_iter().chain([self.most_tokens()]);
+            buckets.filter(|b| *b >= count).min().unwrap_or(count)
+        };
+        let mut sequences: Vec<_> = step.tokens.iter().map(|t| t.sequence).collect();
+        sequences.dedup();
+        PlanKey {
+            tokens: bucket(step.tokens.len()),
+            outputs: bucket(step.outputs.len().max(1)),
+            decode: sequences.len() == step.tokens.len(),
+            sample: want == Want::Tokens,
+        }
+    }
+
+    /// Makes the plan for steps like this one, if there is none yet.
+    ///
+    /// # Errors
+    /// A kernel that does not compile; no memory left.
+    pub async fn prepare(&mut self, step: &Step, want: Want) -> Result<PlanKey> {
+        let key = self.key(step, want);
+        if !self.plans.contains_key(&key) {
+            let plan = Plan::build(
+                &self.gpu,
+                &self.forward.tape,
+                &self.target,
+                key,
+                &self.resources,
+                &mut self.scratch,
+            )
+            .await?;
+            self.plans.insert(key, plan);
+        }
+        Ok(key)
+    }
+
+    /// The plan that [`Self::prepare`] named.
+    pub fn plan(&self, key: PlanKey) -> Option<&Plan> {
+        self.plans.get(&key)
+    }
+
+    /// Checks a step, hands it to the device, and does not wait for it. `finish`
+    /// may record copies behind it.
+    ///
+    /// # Errors
+    /// A step out of bounds, a lost device.
+    pub async fn submit(
+        &mut self,
+        step: &Step,
+        want: Want,
+        finish: impl FnOnce(&mut wisp_gpu::CommandEncoder, &Self),
+    ) -> Result<SubmissionIndex> {
+        step.check(self.decoder.vocab, self.sequences, self.target.pages_per_sequence * PAGE)?;
+        let key = self.prepare(step, want).await?;
+        let shared = &self.resources.shared;
+        self.gpu.write(&shared.step, 0, bytemuck::cast_slice(&step.words()));
+        let mut encoder = self.gpu.encoder();
+        if let Some(plan) = self.plan(key) {
+            plan.record(&mut self.gpu.pass(&mut encoder), &step.counts());
+        }
+        finish(&mut encoder, self);
+        self.gpu.submit(encoder)
+    }
+
+    /// Runs a step and reads its logits: `[outputs, vocab]`.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn logits(&mut self, step: &Step) -> Result<Vec<f32>> {
+        let key = self.prepare(step, Want::Logits).await?;
+        self.submit(step, Want::Logits, |_, _| ()).await?;
+        let vocab = self.decoder.vocab;
+        let stride = vocab.next_multiple_of(8);
+        let place = self.plan(key).and_then(|p| p.value(&self.forward.tape, self.forward.logits));
+        let Some((buffer, offset, _)) = place else { return Ok(Vec::new()) };
+        let bytes = (step.outputs.len() * stride * 4) as u64;
+        let data = self.gpu.read(buffer, offset, bytes).await?;
+        let all: Vec<f32> = data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        Ok(all.chunks(stride).flat_map(|row| row.iter().take(vocab)).copied().collect())
+    }
+
+    /// Tells the device which pages a sequence has.
+    pub fn write_pages(&self, sequence: usize, first: usize, pages: &[u32]) {
+        let at = (sequence * self.target.pages_per_sequence + first) * 4;
+        self.gpu.write(&self.resources.shared.pages, at as u64, bytemuck::cast_slice(pages));
+    }
+
+    /// Sets a sequence's sampling state. `counts` and `bias` are rows of the
+    /// vocabulary, where the settings need them.
+    pub fn write_sampling(
+        &self,
+        sequence: usize,
+        settings: &Settings,
+        counts: Option<&[u32]>,
+        bias: Option<&[f32]>,
+    ) {
+        let shared = &self.resources.shared;
+        let at = (sequence * SETTING_WORDS * 4) as u64;
+        self.gpu.write(&shared.settings, at, bytemuck::cast_slice(&settings.words()));
+        let row = (sequence * self.decoder.vocab * 4) as u64;
+        if let Some(counts) = counts {
+            self.gpu.write(&shared.counts, row, bytemuck::cast_slice(counts));
+        }
+        if let Some(bias) = bias {
+            self.gpu.write(&shared.bias, row, bytemuck::cast_slice(bias));
+        }
+    }
+}
+
+/// Bytes of the state that all plans share.
+pub fn shared_sizes(target: &Target, sequences: usize, vocab: usize) -> [u64; 6] {
+    let most = target.tuning.prefill_tokens.max(sequences);
+    let words = Step::capacity(most, most);
+    Shared::sizes(words, sequences, target.pages_per_sequence, vocab)
+}
+
+/// The plan that takes most memory in ordinary use.
+pub fn largest_plan(target: &Target, sequences: usize) -> PlanKey {
+    let tokens = target.tuning.prefill_tokens.max(sequences);
+    PlanKey { tokens, outputs: 1, decode: false, sample: true }
+}

@@ -1,0 +1,33 @@
+//! A GGUF file's tokenizer.
+
+use wisp_base::Result;
+use wisp_formats::Gguf;
+use wisp_tokenizer::{Tokenizer, Vocabulary};
+
+/// The tokenizer that a file's metadata describe.
+///
+/// # Errors
+/// There is none, it is of a kind that this version does not know, or its lists
+/// contradict each other.
+pub fn load_tokenizer(gguf: &Gguf) -> Result<Tokenizer> {
+    let m = &gguf.metadata;
+    let id = |name: &str| m.opt_u32(&format!("tokenizer.ggml.{name}_token_id"));
+    let flag = |name: &str| Ok(m.opt_bool(&format!("tokenizer.ggml.{name}"))?.unwrap_or(false));
+    Tokenizer::from_vocabulary(Vocabulary {
+        model: m.str("tokenizer.ggml.model")?.to_owned(),
+        pre: m.opt_str("tokenizer.ggml.pre")?.map(str::to_owned),
+        tokens: m.strings("tokenizer.ggml.tokens")?.to_vec(),
+        types: m.opt_i32s("tokenizer.ggml.token_type")?.unwrap_or_default(),
+        merges: m.opt_strings("tokenizer.ggml.merges")?.unwrap_or_default().to_vec(),
+        bos: id("bos")?,
+        eos: id("eos")?,
+        eot: id("eot")?,
+        eom: id("eom")?,
+        unk: id("unknown")?,
+        pad: id("padding")?,
+        add_bos: flag("add_bos_token")?,
+        add_eos: flag("add_eos_token")?,
+        add_space_prefix: flag("add_space_prefix")?,
+        chat_template: m.opt_str("tokenizer.chat_template")?.map(str::to_owned),
+    })
+}

@@ -1,0 +1,195 @@
+//! The self-check: at the first use of an adapter, the kernels that will be used are
+//! compared with their CPU definitions. A variant that computes wrongly is replaced
+//! by a safer one, and the verdict is kept for the adapter and its driver.
+
+use std::path::Path;
+
+use wisp_base::{Error, KvType, Result};
+use wisp_gpu::{Gpu, Reduce, Scalar, Variant, shaders_hash};
+use wisp_graph::{Resource, Tape};
+use wisp_ops::check::{Case, cases, run};
+
+use crate::engine::Progress;
+
+/// From the fastest to the safest: first without subgroups, then without f16.
+const ORDER: [Variant; 4] = [
+    Variant { reduce: Reduce::Subgroup, scalar: Scalar::F16 },
+    Variant { reduce: Reduce::Workgroup, scalar: Scalar::F16 },
+    Variant { reduce: Reduce::Subgroup, scalar: Scalar::F32 },
+    Variant { reduce: Reduce::Workgroup, scalar: Scalar::F32 },
+];
+
+/// The fastest variant that computes rightly on this adapter.
+///
+/// # Errors
+/// There is none: the adapter cannot be used. The device failed while it was checked.
+pub(crate) async fn choose(
+    gpu: &Gpu,
+    tape: &Tape,
+    kv: Option<KvType>,
+    verdicts: Option<&Path>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Variant> {
+    let caps = gpu.facts().caps;
+    let mut last = String::new();
+    for variant in ORDER.into_iter().filter(|variant| variant.runs_on(caps)) {
+        let kv = kv.unwrap_or(crate::memory::default_kv(variant));
+        let mut cases = cases()?;
+        cases.retain(|case| wanted(case, tape, kv));
+        let key = key(gpu, variant, &cases);
+        let known = verdicts.and_then(|path| remembered(path, &key));
+        let wrong = match known {
+            Some(wrong) => wrong,
+            None => {
+                progress(Progress::Checking);
+                let wrong = first_wrong(gpu, &cases, variant).await?.unwrap_or_default();
+                if let Some(path) = verdicts {
+                    remember(path, &key, &wrong);
+                }
+                wrong
+            }
+        };
+        if wrong.is_empty() {
+            return Ok(variant);
+        }
+        last = format!("{variant} kernels compute wrongly on {} ({wrong})", gpu.facts().name);
+        progress(Progress::Note(format!("{last}: a safer variant is used")));
+    }
+    Err(Error::device(format!("{last}, and no variant is right: use another adapter (--device)")))
+}
+
+/// What is wrong with the first case that is.
+async fn first_wrong(gpu: &Gpu, cases: &[Case], variant: Variant) -> Result<Option<String>> {
+    for case in cases {
+        match run(gpu, case, variant, gpu.tuning()).await {
+            Ok(report) if report.passed() => {}
+            Ok(report) => {
+                return Ok(Some(format!(
+                    "{}: error {:.1e}, allowed {:.1e}",
+                    report.case, report.error, report.bound
+                )));
+            }
+            // A variant whose kernels the driver does not compile is wrong too, unless
+            // the device is gone for good.
+            Err(error) => {
+                gpu.check()?;
+                return Ok(Some(format!("{}: {error}", case.name)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Does a model with this tape use what the case checks?
+fn wanted(case: &Case, tape: &Tape, kv: KvType) -> bool {
+    let formats = |tape: &Tape| -> Vec<_> {
+        let of = |resource: &Resource| match resource {
+            Resource::Weight(weight) => Some(weight.format),
+            _ => None,
+        };
+        tape.resources().iter().filter_map(of).collect()
+    };
+    let used = formats(tape);
+    let has_cache = case.tape.resources().iter().any(|r| matches!(r, Resource::Cache { .. }));
+    if has_cache && case.name.starts_with("attention") {
+        return case.kv == kv;
+    }
+    formats(&case.tape).iter().all(|format| used.contains(format))
+}
+
+/// One line without tabs that names adapter, driver, kernels and cases.
+fn key(gpu: &Gpu, variant: Variant, cases: &[Case]) -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    shaders_hash().hash(&mut hasher);
+    for case in cases {
+        case.name.hash(&mut hasher);
+    }
+    format!("{:?}", gpu.tuning()).hash(&mut hasher);
+    let facts = gpu.facts();
+    let text = format!(
+        "{} | {} | {} | {variant} | {:016x}",
+        facts.name,
+        facts.backend,
+        facts.driver,
+        hasher.finish()
+    );
+    text.replace(['\t', '\n', '\r'], " ")
+}
+
+/// A line a verdict: key, tab, what was wrong (nothing, if all was right).
+fn remembered(path: &Path, key: &str) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let found = text.lines().rev().find_map(|line| line.strip_prefix(key)?.strip_prefix('\t'));
+    found.map(str::to_owned)
+}
+
+/// A verdict that cannot be kept is found again at the next start.
+fn remember(path: &Path, key: &str, wrong: &str) {
+    use std::io::Write;
+    if let Some(folder) = path.parent() {
+        let _ = std::fs::create_dir_all(folder);
+    }
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    if let Ok(mut file) = file {
+        let wrong = wrong.replace(['\t', '\n', '\r'], " ");
+        // One write: two processes do not mix their lines.
+        let _ = file.write_all(format!("{key}\t{wrong}\n").as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wisp_gpu::Off;
+
+    /// Wrong by a little in one place, as a broken driver is.
+    const WRONG: &str = "
+        var<workgroup> reduce_shared: array<f32, THREADS>;
+        fn reduce_lanes(value: f32, thread: u32) -> f32 { return value * 1.01; }
+        fn reduce_add(value: f32, thread: u32) -> f32 { return value; }
+        fn reduce_max(value: f32, thread: u32) -> f32 { return value; }
+    ";
+
+    fn choose_with(gpu: &Gpu, verdicts: Option<&Path>) -> (Result<Variant>, Vec<String>, bool) {
+        let (mut notes, mut checked) = (Vec::new(), false);
+        let chosen =
+            pollster::block_on(choose(gpu, &Tape::new(), None, verdicts, &mut |p| match p {
+                Progress::Note(note) => notes.push(note),
+                Progress::Checking => checked = true,
+                Progress::Weights { .. } => {}
+            }));
+        (chosen, notes, checked)
+    }
+
+    #[test]
+    fn a_wrong_kernel_is_caught_replaced_by_a_safer_one_and_remembered() {
+        let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+        if !gpu.facts().caps.subgroups {
+            return; // Nothing is safer than what is left.
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new/verdicts");
+        gpu.replace_shader("reduce/subgroup", WRONG);
+        let (chosen, notes, checked) = choose_with(&gpu, Some(&file));
+        assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
+        assert!(notes[0].contains("subgroup"), "{notes:?}");
+        assert!(notes[0].contains("compute wrongly on"), "{notes:?}");
+        assert!(notes[0].contains("error"), "{notes:?}");
+        assert!(checked);
+
+        let (chosen, _, checked) = choose_with(&gpu, Some(&file));
+        assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
+        assert!(!checked, "the verdict was not remembered");
+    }
+
+    #[test]
+    fn an_adapter_on_which_nothing_is_right_is_refused() {
+        let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+        gpu.replace_shader("reduce/subgroup", WRONG);
+        gpu.replace_shader("reduce/workgroup", WRONG);
+        let (chosen, ..) = choose_with(&gpu, None);
+        let error = chosen.unwrap_err().to_string();
+        assert!(error.contains("no variant is right: use another adapter"), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Chat templates: Jinja as Hugging Face's transformers runs it.
+//!
+//! A template comes with a model file and may be hostile: what it can use of time
+//! and memory is bounded by fuel, and it can reach nothing but its arguments.
+
+mod generation;
+mod json;
+mod python;
+mod time;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
+use serde_json::Value as Json;
+use wisp_base::{Error, Result};
+
+/// What rendering may use up: about an instruction, or 64 bytes of text, each.
+/// A conversation of 1,000 messages takes about 100,000.
+const FUEL: u64 = 4_000_000;
+
+/// How deep a template may nest; a macro's call counts 10 or so.
+const DEPTH: usize = 300;
+
+const NAME: &str = "chat template";
+
+/// A compiled chat template.
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    bos: Option<String>,
+    eos: Option<String>,
+}
+
+impl ChatTemplate {
+    /// `bos` and `eos` are the texts that the template sees as `bos_token` and
+    /// `eos_token`.
+    ///
+    /// # Errors
+    /// `source` is not a Jinja template.
+    pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<Self> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|cause| describe("cannot be read", &cause))?);
+        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+        environment.set_debug(false);
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(DEPTH);
+        environment.set_unknown_method_callback(python::method);
+        environment.add_filter("tojson", json::filter);
+        environment.add_function("raise_exception", raise_exception);
+        environment.add_function("strftime_now", time::strftime_now);
+        environment
+            .add_template_owned(NAME, generation::without(source))
+            .map_err(|cause| describe("cannot be read", &cause))?;
+        Ok(Self { environment, bos: bos.map(String::from), eos: eos.map(String::from) })
+    }
+
+    /// The prompt for `messages`, a list of `{"role": …, "content": …}` objects.
+    /// `tools` is what the template sees as `tools`; `add_generation_prompt` asks
+    /// for the beginning of the assistant's next message.
+    ///
+    /// # Errors
+    /// `messages` is not such a list, the template refuses it (it says why), or it
+    /// uses more time or memory than a template should.
+    pub fn render(
+        &self,
+        messages: &Json,
+        tools: Option<&Json>,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        check(messages)?;
+        let mut context = vec![
+            ("messages", Value::from(Serde(messages))),
+            ("tools", tools.map_or(Value::from(()), |tools| Value::from(Serde(tools)))),
+            ("documents", Value::from(())),
+            ("add_generation_prompt", Value::from(add_generation_prompt)),
+        ];
+        // As in transformers, a token that the model has not is not defined.
+        context.extend(self.bos.as_deref().map(|bos| ("bos_token", Value::from(bos))));
+        context.extend(self.eos.as_deref().map(|eos| ("eos_token", Value::from(eos))));
+        let template = self
+            .environment
+            .get_template(NAME)
+            .map_err(|cause| describe("cannot be read", &cause))?;
+        template
+            .render(Value::from_pairs(context))
+            .map_err(|cause| describe("cannot be used for these messages", &cause))
+    }
+}
+
+impl std::fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChatTemplate").finish_non_exhaustive()
+    }
+}
+
+fn check(messages: &Json) -> Result<()> {
+    let list = messages.as_array().ok_or_else(|| {
+        Error::input("the messages are not a list: write [{\"role\": \"user\", \"content\": \"…\"}]")
+    })?;
+    for (index, message) in list.iter().enumerate() {
+        if !message.get("role").is_some_and(Json::is_string) {
+            return Err(Error::input(format!(
+                "message {index} has no role: write {{\"role\": \"user\", \"content\": \"…\"}}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What a template says through `raise_exception`.
+#[derive(Debug)]
+struct Raised(String);
+
+impl std::fmt::Display for Raised {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Raised {}
+
+fn raise_exception(message: &Value) -> std::result::Result<Value, minijinja::Error> {
+    let raised = Raised(message.to_string());
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, raised.to_string()).with_source(raised))
+}
+
+fn describe(what: &str, error: &minijinja::Error) -> Error {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(Raised(message)) = error.downcast_ref() {
+            return Error::input(format!("the chat template refuses these messages: {message}"));
+        }
+        cause = error.source();
+    }
+    if error.kind() == ErrorKind::OutOfFuel {
+        return Error::unsupported(
+            "the model's chat template uses more time or memory than a template should: it is \
+             damaged or hostile, or the conversation is too long for it",
+        );
+    }
+    let line = error.line().map_or(String::new(), |line| format!(", line {line}"));
+    let kind = error.kind();
+    let detail = error.detail().map_or(String::new(), |detail| format!(": {detail}"));
+    Error::input(format!("the model's chat template {what}{line}: {kind}{detail}"))
+}

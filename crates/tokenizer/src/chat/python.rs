@@ -1,0 +1,73 @@
+//! Methods of Python's types that templates call.
+
+use minijinja::value::{ValueKind, from_args};
+use minijinja::{Error, ErrorKind, State, Value};
+use minijinja_contrib::pycompat::unknown_method_callback;
+
+/// Those of minijinja-contrib, and some that it lacks.
+pub(super) fn method(
+    state: &mut State,
+    value: &Value,
+    name: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
+    let ours = match value.as_str() {
+        Some(text) if value.kind() == ValueKind::String => of_text(text, name, args)?,
+        _ => None,
+    };
+    match ours {
+        Some(value) => Ok(value),
+        None => unknown_method_callback(state, value, name, args),
+    }
+}
+
+fn of_text(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+    let value = match name {
+        "removeprefix" => {
+            let (prefix,): (&str,) = from_args(args)?;
+            Value::from(text.strip_prefix(prefix).unwrap_or(text))
+        }
+        "removesuffix" => {
+            let (suffix,): (&str,) = from_args(args)?;
+            Value::from(text.strip_suffix(suffix).unwrap_or(text))
+        }
+        "partition" => {
+            let (separator,): (&str,) = from_args(args)?;
+            match text.split_once(not_empty(separator)?) {
+                Some((before, after)) => list(&[before, separator, after]),
+                None => list(&[text, "", ""]),
+            }
+        }
+        "rpartition" => {
+            let (separator,): (&str,) = from_args(args)?;
+            match text.rsplit_once(not_empty(separator)?) {
+                Some((before, after)) => list(&[before, separator, after]),
+                None => list(&["", "", text]),
+            }
+        }
+        "rsplit" => {
+            let (separator, most): (&str, Option<i64>) = from_args(args)?;
+            let separator = not_empty(separator)?;
+            let most = most.and_then(|most| usize::try_from(most).ok());
+            let mut parts: Vec<_> = match most {
+                Some(most) => text.rsplitn(most.saturating_add(1), separator).collect(),
+                None => text.rsplit(separator).collect(),
+            };
+            parts.reverse();
+            list(&parts)
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(value))
+}
+
+fn list(parts: &[&str]) -> Value {
+    parts.iter().copied().map(Value::from).collect()
+}
+
+fn not_empty(separator: &str) -> Result<&str, Error> {
+    if separator.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidOperation, "empty separator"));
+    }
+    Ok(separator)
+}

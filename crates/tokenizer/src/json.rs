@@ -1,0 +1,220 @@
+//! Hugging Face's `tokenizer.json`, by the `tokenizers` crate as it is.
+
+use crate::bpe::bytes_of;
+use crate::tokenizer::{Kind, Token};
+use serde::Deserialize;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+use tokenizers::DecoderWrapper;
+use wisp_base::{Error, Result};
+
+pub(crate) struct Json {
+    tokenizer: tokenizers::Tokenizer,
+    /// The same, but the texts of control tokens are plain text. Made when needed.
+    plain: OnceLock<Box<tokenizers::Tokenizer>>,
+    byte_level: bool,
+    /// The token of each byte, where `byte_level`.
+    bytes: Vec<Option<u32>>,
+}
+
+impl Json {
+    pub(crate) fn new(file: &[u8]) -> Result<Self> {
+        check_merges(file)?;
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(file).map_err(damaged)?;
+        // Cutting and padding are for batches of training; they are the caller's to ask for.
+        tokenizer.with_truncation(None).map_err(damaged)?;
+        tokenizer.with_padding(None);
+        let byte_level = matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_)));
+        let bytes = bytes_of(|text| tokenizer.token_to_id(text).filter(|_| byte_level));
+        Ok(Self { tokenizer, plain: OnceLock::new(), byte_level, bytes })
+    }
+
+    /// Whether tokens are written in GPT-2's table.
+    pub(crate) fn is_byte_level(&self) -> bool {
+        self.byte_level
+    }
+
+    pub(crate) fn id(&self, text: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(text)
+    }
+
+    /// All tokens, by id.
+    pub(crate) fn tokens(&self) -> Result<Vec<Token>> {
+        let texts = self.tokenizer.get_vocab(true);
+        let size = texts.values().max().map_or(0, |id| *id as usize + 1);
+        // Ids have gaps, but an id far from the others is damage, and would take memory.
+        if size > 2 * texts.len() + (1 << 16) {
+            return Err(Error::input(format!(
+                "tokenizer.json has {} tokens, but one has the id {}: the file is damaged",
+                texts.len(),
+                size - 1
+            )));
+        }
+        let mut tokens = vec![Token { text: String::new(), kind: Kind::Missing }; size];
+        for (text, id) in texts {
+            tokens[id as usize] = Token { text, kind: Kind::Normal };
+        }
+        for (id, added) in self.tokenizer.get_added_tokens_decoder() {
+            if let Some(token) = tokens.get_mut(id as usize) {
+                let kind = if added.special { Kind::Control } else { Kind::UserDefined };
+                *token = Token { text: added.content, kind };
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// What the file puts before and after a text: found by trying it.
+    pub(crate) fn around(&self) -> Result<(Vec<u32>, Vec<u32>)> {
+        let ids = |special| {
+            let encoding = self.tokenizer.encode_fast("a", special).map_err(damaged)?;
+            Ok::<_, Error>(encoding.get_ids().to_vec())
+        };
+        let (bare, full) = (ids(false)?, ids(true)?);
+        let at = full.windows(bare.len().max(1)).position(|window| window == bare).unwrap_or(0);
+        let end = (at + bare.len()).min(full.len());
+        Ok((full[..at].to_vec(), full[end..].to_vec()))
+    }
+
+    /// Appends the ids of `text`.
+    pub(crate) fn encode(&self, text: &[u8], special: bool, ids: &mut Vec<u32>) -> Result<()> {
+        if !self.byte_level {
+            return self.encode_text(&String::from_utf8_lossy(text), special, ids);
+        }
+        for chunk in text.utf8_chunks() {
+            if !chunk.valid().is_empty() {
+                self.encode_text(chunk.valid(), special, ids)?;
+            }
+            ids.extend(chunk.invalid().iter().filter_map(|byte| self.bytes[usize::from(*byte)]));
+        }
+        Ok(())
+    }
+
+    fn encode_text(&self, text: &str, special: bool, ids: &mut Vec<u32>) -> Result<()> {
+        let tokenizer = if special { &self.tokenizer } else { self.plain() };
+        let encoding = tokenizer.encode_fast(text, false).map_err(|cause| {
+            Error::input(format!("tokenizer.json cannot encode the text: {cause}"))
+        })?;
+        ids.extend(encoding.get_ids());
+        Ok(())
+    }
+
+    /// The text of `ids`, by the file's own decoder.
+    pub(crate) fn decode(&self, ids: &[u32], special: bool) -> Result<String> {
+        self.tokenizer.decode(ids, !special).map_err(|cause| {
+            Error::input(format!("tokenizer.json cannot decode the tokens: {cause}"))
+        })
+    }
+
+    fn plain(&self) -> &tokenizers::Tokenizer {
+        self.plain.get_or_init(|| {
+            let mut plain = Box::new(self.tokenizer.clone());
+            plain.set_encode_special_tokens(true);
+            plain
+        })
+    }
+}
+
+/// The bytes of a token in SentencePiece's code: `▁` is a space, `<0x0A>` a byte.
+pub(crate) fn piece(text: &str) -> Vec<u8> {
+    let hex = text.strip_prefix("<0x").and_then(|text| text.strip_suffix('>'));
+    match hex.filter(|hex| hex.len() == 2).map(|hex| u8::from_str_radix(hex, 16)) {
+        Some(Ok(byte)) => vec![byte],
+        _ => text.replace('▁', " ").into_bytes(),
+    }
+}
+
+fn damaged(cause: impl std::fmt::Display) -> Error {
+    Error::input(format!("tokenizer.json cannot be read: {cause}"))
+}
+
+/// What the crate does not check and would stop the program at.
+fn check_merges(file: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct File {
+        model: Model,
+    }
+    #[derive(Deserialize)]
+    struct Model {
+        #[serde(default)]
+        merges: Vec<Merge>,
+        /// A map in BPE, which is what has merges.
+        #[serde(default)]
+        vocab: serde_json::Value,
+        continuing_subword_prefix: Option<String>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Merge {
+        Text(String),
+        Pair(String, String),
+    }
+
+    let model = serde_json::from_slice::<File>(file).map_err(damaged)?.model;
+    let vocab: HashSet<&str> = match &model.vocab {
+        serde_json::Value::Object(vocab) => vocab.keys().map(String::as_str).collect(),
+        _ => HashSet::new(),
+    };
+    let prefix = model.continuing_subword_prefix.unwrap_or_default();
+    for merge in &model.merges {
+        let (left, right) = match merge {
+            Merge::Text(text) => text.split_once(' ').unwrap_or((text, "")),
+            Merge::Pair(left, right) => (left.as_str(), right.as_str()),
+        };
+        // The crate takes as many bytes off, whatever they are.
+        let rest = right.get(prefix.len()..).ok_or_else(|| {
+            damaged(format!("the merge of {left:?} and {right:?} lacks the prefix {prefix:?}"))
+        })?;
+        let joined = format!("{left}{rest}");
+        for text in [left, right, &joined] {
+            if !vocab.contains(text) {
+                return Err(damaged(format!(
+                    "the merge of {left:?} and {right:?} needs the token {text:?}, which it has not"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is used of `tokenizer_config.json`.
+#[derive(Default)]
+pub(crate) struct Config {
+    pub(crate) chat_template: Option<String>,
+    pub(crate) bos: Option<String>,
+    pub(crate) eos: Option<String>,
+    pub(crate) add_bos: Option<bool>,
+    pub(crate) add_eos: Option<bool>,
+}
+
+impl Config {
+    pub(crate) fn read(file: Option<&[u8]>) -> Result<Self> {
+        let Some(file) = file else { return Ok(Self::default()) };
+        let bad = |cause: &dyn std::fmt::Display| {
+            Error::input(format!("tokenizer_config.json cannot be read: {cause}"))
+        };
+        let fields: HashMap<String, serde_json::Value> =
+            serde_json::from_slice(file).map_err(|cause| bad(&cause))?;
+        // A token is its text, or an object with it.
+        let token = |name| {
+            let value = fields.get(name)?;
+            value.as_str().or_else(|| value.get("content")?.as_str()).map(String::from)
+        };
+        let chat_template = match fields.get("chat_template") {
+            None | Some(serde_json::Value::Null) => None,
+            Some(serde_json::Value::String(source)) => Some(source.clone()),
+            Some(serde_json::Value::Array(named)) => {
+                let is_default = |t: &&serde_json::Value| t["name"].as_str() == Some("default");
+                let found = named.iter().find(is_default).or(named.first());
+                found.and_then(|t| t["template"].as_str()).map(String::from)
+            }
+            Some(_) => return Err(bad(&"its chat_template is neither text nor a list")),
+        };
+        Ok(Self {
+            chat_template,
+            bos: token("bos_token"),
+            eos: token("eos_token"),
+            add_bos: fields.get("add_bos_token").and_then(serde_json::Value::as_bool),
+            add_eos: fields.get("add_eos_token").and_then(serde_json::Value::as_bool),
+        })
+    }
+}

@@ -1,0 +1,321 @@
+//! [`Tokenizer`]: one face for the two kinds of file.
+
+use crate::bpe::ByteLevel;
+use crate::json::{self, Json};
+use crate::special::{Literals, Part};
+use crate::split::Splitter;
+use crate::{ChatTemplate, Stream, Vocabulary, bytes, end};
+use std::collections::BTreeSet;
+use wisp_base::{Error, Result};
+
+/// Text to token ids and back.
+pub struct Tokenizer {
+    tokens: Vec<Token>,
+    engine: Engine,
+    /// What goes before and after text where special tokens are asked for.
+    before: Vec<u32>,
+    after: Vec<u32>,
+    bos: Option<u32>,
+    eos: Option<u32>,
+    ends: BTreeSet<u32>,
+    /// None: the file has none. A bad template is an error when it is asked for:
+    /// the model is of use without it.
+    chat: Option<Result<ChatTemplate>>,
+}
+
+/// One token; its index is its id.
+#[derive(Debug, Clone)]
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Its text is in the vocabulary's code (GPT-2's table, for byte-level BPE).
+    Normal,
+    /// Literal text, always recognised.
+    UserDefined,
+    /// Literal text, recognised and printed only where that is asked for.
+    Control,
+    /// No token has this id.
+    Missing,
+}
+
+impl Token {
+    pub(crate) fn is_control(&self) -> bool {
+        self.kind == Kind::Control
+    }
+}
+
+enum Engine {
+    Gguf { byte_level: Box<ByteLevel>, user_defined: Literals, all: Literals },
+    Json(Box<Json>),
+}
+
+impl Tokenizer {
+    /// From a GGUF file's metadata.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the kind of tokenizer or the pre-tokenizer is
+    /// not known; [`Error::Input`] where the lists contradict each other.
+    pub fn from_vocabulary(v: Vocabulary) -> Result<Self> {
+        if v.model != "gpt2" {
+            return Err(Error::unsupported(format!(
+                "the file's tokenizer is of the kind '{}' (tokenizer.ggml.model); this version \
+                 has byte-level BPE only, 'gpt2'",
+                v.model
+            )));
+        }
+        let splitter = Splitter::named(v.pre.as_deref().unwrap_or("default"))?;
+        check(&v)?;
+        let tokens = tokens(v.tokens, &v.types);
+        let byte_level = Box::new(ByteLevel::new(&tokens, &v.merges, splitter)?);
+        let user_defined = Literals::new(texts(&tokens, |kind| kind == Kind::UserDefined))?;
+        let all = Literals::new(texts(&tokens, |kind| kind != Kind::Normal))?;
+
+        let mut ends = end::ids(texts(&tokens, |kind| kind == Kind::Control));
+        ends.extend([v.eos, v.eot, v.eom].into_iter().flatten());
+        let text = |id: Option<u32>| id.map(|id| tokens[id as usize].text.as_str());
+        let chat = v.chat_template.map(|source| ChatTemplate::new(&source, text(v.bos), text(v.eos)));
+        Ok(Self {
+            engine: Engine::Gguf { byte_level, user_defined, all },
+            before: v.bos.filter(|_| v.add_bos).into_iter().collect(),
+            after: v.eos.filter(|_| v.add_eos).into_iter().collect(),
+            bos: v.bos,
+            eos: v.eos,
+            ends,
+            chat,
+            tokens,
+        })
+    }
+
+    /// From Hugging Face's `tokenizer.json`, and from `tokenizer_config.json` for
+    /// the chat template and the begin and end tokens.
+    ///
+    /// # Errors
+    /// A file is not what its name says, or is damaged.
+    pub fn from_json(tokenizer: &[u8], config: Option<&[u8]>) -> Result<Self> {
+        let config = json::Config::read(config)?;
+        let json = Json::new(tokenizer)?;
+        let tokens = json.tokens()?;
+        let id = |text: &Option<String>| text.as_deref().and_then(|text| json.id(text));
+        let (bos, eos) = (id(&config.bos), id(&config.eos));
+        let (before, after) = match (config.add_bos, config.add_eos) {
+            (None, None) => json.around()?,
+            // As transformers does: where one of them is written, they replace what
+            // tokenizer.json says.
+            (add_bos, add_eos) => (
+                bos.filter(|_| add_bos == Some(true)).into_iter().collect(),
+                eos.filter(|_| add_eos == Some(true)).into_iter().collect(),
+            ),
+        };
+        let control = |id: &&u32| tokens.get(**id as usize).is_some_and(Token::is_control);
+        let bos = bos.or_else(|| before.first().filter(control).copied());
+        let eos = eos.or_else(|| after.last().filter(control).copied());
+        let mut ends = end::ids(texts(&tokens, |kind| kind == Kind::Control));
+        ends.extend(eos);
+        let chat = config
+            .chat_template
+            .map(|source| ChatTemplate::new(&source, config.bos.as_deref(), config.eos.as_deref()));
+        let engine = Engine::Json(Box::new(json));
+        Ok(Self { tokens, engine, before, after, bos, eos, ends, chat })
+    }
+
+    /// One more than the greatest id.
+    pub fn vocab_size(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The ids of `text`. `add_special`: the begin and end tokens are added as the
+    /// file asks. `parse_special`: the texts of control tokens are those tokens;
+    /// without it they are plain text. User-defined tokens are always recognised.
+    ///
+    /// Bytes that are not UTF-8 become the tokens of single bytes (U+FFFD where the
+    /// tokenizer is not byte-level). A byte for which the vocabulary has no token is
+    /// left out, as Hugging Face and llama.cpp do.
+    ///
+    /// # Errors
+    /// The tokenizer refuses the text: its file is damaged.
+    pub fn encode(&self, text: &[u8], add_special: bool, parse_special: bool) -> Result<Vec<u32>> {
+        let mut ids = Vec::with_capacity(text.len() / 3 + 2);
+        if add_special {
+            ids.extend(&self.before);
+        }
+        match &self.engine {
+            Engine::Gguf { byte_level, user_defined, all } => {
+                let literals = if parse_special { all } else { user_defined };
+                for part in literals.cut(text) {
+                    match part {
+                        Part::Text(text) => byte_level.encode(text, &mut ids)?,
+                        Part::Token(id) => ids.push(id),
+                    }
+                }
+            }
+            Engine::Json(json) => json.encode(text, parse_special, &mut ids)?,
+        }
+        if add_special {
+            ids.extend(&self.after);
+        }
+        Ok(ids)
+    }
+
+    /// The bytes that token `id` stands for; none for a control token. None if no
+    /// token has this id.
+    pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
+        let token = self.token(id)?;
+        match token.kind {
+            Kind::Normal => match &self.engine {
+                Engine::Json(json) if !json.is_byte_level() => Some(json::piece(&token.text)),
+                _ => Some(bytes::decode(&token.text)),
+            },
+            Kind::UserDefined => Some(token.text.clone().into_bytes()),
+            Kind::Control | Kind::Missing => Some(Vec::new()),
+        }
+    }
+
+    /// Token `id` as the vocabulary has it.
+    pub fn token_text(&self, id: u32) -> Option<&str> {
+        self.token(id).map(|token| token.text.as_str())
+    }
+
+    /// Whether `id` is a control token: it steers the model and is not printed.
+    pub fn is_control(&self, id: u32) -> bool {
+        self.token(id).is_some_and(Token::is_control)
+    }
+
+    /// The text of `ids`; that of control tokens is in it if `special`. Bytes that
+    /// are not UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// An id is not in the vocabulary.
+    pub fn decode(&self, ids: &[u32], special: bool) -> Result<String> {
+        ids.iter().try_for_each(|id| self.check_id(*id))?;
+        if let Some(json) = self.other_decoder() {
+            return json.decode(ids, special);
+        }
+        let mut text = Vec::new();
+        for id in ids {
+            match self.token(*id) {
+                Some(token) if token.is_control() && special => text.extend(token.text.bytes()),
+                _ => text.extend(self.token_bytes(*id).unwrap_or_default()),
+            }
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Whether the model has said its all after token `id`.
+    pub fn is_end_of_generation(&self, id: u32) -> bool {
+        self.ends.contains(&id)
+    }
+
+    /// The begin-of-sequence token.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// The end-of-sequence token.
+    pub fn eos(&self) -> Option<u32> {
+        self.eos
+    }
+
+    /// Decodes tokens one by one.
+    pub fn stream(&self) -> Stream<'_> {
+        Stream::new(self)
+    }
+
+    /// The chat template.
+    ///
+    /// # Errors
+    /// The file has none, or it is not a Jinja template.
+    pub fn chat(&self) -> Result<&ChatTemplate> {
+        match &self.chat {
+            Some(chat) => chat.as_ref().map_err(Clone::clone),
+            None => Err(Error::input(
+                "the model has no chat template, so it is not a chat model: give it a plain prompt, \
+                 or give a template",
+            )),
+        }
+    }
+
+    fn token(&self, id: u32) -> Option<&Token> {
+        self.tokens.get(id as usize).filter(|token| token.kind != Kind::Missing)
+    }
+
+    pub(crate) fn check_id(&self, id: u32) -> Result<()> {
+        if (id as usize) < self.tokens.len() {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "token {id} is not in the vocabulary, which has {} tokens",
+            self.tokens.len()
+        )))
+    }
+
+    /// What decodes, where it is not GPT-2's table.
+    pub(crate) fn other_decoder(&self) -> Option<&Json> {
+        match &self.engine {
+            Engine::Json(json) if !json.is_byte_level() => Some(json),
+            _ => None,
+        }
+    }
+}
+
+/// What must hold before anything is built.
+fn check(v: &Vocabulary) -> Result<()> {
+    let count = v.tokens.len();
+    if count == 0 {
+        return Err(Error::input(
+            "the file's vocabulary (tokenizer.ggml.tokens) is empty: the file is damaged",
+        ));
+    }
+    if u32::try_from(count).is_err() {
+        return Err(Error::unsupported(format!(
+            "the file's vocabulary has {count} tokens; 4294967295 is the most that can be used"
+        )));
+    }
+    if !v.types.is_empty() && v.types.len() != count {
+        return Err(Error::input(format!(
+            "the file has {count} tokens but {} token types (tokenizer.ggml.token_type): the file \
+             is damaged",
+            v.types.len()
+        )));
+    }
+    let named = [
+        ("bos", v.bos),
+        ("eos", v.eos),
+        ("eot", v.eot),
+        ("eom", v.eom),
+        ("unknown", v.unk),
+        ("padding", v.pad),
+    ];
+    for (name, id) in named {
+        if let Some(id) = id.filter(|id| *id as usize >= count) {
+            return Err(Error::input(format!(
+                "the file's {name} token (tokenizer.ggml.{name}_token_id) is {id}, but its \
+                 vocabulary has {count} tokens: the file is damaged"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn tokens(texts: Vec<String>, types: &[i32]) -> Vec<Token> {
+    let types = types.iter().copied().chain(std::iter::repeat(1));
+    let token = |(text, kind): (String, i32)| {
+        let kind = match kind {
+            // The unknown token is control text, too: nothing plain is spelt so.
+            2 | 3 => Kind::Control,
+            _ if end::is_control(&text) => Kind::Control,
+            4 => Kind::UserDefined,
+            _ => Kind::Normal,
+        };
+        Token { text, kind }
+    };
+    texts.into_iter().zip(types).map(token).collect()
+}
+
+fn texts(tokens: &[Token], wanted: impl Fn(Kind) -> bool) -> impl Iterator<Item = (u32, &str)> {
+    let wanted = move |token: &Token| wanted(token.kind) && token.kind != Kind::Missing;
+    (0..).zip(tokens).filter(move |(_, token)| wanted(token)).map(|(id, token)| (id, &*token.text))
+}

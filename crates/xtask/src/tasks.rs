@@ -1,0 +1,86 @@
+//! `chat`, `test` and `tidy`.
+
+use crate::setup;
+use crate::step::{Result, cargo, output, root, run, step, wisp};
+use crate::tidy;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The model that `chat` and the tests use.
+const MODEL: &str = "smollm2-135m";
+
+/// Set-up, build, then `wisp chat` in place of us: it fetches the model itself.
+pub fn chat(args: &[String]) -> Result {
+    setup::run()?;
+    build()?;
+    // Its exit status is ours: a failed chat has said why already.
+    let status = Command::new(wisp())
+        .arg("chat")
+        .args(args)
+        .status()
+        .map_err(|cause| format!("cannot start {}: {cause}", wisp().display()))?;
+    if status.success() { Ok(()) } else { std::process::exit(status.code().unwrap_or(1)) }
+}
+
+/// Everything that must hold before a change lands; stops at the first thing that does not.
+///
+/// All of it is in the release profile: kernels' CPU definitions are plain loops that
+/// need optimising, and the dependencies are then compiled once.
+pub fn test() -> Result {
+    step("set-up", setup::run)?;
+    step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    step("house rules", tidy)?;
+    step("build", build)?;
+    step("lints", || {
+        let flags = ["--workspace", "--all-targets", "--release", "--", "-D", "warnings"];
+        run(cargo().arg("clippy").args(flags))
+    })?;
+    let home = home();
+    let model = step("model", || pull(&home))?;
+    step("tests", || {
+        run(cargo()
+            .args(["test", "--release", "--workspace"])
+            .env("WISP_HOME", &home)
+            .env("WISP_TEST_MODEL", &model)
+            .env("WISP_BIN", wisp()))
+    })?;
+    step("docs", || {
+        run(cargo()
+            .args(["doc", "--release", "--no-deps", "--workspace"])
+            .env("RUSTDOCFLAGS", "-Dwarnings"))
+    })
+}
+
+/// The house rules.
+pub fn tidy() -> Result {
+    let found = tidy::check(&root())?;
+    for problem in &found {
+        eprintln!("{problem}");
+    }
+    match found.len() {
+        0 => Ok(()),
+        1 => Err("one house rule is broken".into()),
+        n => Err(format!("house rules are broken in {n} places")),
+    }
+}
+
+/// The release build of `wisp`.
+pub fn build() -> Result {
+    run(cargo().args(["build", "--release", "-p", "wisp-llm"]))
+}
+
+/// Where the tests keep models: out of the person's own store.
+pub fn home() -> PathBuf {
+    std::env::var_os("WISP_HOME").map_or_else(|| root().join(".wisp"), PathBuf::from)
+}
+
+/// Fetches the model; `wisp pull` prints its path last.
+pub fn pull(home: &Path) -> Result<PathBuf> {
+    let said = output(Command::new(wisp()).args(["pull", MODEL]).env("WISP_HOME", home))?;
+    let path = said.lines().last().map(str::trim).unwrap_or_default();
+    if Path::new(path).is_file() {
+        Ok(PathBuf::from(path))
+    } else {
+        Err(format!("wisp pull {MODEL} printed {path:?}, which is not a file"))
+    }
+}
