@@ -1,1 +1,120 @@
-//! wisp-tests
+//! What the whole-engine tests share: the model under test, golden data, measures.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+use wisp_formats::FileSource;
+use wisp_runtime::{Engine, EngineOptions};
+
+/// The four capability variants, as `--caps` has them.
+pub const VARIANTS: [&str; 4] = ["", "f16=off", "subgroups=off", "subgroups=off,f16=off"];
+
+/// SmolLM2-135M-Instruct, which `cargo xtask test` fetches. `None` (the test says so)
+/// where a test is run by hand without it.
+pub fn model() -> Option<PathBuf> {
+    let path = std::env::var_os("WISP_TEST_MODEL").map(PathBuf::from);
+    if path.is_none() {
+        eprintln!("WISP_TEST_MODEL is not set: nothing was tested; run `cargo xtask test`");
+    }
+    path
+}
+
+/// Loads a model.
+pub fn load(path: &Path, caps: &str, options: EngineOptions) -> Engine {
+    let source = FileSource::open(path).unwrap();
+    let options = EngineOptions { caps: caps.to_owned(), verdicts: verdicts(), ..options };
+    pollster::block_on(Engine::load(&source, &options, &mut |_| ())).unwrap()
+}
+
+/// Kernels are compared with their definitions by tests of their own: once is enough.
+fn verdicts() -> Option<PathBuf> {
+    Some(std::env::temp_dir().join(format!("wisp-test-verdicts-{}", std::process::id())))
+}
+
+/// One prompt of `golden/smollm2`: made by PyTorch, see `golden/make_smollm2.py`.
+pub struct Golden {
+    /// Its name.
+    pub name: String,
+    /// The text.
+    pub text: String,
+    /// The messages that the text was rendered from, if any.
+    pub messages: Option<serde_json::Value>,
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// The 48 most likely next tokens, one after the other.
+    pub greedy: Vec<u32>,
+    /// How far the best logit was above the second, for each of them.
+    pub margins: Vec<f64>,
+    /// For prompt and greedy tokens: `-ln p` of each but the first.
+    pub nll: Vec<f64>,
+    /// `[positions, columns]` of the logits.
+    pub columns: Vec<f32>,
+    /// `[positions]`: L2 norms of the whole rows.
+    pub norms: Vec<f32>,
+    /// `[vocab]`, after the prompt.
+    pub last: Vec<f32>,
+}
+
+/// All prompts, and which columns of the logits are kept.
+pub fn goldens() -> (Vec<usize>, Vec<Golden>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/smollm2");
+    let text = std::fs::read_to_string(folder.join("golden.json")).unwrap();
+    let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let ids = |value: &serde_json::Value| -> Vec<u32> {
+        value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
+    };
+    let floats = |value: &serde_json::Value| -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    };
+    let columns = ids(&all["columns"]).into_iter().map(|id| id as usize).collect();
+    let golden = |prompt: &serde_json::Value| {
+        let name = prompt["name"].as_str().unwrap().to_owned();
+        let npy = |what: &str| npy(&folder.join(format!("{name}.{what}.npy")));
+        Golden {
+            text: prompt["text"].as_str().unwrap().to_owned(),
+            messages: prompt.get("messages").cloned(),
+            tokens: ids(&prompt["tokens"]),
+            greedy: ids(&prompt["greedy_tokens"]),
+            margins: floats(&prompt["greedy_margins"]),
+            nll: floats(&prompt["nll"]),
+            columns: npy("columns"),
+            norms: npy("norms"),
+            last: npy("last_logits"),
+            name,
+        }
+    };
+    (columns, all["prompts"].as_array().unwrap().iter().map(golden).collect())
+}
+
+/// The numbers of a little-endian float32 NumPy file.
+pub fn npy(path: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(path).unwrap();
+    assert_eq!(&bytes[..8], b"\x93NUMPY\x01\0", "{}", path.display());
+    let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    bytes[start..].as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+/// ‖a − b‖ / ‖b‖, with ‖b‖ given.
+pub fn relative_l2(a: &[f32], b: &[f32], size: f64) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    a.iter().zip(b).map(|(a, b)| square(a - b)).sum::<f64>().sqrt() / size
+}
+
+/// Σ p·ln(p/q) of the distributions that two rows of logits stand for.
+pub fn kl(p: &[f32], q: &[f32]) -> f64 {
+    let log_softmax = |row: &[f32]| -> Vec<f64> {
+        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = row.iter().map(|l| f64::from(l - top).exp()).sum();
+        row.iter().map(|l| f64::from(l - top) - sum.ln()).collect()
+    };
+    let (p, q) = (log_softmax(p), log_softmax(q));
+    p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum()
+}
+
+/// The first step at which two answers differ though its two best logits were not
+/// nearly tied; after a tie the answers go their own ways.
+pub fn first_difference(got: &[u32], want: &[u32], margins: &[f64]) -> Option<usize> {
+    let at = (0..want.len()).find(|at| got.get(*at) != want.get(*at))?;
+    (margins.get(at).copied().unwrap_or(f64::INFINITY) > 0.01).then_some(at)
+}

@@ -93,7 +93,9 @@ fn pairs(merges: &[String], tokens: &[Token], by_text: &HashMap<&str, u32>) -> R
     let mut joined = String::new();
     for (rank, merge) in merges.iter().enumerate() {
         let bad = |what: String| {
-            Error::input(format!("merge {rank} of the tokenizer, {merge:?}, {what}: the file is damaged"))
+            Error::input(format!(
+                "merge {rank} of the tokenizer, {merge:?}, {what}: the file is damaged"
+            ))
         };
         // A token may begin with a space, but is not empty.
         let first = merge.chars().next().map_or(0, char::len_utf8);
@@ -107,9 +109,9 @@ fn pairs(merges: &[String], tokens: &[Token], by_text: &HashMap<&str, u32>) -> R
         joined.push_str(right);
         let mut control = false;
         for text in [left, right, &joined] {
-            let id = by_text
-                .get(text)
-                .ok_or_else(|| bad(format!("needs the token {text:?}, which the vocabulary has not")))?;
+            let id = by_text.get(text).ok_or_else(|| {
+                bad(format!("needs the token {text:?}, which the vocabulary has not"))
+            })?;
             control |= tokens[*id as usize].kind == Kind::Control;
         }
         // It could spell a control token out of plain text.

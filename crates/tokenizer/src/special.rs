@@ -56,6 +56,7 @@ impl Literals {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

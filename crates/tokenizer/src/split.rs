@@ -149,6 +149,7 @@ impl Stage {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
@@ -167,7 +168,10 @@ mod tests {
 
     #[test]
     fn digits_and_contractions() {
-        assert_eq!(words("smollm", "in 2024, it's"), ["in", " ", "2", "0", "2", "4", ",", " it", "'s"]);
+        assert_eq!(
+            words("smollm", "in 2024, it's"),
+            ["in", " ", "2", "0", "2", "4", ",", " it", "'s"]
+        );
         assert_eq!(words("llama-bpe", "12345 IT'S"), ["123", "45", " IT", "'S"]);
         assert_eq!(words("qwen2", "12"), ["1", "2"]);
         assert_eq!(words("default", "a==12345!"), ["a", "==", "123", "45", "!"]);

@@ -77,7 +77,8 @@ impl Tokenizer {
         let mut ends = end::ids(texts(&tokens, |kind| kind == Kind::Control));
         ends.extend([v.eos, v.eot, v.eom].into_iter().flatten());
         let text = |id: Option<u32>| id.map(|id| tokens[id as usize].text.as_str());
-        let chat = v.chat_template.map(|source| ChatTemplate::new(&source, text(v.bos), text(v.eos)));
+        let chat =
+            v.chat_template.map(|source| ChatTemplate::new(&source, text(v.bos), text(v.eos)));
         Ok(Self {
             engine: Engine::Gguf { byte_level, user_defined, all },
             before: v.bos.filter(|_| v.add_bos).into_iter().collect(),

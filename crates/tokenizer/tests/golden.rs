@@ -1,6 +1,8 @@
 //! Against what Hugging Face's tokenizers and transformers give:
 //! `data/make_golden.py` made the data.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 use serde_json::Value;
 use wisp_tokenizer::{ChatTemplate, Tokenizer, Vocabulary};
 
@@ -118,7 +120,9 @@ fn a_gguf_file_and_tokenizer_json_agree() {
         assert_eq!(gguf.is_control(id), json.is_control(id), "{id}");
         assert_eq!(gguf.is_end_of_generation(id), json.is_end_of_generation(id), "{id}");
     }
-    for source in [&b"a\xFFb <|end|> \xE4\xBD"[..], b"<tool><tool2><tool>", b"", b"\xFF\xFE", b"12 34"] {
+    for source in
+        [&b"a\xFFb <|end|> \xE4\xBD"[..], b"<tool><tool2><tool>", b"", b"\xFF\xFE", b"12 34"]
+    {
         for parse in [true, false] {
             let ids = |tokenizer: &Tokenizer| tokenizer.encode(source, false, parse).expect("ids");
             assert_eq!(ids(&gguf), ids(&json), "{source:?}");

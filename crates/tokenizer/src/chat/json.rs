@@ -1,11 +1,9 @@
 //! The `tojson` filter, which writes what Python's `json.dumps` does.
 
+use super::measure;
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 use std::fmt::Write;
-
-/// Deeper values are not written: each level takes stack.
-const DEPTH: usize = 128;
 
 /// `tojson(ensure_ascii=false, indent=none, separators=none, sort_keys=false)`
 pub(super) fn filter(
@@ -23,7 +21,9 @@ pub(super) fn filter(
     };
     let indent = arg(1, "indent")?.map(indent).transpose()?;
     let (between, after_key) = match arg(2, "separators")? {
-        Some(pair) => (pair.get_item_by_index(0)?.to_string(), pair.get_item_by_index(1)?.to_string()),
+        Some(pair) => {
+            (pair.get_item_by_index(0)?.to_string(), pair.get_item_by_index(1)?.to_string())
+        }
         None if indent.is_some() => (",".to_string(), ": ".to_string()),
         None => (", ".to_string(), ": ".to_string()),
     };
@@ -69,10 +69,7 @@ impl Writer<'_> {
         let written = self.out.len() - self.charged;
         self.charged = self.out.len();
         self.state.consume_fuel(1 + written as u64 / 64)?;
-        if depth > DEPTH {
-            let what = format!("a value is nested more than {DEPTH} deep, which tojson does not write");
-            return Err(Error::new(ErrorKind::InvalidOperation, what));
-        }
+        measure::check_depth(depth)?;
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),

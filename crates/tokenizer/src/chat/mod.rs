@@ -1,25 +1,35 @@
 //! Chat templates: Jinja as Hugging Face's transformers runs it.
 //!
-//! A template comes with a model file and may be hostile: what it can use of time
-//! and memory is bounded by fuel, and it can reach nothing but its arguments.
+//! A template comes with a model file and may be hostile. It can reach nothing but
+//! its arguments; its time and memory are bounded by fuel, as far as minijinja
+//! counts (the crate's README says where it does not).
 
 mod generation;
 mod json;
+mod measure;
 mod python;
 mod time;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
+use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, Value};
 use serde_json::Value as Json;
 use wisp_base::{Error, Result};
 
-/// What rendering may use up: about an instruction, or 64 bytes of text, each.
+/// What rendering may use up: an instruction or 64 bytes of text each take one.
 /// A conversation of 1,000 messages takes about 100,000.
-const FUEL: u64 = 4_000_000;
+const FUEL: u64 = 1_000_000;
 
 /// How deep a template may nest; a macro's call counts 10 or so.
 const DEPTH: usize = 300;
+
+/// The longest template, in bytes. Those of today's models have up to 20,000.
+const SOURCE: usize = 1 << 17;
+
+/// A template can make a list in a list in a list…, a level with every 8 units of
+/// fuel, and dropping it takes stack for each; so does reading `not not not …`. Only what is
+/// used takes memory.
+const STACK: usize = 256 << 20;
 
 const NAME: &str = "chat template";
 
@@ -37,20 +47,13 @@ impl ChatTemplate {
     /// # Errors
     /// `source` is not a Jinja template.
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<Self> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|cause| describe("cannot be read", &cause))?);
-        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-        environment.set_debug(false);
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(DEPTH);
-        environment.set_unknown_method_callback(python::method);
-        environment.add_filter("tojson", json::filter);
-        environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", time::strftime_now);
-        environment
-            .add_template_owned(NAME, generation::without(source))
-            .map_err(|cause| describe("cannot be read", &cause))?;
+        if source.len() > SOURCE {
+            return Err(Error::unsupported(format!(
+                "the model's chat template has {} bytes; {SOURCE} is the most that is read",
+                source.len()
+            )));
+        }
+        let environment = on_large_stack(|| compile(source))?;
         Ok(Self { environment, bos: bos.map(String::from), eos: eos.map(String::from) })
     }
 
@@ -68,11 +71,15 @@ impl ChatTemplate {
         add_generation_prompt: bool,
     ) -> Result<String> {
         check(messages)?;
+        on_large_stack(|| self.run(messages, tools, add_generation_prompt))
+    }
+
+    fn run(&self, messages: &Json, tools: Option<&Json>, prompt: bool) -> Result<String> {
         let mut context = vec![
             ("messages", Value::from(Serde(messages))),
             ("tools", tools.map_or(Value::from(()), |tools| Value::from(Serde(tools)))),
             ("documents", Value::from(())),
-            ("add_generation_prompt", Value::from(add_generation_prompt)),
+            ("add_generation_prompt", Value::from(prompt)),
         ];
         // As in transformers, a token that the model has not is not defined.
         context.extend(self.bos.as_deref().map(|bos| ("bos_token", Value::from(bos))));
@@ -87,6 +94,42 @@ impl ChatTemplate {
     }
 }
 
+fn compile(source: &str) -> Result<Environment<'static>> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    environment.set_syntax(syntax.map_err(|cause| describe("cannot be read", &cause))?);
+    environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+    environment.set_debug(false);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(DEPTH);
+    environment.set_unknown_method_callback(python::method);
+    environment.set_formatter(measure::write);
+    environment.add_filter("tojson", json::filter);
+    environment.add_filter("string", measure::string);
+    environment.remove_filter("pprint");
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", time::strftime_now);
+    environment
+        .add_template_owned(NAME, generation::without(source))
+        .map_err(|cause| describe("cannot be read", &cause))?;
+    Ok(environment)
+}
+
+/// Runs what a hostile template may make recurse.
+fn on_large_stack<T: Send>(run: impl Fn() -> Result<T> + Sync) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, &run);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Error::input(
+                "the model's chat template made the template engine fail: it is damaged or hostile",
+            )),
+            // A browser has no threads; there a hostile template ends its worker.
+            Err(_) => run(),
+        }
+    })
+}
+
 impl std::fmt::Debug for ChatTemplate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ChatTemplate").finish_non_exhaustive()
@@ -95,7 +138,9 @@ impl std::fmt::Debug for ChatTemplate {
 
 fn check(messages: &Json) -> Result<()> {
     let list = messages.as_array().ok_or_else(|| {
-        Error::input("the messages are not a list: write [{\"role\": \"user\", \"content\": \"…\"}]")
+        Error::input(
+            "the messages are not a list: write [{\"role\": \"user\", \"content\": \"…\"}]",
+        )
     })?;
     for (index, message) in list.iter().enumerate() {
         if !message.get("role").is_some_and(Json::is_string) {
@@ -119,7 +164,8 @@ impl std::fmt::Display for Raised {
 
 impl std::error::Error for Raised {}
 
-fn raise_exception(message: &Value) -> std::result::Result<Value, minijinja::Error> {
+fn raise_exception(state: &State, message: &Value) -> std::result::Result<Value, minijinja::Error> {
+    measure::pay(state, message)?;
     let raised = Raised(message.to_string());
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, raised.to_string()).with_source(raised))
 }

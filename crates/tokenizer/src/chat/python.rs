@@ -1,5 +1,6 @@
 //! Methods of Python's types that templates call.
 
+use super::measure;
 use minijinja::value::{ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
@@ -11,6 +12,7 @@ pub(super) fn method(
     name: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
+    args.iter().try_for_each(|arg| measure::pay(state, arg))?;
     let ours = match value.as_str() {
         Some(text) if value.kind() == ValueKind::String => of_text(text, name, args)?,
         _ => None,
@@ -56,9 +58,29 @@ fn of_text(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Erro
             parts.reverse();
             list(&parts)
         }
+        "format" if is_wide(text) => {
+            let what = format!("it formats with {text:?}, which may write too much");
+            return Err(Error::new(ErrorKind::InvalidOperation, what));
+        }
         _ => return Ok(None),
     };
     Ok(Some(value))
+}
+
+/// Whether `str.format` may pad to more than 9,999 characters, for which minijinja
+/// asks no fuel: a long number, or a width that is an argument itself (`{:{}}`).
+fn is_wide(format: &str) -> bool {
+    let mut digits = 0;
+    let mut depth = 0;
+    format.replace("{{", "").replace("}}", "").chars().any(|c| {
+        digits = if c.is_ascii_digit() { digits + 1 } else { 0 };
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        digits > 4 || depth > 1
+    })
 }
 
 fn list(parts: &[&str]) -> Value {

@@ -1,0 +1,227 @@
+//! Files and calls that are wrong: each is one sentence, never a panic.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+use serde_json::{Value, json};
+use wisp_base::Error;
+use wisp_tokenizer::{ChatTemplate, Tokenizer, Vocabulary};
+
+fn small() -> Vocabulary {
+    let tokens = ["a", "b", "ab", "<|im_end|>", "<tool>", "<s>"];
+    Vocabulary {
+        model: "gpt2".into(),
+        tokens: tokens.map(String::from).into(),
+        types: vec![1, 1, 1, 3, 4, 3],
+        merges: vec!["a b".into()],
+        bos: Some(5),
+        eos: Some(3),
+        ..Vocabulary::default()
+    }
+}
+
+fn error(vocabulary: Vocabulary) -> Error {
+    Tokenizer::from_vocabulary(vocabulary).err().expect("an error")
+}
+
+fn says(error: &Error, words: &[&str]) {
+    let text = error.to_string();
+    for word in words {
+        assert!(text.contains(word), "{text:?} lacks {word:?}");
+    }
+    assert!(!text.contains('\n'), "{text:?}");
+}
+
+#[test]
+fn what_is_not_supported_is_named() {
+    for model in ["llama", "bert", "t5", ""] {
+        let wrong = error(Vocabulary { model: model.into(), ..small() });
+        assert!(matches!(wrong, Error::Unsupported(_)));
+        says(&wrong, &[&format!("'{model}'"), "gpt2"]);
+    }
+    let wrong = error(Vocabulary { pre: Some("new-one".into()), ..small() });
+    assert!(matches!(wrong, Error::Unsupported(_)));
+    says(&wrong, &["'new-one'", "default, gpt-2, smollm, llama-bpe, qwen2"]);
+    for pre in [
+        "default",
+        "gpt-2",
+        "smollm",
+        "llama-bpe",
+        "llama3",
+        "llama-v3",
+        "qwen2",
+        "deepseek-r1-qwen",
+    ] {
+        Tokenizer::from_vocabulary(Vocabulary { pre: Some(pre.into()), ..small() }).expect(pre);
+    }
+}
+
+#[test]
+fn a_damaged_vocabulary() {
+    let tokens = |tokens: &[&str]| tokens.iter().map(|token| token.to_string()).collect();
+    says(&error(Vocabulary { tokens: vec![], ..small() }), &["empty"]);
+    says(&error(Vocabulary { types: vec![1], ..small() }), &["6 tokens", "1 token types"]);
+    for (name, wrong) in [
+        ("bos", Vocabulary { bos: Some(6), ..small() }),
+        ("eos", Vocabulary { eos: Some(6), ..small() }),
+        ("eot", Vocabulary { eot: Some(6), ..small() }),
+        ("eom", Vocabulary { eom: Some(6), ..small() }),
+        ("unknown", Vocabulary { unk: Some(6), ..small() }),
+        ("padding", Vocabulary { pad: Some(6), ..small() }),
+    ] {
+        says(&error(wrong), &[name, "is 6", "6 tokens"]);
+    }
+    let twice = Vocabulary { tokens: tokens(&["a", "b", "ab", "a", "x", "y"]), ..small() };
+    says(&error(twice), &["\"a\" twice", "id 0", "id 3"]);
+    // What readers of files write for bytes that are not UTF-8 may come twice.
+    let unread =
+        Vocabulary { tokens: tokens(&["a", "b", "ab", "\u{fffd}", "\u{fffd}", ""]), ..small() };
+    Tokenizer::from_vocabulary(unread).expect("a tokenizer");
+    for merge in ["", " ", "a", "ab", "a ", " a"] {
+        says(
+            &error(Vocabulary { merges: vec![merge.into()], ..small() }),
+            &["merge 0", "two tokens"],
+        );
+    }
+    for (merge, token) in
+        [("a c", "\"c\""), ("c a", "\"c\""), ("b a", "\"ba\""), ("a b c", "\"b c\"")]
+    {
+        says(&error(Vocabulary { merges: vec![merge.into()], ..small() }), &["merge 0", token]);
+    }
+}
+
+#[test]
+fn special_tokens() {
+    let tokenizer =
+        Tokenizer::from_vocabulary(Vocabulary { add_bos: true, add_eos: true, ..small() })
+            .expect("a tokenizer");
+    let encode =
+        |text: &str, add, parse| tokenizer.encode(text.as_bytes(), add, parse).expect("ids");
+    assert_eq!(encode("ab", true, false), [5, 2, 3]);
+    assert_eq!(encode("", true, false), [5, 3]);
+    assert!(encode("", false, true).is_empty());
+    assert_eq!(encode("a<|im_end|>b<tool>", false, true), [0, 3, 1, 4]);
+    // Bytes without a token are left out.
+    assert_eq!(encode("a<|im_end|>b<tool>", false, false), [0, 1, 4]);
+    assert_eq!(tokenizer.vocab_size(), 6);
+    assert_eq!((tokenizer.bos(), tokenizer.eos()), (Some(5), Some(3)));
+    assert!(tokenizer.is_control(3) && !tokenizer.is_control(4) && !tokenizer.is_control(99));
+    assert!(tokenizer.is_end_of_generation(3) && !tokenizer.is_end_of_generation(5));
+    assert_eq!(tokenizer.token_bytes(3).as_deref(), Some(&b""[..]));
+    assert_eq!(tokenizer.token_bytes(4).as_deref(), Some(&b"<tool>"[..]));
+    assert_eq!(tokenizer.token_bytes(6), None);
+    assert_eq!((tokenizer.token_text(3), tokenizer.token_text(6)), (Some("<|im_end|>"), None));
+    assert_eq!(tokenizer.decode(&[5, 2, 4, 3], false).expect("text"), "ab<tool>");
+    assert_eq!(tokenizer.decode(&[5, 2, 4, 3], true).expect("text"), "<s>ab<tool><|im_end|>");
+    says(&tokenizer.decode(&[2, 6], true).expect_err("an error"), &["token 6", "6 tokens"]);
+    says(&tokenizer.stream().push(u32::MAX).expect_err("an error"), &["token 4294967295"]);
+
+    let eot = Vocabulary { eos: None, eot: Some(0), eom: Some(1), ..small() };
+    let tokenizer = Tokenizer::from_vocabulary(eot).expect("a tokenizer");
+    assert!([0, 1, 3].map(|id| tokenizer.is_end_of_generation(id)) == [true; 3]);
+    // A control token that merges would spell stays text.
+    let spelt = Vocabulary { types: vec![1, 1, 3, 3, 4, 3], ..small() };
+    let tokenizer = Tokenizer::from_vocabulary(spelt).expect("a tokenizer");
+    assert_eq!(tokenizer.encode(b"ab", false, false).expect("ids"), [0, 1]);
+    assert_eq!(tokenizer.encode(b"ab", false, true).expect("ids"), [2]);
+    // Types that a converter got wrong.
+    let ordinary = Vocabulary { types: vec![], ..small() };
+    assert!(Tokenizer::from_vocabulary(ordinary).expect("a tokenizer").is_control(3));
+}
+
+#[test]
+fn a_damaged_tokenizer_json() {
+    let error = |file: &str| Tokenizer::from_json(file.as_bytes(), None).err().expect(file);
+    for file in
+        ["", "{", "[]", "null", "{}", "{\"model\":{}}", "{\"model\":{\"type\":\"BPE\"}}", "\u{0}"]
+    {
+        says(&error(file), &["tokenizer.json"]);
+    }
+    says(&error(&"[".repeat(100_000)), &["tokenizer.json"]);
+    let bpe = |vocab: Value, merges: Value, prefix: Value| {
+        json!({"model": {"type": "BPE", "vocab": vocab, "merges": merges, "continuing_subword_prefix": prefix}}).to_string()
+    };
+    let vocab = json!({"a": 0, "b": 1});
+    says(&error(&bpe(vocab.clone(), json!([["a", "b"]]), Value::Null)), &["\"ab\""]);
+    says(&error(&bpe(vocab.clone(), json!(["a b"]), Value::Null)), &["\"ab\""]);
+    says(&error(&bpe(vocab.clone(), json!(["c a"]), Value::Null)), &["\"c\""]);
+    says(&error(&bpe(vocab, json!([["a", "b"]]), json!("###"))), &["###"]);
+    says(&error(&bpe(json!({"a": 4_000_000_000_u32}), json!([]), Value::Null)), &["4000000000"]);
+    let wrong = Tokenizer::from_json(b"{}", Some(b"[")).err().expect("an error");
+    says(&wrong, &["tokenizer_config.json"]);
+}
+
+#[test]
+fn tokenizer_config_json() {
+    let added = |id: u32, content: &str, special: bool| json!({"id": id, "content": content, "special": special, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
+    let file = json!({
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 7}, "merges": []},
+        "added_tokens": [added(3, "<s>", true), added(4, "<|eot_id|>", true), added(5, "<t>", false)],
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+    })
+    .to_string();
+    let load = |config: Value| {
+        Tokenizer::from_json(file.as_bytes(), Some(config.to_string().as_bytes()))
+            .expect("a tokenizer")
+    };
+    let tokenizer = load(json!({
+        "bos_token": {"content": "<s>"}, "eos_token": "b", "add_bos_token": true,
+        "chat_template": [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "{{ bos_token }}|{{ eos_token }}"}],
+    }));
+    assert_eq!(tokenizer.encode(b"a<t>", true, true).expect("ids"), [3, 0, 5]);
+    assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.vocab_size()), (Some(3), Some(1), 8));
+    assert!(tokenizer.is_end_of_generation(1) && tokenizer.is_end_of_generation(4));
+    let chat = tokenizer.chat().expect("a template");
+    assert_eq!(chat.render(&json!([]), None, false).expect("text"), "<s>|b");
+    // No token has the id 6.
+    assert_eq!((tokenizer.token_text(6), tokenizer.token_bytes(6)), (None, None));
+    assert_eq!(tokenizer.decode(&[0, 6, 1], true).expect("text"), "ab");
+    let tokenizer = load(json!({"bos_token": null, "chat_template": null}));
+    assert_eq!(tokenizer.encode(b"a<s>", true, true).expect("ids"), [0, 3]);
+    assert_eq!(tokenizer.encode(b"a<s>", true, false).expect("ids"), [0]);
+    says(&tokenizer.chat().expect_err("an error"), &["no chat template"]);
+}
+
+#[test]
+fn chat() {
+    let none = Tokenizer::from_vocabulary(small()).expect("a tokenizer");
+    says(&none.chat().expect_err("an error"), &["no chat template"]);
+    let bad = Vocabulary { chat_template: Some("a\n{% if %}".into()), ..small() };
+    let bad = Tokenizer::from_vocabulary(bad).expect("a bad template is no use, but no harm");
+    says(&bad.chat().expect_err("an error"), &["chat template cannot be read", "line 2"]);
+    let good =
+        Vocabulary { chat_template: Some("{{ bos_token }}{{ eos_token }}".into()), ..small() };
+    let good = Tokenizer::from_vocabulary(good).expect("a tokenizer");
+    let chat = good.chat().expect("a template");
+    assert_eq!(chat.render(&json!([]), None, true).expect("text"), "<s><|im_end|>");
+
+    let render = |source: &str, messages: Value| {
+        ChatTemplate::new(source, None, None).and_then(|chat| chat.render(&messages, None, false))
+    };
+    let fails = |source: &str, messages| render(source, messages).expect_err(source);
+    says(&fails("", json!({"role": "user"})), &["not a list"]);
+    says(&fails("", json!("x")), &["not a list"]);
+    says(&fails("", json!([{"role": "user"}, {"content": "x"}])), &["message 1 has no role"]);
+    says(&fails("", json!([{"role": 1}])), &["message 0 has no role"]);
+    says(&fails("", json!(["x"])), &["message 0 has no role"]);
+    says(
+        &fails("{{ raise_exception('Not so!') }}", json!([])),
+        &["refuses these messages: Not so!"],
+    );
+    let in_macro = "{% macro m() %}{{ raise_exception('Nor so') }}{% endmacro %}{{ m() }}";
+    says(&fails(in_macro, json!([])), &["refuses these messages: Nor so"]);
+    says(&fails("a\n{{ x | nothing }}", json!([])), &["line 2", "nothing"]);
+    says(&fails("{{ x.y.z }}", json!([])), &["line 1", "undefined"]);
+    says(&fails(&" ".repeat(1 << 18), json!([])), &["262144 bytes"]);
+    let date = render("{{ strftime_now('%Y-%m-%d|%d %b %Y') }}", json!([])).expect("a date");
+    assert!(date.len() == 22 && date.starts_with("20"), "{date}");
+    says(&fails("{{ strftime_now('%!') }}", json!([])), &["strftime_now"]);
+    assert_eq!(render("a\n\n", json!([])).expect("text"), "a\n");
+}
+
+#[test]
+fn can_be_shared() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Tokenizer>();
+    shared::<ChatTemplate>();
+    shared::<wisp_tokenizer::Stream>();
+}

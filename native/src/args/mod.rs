@@ -1,0 +1,256 @@
+//! The command line, as typed.
+
+mod parse;
+mod sampling;
+mod tokens;
+
+pub use parse::parse;
+pub use sampling::SamplingArgs;
+pub use tokens::{TokenList, from_file, within};
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use wisp_base::KvType;
+
+/// The model where none is named.
+pub const DEFAULT_MODEL: &str = "smollm2-135m";
+
+/// Runs language models on any GPU that Vulkan, Metal or DX12 reaches.
+#[derive(Debug, Parser)]
+#[command(name = "wisp", version, max_term_width = 100)]
+#[command(after_help = "MODEL is a .gguf file, a known name (see `wisp models`), \
+    hf:OWNER/REPO/FILE.gguf, or an https URL.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// The adapter, by its number in `wisp devices` or part of its name
+    #[arg(long, global = true, value_name = "N|NAME")]
+    pub device: Option<String>,
+    /// Do without features of the adapter: subgroups=off,f16=off,dot=off,coop=off
+    #[arg(long, global = true, env = "WISP_CAPS", value_name = "LIST", default_value = "")]
+    #[arg(hide_default_value = true, hide_env_values = true, value_parser = parse::caps)]
+    pub caps: String,
+    /// How the KV cache is stored: f32, f16, q8_0 or q4_0
+    #[arg(long, global = true, value_name = "TYPE", value_parser = parse::kv)]
+    pub kv: Option<KvType>,
+    /// Context in tokens [default: what the model was trained for, if it fits]
+    #[arg(long, global = true, value_name = "N", value_parser = parse::positive)]
+    pub ctx: Option<usize>,
+    /// Print results and errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print what is being done
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Chat with a model; interactive without PROMPT
+    Chat(Chat),
+    /// Continue a prompt
+    Generate(Generate),
+    /// Write the logits of given tokens to a NumPy file
+    Logits(Logits),
+    /// Turn the text on stdin into tokens
+    Tokenize(Tokenize),
+    /// Turn tokens into text
+    Detokenize(Detokenize),
+    /// How well a model predicts a text
+    Perplexity(Perplexity),
+    /// Turn sentences into vectors (not in this version yet)
+    Embed(Embed),
+    /// What a model file holds and what memory it needs
+    Inspect(Inspect),
+    /// The adapters of this machine
+    Devices(Devices),
+    /// Download a model into the store
+    Pull(Pull),
+    /// List the models of the store and those that can be had
+    Models(Models),
+    /// Delete a model from the store
+    Rm(Rm),
+    /// Measure the speed of a model on an adapter
+    Bench(Bench),
+}
+
+/// Chat with a model, by its own template.
+///
+/// Unless set otherwise, answers are drawn at temperature 0.6, top-p 0.95, min-p 0.05 and
+/// repetition penalty 1.1, with a new seed each time.
+#[derive(Debug, Args)]
+pub struct Chat {
+    /// Model and prompt, either may be left out: a single argument that is no model is the prompt
+    #[arg(value_name = "[MODEL] [PROMPT]", num_args = 0..=2, hide_possible_values = true)]
+    pub words: Vec<String>,
+    /// What the model is told before the conversation
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub system: Option<String>,
+    /// Longest answer in tokens [default: until the context is full]
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<usize>,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+}
+
+/// Continue a prompt. Unless set otherwise, the most likely token is taken each time.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("input").required(true))]
+pub struct Generate {
+    pub model: String,
+    /// The prompt as token ids, used as given: 1,2,3
+    #[arg(long, group = "input", value_name = "IDS", allow_hyphen_values = true)]
+    pub tokens: Option<TokenList>,
+    /// The prompt as text, byte for byte
+    #[arg(long, group = "input", value_name = "TEXT", allow_hyphen_values = true)]
+    pub prompt: Option<OsString>,
+    /// A file with the prompt as text
+    #[arg(long, group = "input", value_name = "FILE")]
+    pub prompt_file: Option<PathBuf>,
+    /// A JSON file with messages for the model's chat template
+    #[arg(long, group = "input", value_name = "FILE")]
+    pub chat_file: Option<PathBuf>,
+    /// Most tokens to generate
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub max_tokens: usize,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// Print one JSON object when done
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Logits {
+    pub model: String,
+    /// Token ids, used as given: 1,2,3
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
+    pub tokens: TokenList,
+    /// Every position, not only the last
+    #[arg(long)]
+    pub all: bool,
+    /// Feed the cache so many tokens at a time
+    #[arg(long, value_name = "N", value_parser = parse::positive)]
+    pub chunk: Option<usize>,
+    /// The NumPy file to write: float32, [positions, vocabulary]
+    #[arg(long, value_name = "FILE.npy")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Tokenize {
+    pub model: String,
+    /// Print {"tokens":[…]}
+    #[arg(long)]
+    pub json: bool,
+    /// Add no token at the beginning or end, whatever the model's metadata ask
+    #[arg(long)]
+    pub no_special: bool,
+    /// Read the text of control tokens as these tokens
+    #[arg(long)]
+    pub parse_special: bool,
+    /// One JSON string a line in, one JSON object a line out
+    #[arg(long)]
+    pub lines: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Detokenize {
+    pub model: String,
+    /// Token ids: 1,2,3
+    #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
+    pub tokens: TokenList,
+    /// Leave control tokens out of the text
+    #[arg(long)]
+    pub no_special: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("input").required(true))]
+pub struct Perplexity {
+    pub model: String,
+    /// A JSON array of token ids, used as given
+    #[arg(long, group = "input", value_name = "FILE")]
+    pub tokens_file: Option<PathBuf>,
+    /// A text
+    #[arg(long, group = "input", value_name = "FILE")]
+    pub text_file: Option<PathBuf>,
+    /// Print {"nll":[…],"mean_nll":…,"perplexity":…}
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Embed {
+    pub model: String,
+    /// Print {"embeddings":[[…],…]}
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Inspect {
+    pub model: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Devices {
+    /// Compare every kernel variant with its CPU definition
+    #[arg(long)]
+    pub check: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// A known name, hf:OWNER/REPO/FILE.gguf, or an https URL
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Models {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Rm {
+    /// As `wisp models` lists it
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[arg(default_value = DEFAULT_MODEL)]
+    pub model: String,
+    /// Prompt length in tokens
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = parse::positive)]
+    pub prompt_tokens: usize,
+    /// Tokens to decode
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = parse::positive)]
+    pub generate: usize,
+    /// Rounds
+    #[arg(long, value_name = "R", default_value_t = 3, value_parser = parse::positive)]
+    pub repeat: usize,
+    /// Time each kind of dispatch on the GPU as well
+    #[arg(long)]
+    pub ops: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}

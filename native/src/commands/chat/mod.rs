@@ -1,0 +1,126 @@
+//! `wisp chat`: a conversation with a model.
+
+mod lines;
+mod session;
+mod slash;
+
+use crate::args::{Chat, DEFAULT_MODEL, Global};
+use crate::engine;
+use crate::out::{self, INTERRUPTED, Outcome, Stop};
+use crate::store::Store;
+use lines::Lines;
+use session::Session;
+use wisp_base::Error;
+use wisp_runtime::{FinishReason, Sampling};
+
+/// Lively without losing the thread: what small models need.
+const SAMPLING: Sampling = Sampling {
+    temperature: 0.6,
+    top_k: 0,
+    top_p: 0.95,
+    min_p: 0.05,
+    repetition_penalty: 1.1,
+    presence_penalty: 0.0,
+    frequency_penalty: 0.0,
+    logit_bias: Vec::new(),
+    seed: 0,
+};
+
+/// Runs the command.
+pub fn run(global: &Global, args: Chat) -> Outcome {
+    let (model, prompt) = model_and_prompt(&args.words);
+    if prompt.as_ref().is_some_and(|prompt| prompt.trim().is_empty()) {
+        return Err(Error::input("the prompt is empty: give a text, or none to chat").into());
+    }
+    let mut sampling = args.sampling.over(SAMPLING)?;
+    sampling.seed = args.sampling.seed.unwrap_or_else(any_seed);
+    let loaded = engine::load(global, &model)?;
+    sampling.check(loaded.engine.vocab())?;
+    // A model without a template cannot chat: say so before anything is typed.
+    loaded.engine.tokenizer()?.chat()?;
+    let mut session = Session::new(loaded.engine, sampling, args);
+    match prompt {
+        Some(prompt) => match session.answer(&prompt)? {
+            FinishReason::Cancelled => Err(Stop::Status(INTERRUPTED)),
+            FinishReason::Stop | FinishReason::Length => Ok(()),
+        },
+        None => converse(&mut session, &model),
+    }
+}
+
+/// One argument is the model where it looks like one, else the prompt.
+fn model_and_prompt(words: &[String]) -> (String, Option<String>) {
+    match words {
+        [] => (DEFAULT_MODEL.into(), None),
+        [one] if Store::is_model(one) => (one.clone(), None),
+        [one] => (DEFAULT_MODEL.into(), Some(one.clone())),
+        [model, prompt, ..] => (model.clone(), Some(prompt.clone())),
+    }
+}
+
+/// A seed that differs from run to run.
+fn any_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// Line by line, until the person leaves.
+fn converse(session: &mut Session, model: &str) -> Outcome {
+    let mut lines = Lines::open();
+    if lines.is_terminal() {
+        let device = session.device_name();
+        out::note(format!(
+            "{model} on {device}. /help lists the commands; Ctrl-C stops an answer, /exit leaves."
+        ));
+    }
+    while let Some(line) = lines.next()? {
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let result = if line.starts_with('/') {
+            match slash::run(session, line) {
+                Ok(slash::After::Leave) => break,
+                Ok(slash::After::Stay) => Ok(()),
+                Err(stop) => Err(stop),
+            }
+        } else {
+            session.answer(line).map(|_| ())
+        };
+        match result {
+            Ok(()) => {}
+            // A person can put it right; a script should not go on.
+            Err(Stop::Failed(why)) if lines.is_terminal() => out::sentence(why),
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_word_is_a_model_only_if_it_looks_like_one() {
+        let split = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+            model_and_prompt(&words)
+        };
+        let prompt = |text: &str| (DEFAULT_MODEL.to_string(), Some(text.to_string()));
+        let model = |text: &str| (text.to_string(), None);
+        assert_eq!(split(&[]), model(DEFAULT_MODEL));
+        assert_eq!(split(&["Why is the sky blue?"]), prompt("Why is the sky blue?"));
+        assert_eq!(split(&["hello"]), prompt("hello"));
+        for word in ["a.gguf", "smollm2-135m", "smollm-135m", "hf:a/b/c.gguf", "https://a/b"] {
+            assert_eq!(split(&[word]), model(word));
+        }
+        assert_eq!(split(&["a", "b"]), ("a".to_string(), Some("b".to_string())));
+    }
+
+    #[test]
+    fn the_defaults_are_in_range() {
+        assert!(SAMPLING.check(1).is_ok());
+    }
+}

@@ -1,0 +1,13 @@
+//! `wisp detokenize`: tokens to text.
+
+use crate::args::Detokenize;
+use crate::engine;
+use crate::out::{self, Outcome};
+
+/// Runs the command.
+pub fn run(args: Detokenize) -> Outcome {
+    let (gguf, tokenizer) = engine::tokenizer(&args.model)?;
+    let ids = args.tokens.within(engine::vocab(&gguf)?)?;
+    out::text(&tokenizer.decode(&ids, !args.no_special)?)?;
+    out::end_text()
+}

@@ -1,0 +1,154 @@
+//! `wisp generate`: continue a prompt.
+
+use crate::args::{Generate, Global};
+use crate::messages::Messages;
+use crate::out::{self, INTERRUPTED, Outcome, Stop};
+use crate::{engine, files, interrupt};
+use pollster::block_on;
+use serde_json::json;
+use std::ops::ControlFlow;
+use wisp_base::{Error, Result};
+use wisp_runtime::{Completion, Engine, FinishReason, Request, Sampling, Timings};
+
+/// Where the prompt comes from, read before the model is loaded: a missing file costs nothing.
+enum Input {
+    Tokens(Vec<u32>),
+    Text(Vec<u8>),
+    Chat(Messages),
+}
+
+/// Runs the command.
+pub fn run(global: &Global, args: Generate) -> Outcome {
+    let sampling = args.sampling.over(Sampling::default())?;
+    let input = input(&args)?;
+    let loaded = engine::load(global, &args.model)?;
+    let mut engine = loaded.engine;
+    sampling.check(engine.vocab())?;
+    let prompt = prompt(&engine, input)?;
+    let (cancel, _guard) = interrupt::guard();
+    let request = Request {
+        prompt,
+        max_tokens: args.max_tokens,
+        sampling,
+        stop: args.sampling.stop.clone(),
+        ignore_eos: args.sampling.ignore_eos,
+        cancel,
+    };
+    let mut printed = Ok(());
+    let completion = if request.max_tokens == 0 {
+        nothing()
+    } else {
+        block_on(engine.generate(&request, &mut |piece| {
+            if !args.json {
+                printed = out::text(&piece.text);
+            }
+            if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        }))?
+    };
+    printed?;
+    if args.json {
+        return out::json(&object(&request.prompt, &completion, loaded.load_ms));
+    }
+    out::end_text()?;
+    out::detail(speed(&completion));
+    match completion.finish {
+        FinishReason::Cancelled => Err(Stop::Status(INTERRUPTED)),
+        FinishReason::Stop | FinishReason::Length => Ok(()),
+    }
+}
+
+/// What `--max-tokens 0` gives: no work, no answer.
+fn nothing() -> Completion {
+    Completion {
+        tokens: Vec::new(),
+        text: String::new(),
+        finish: FinishReason::Length,
+        timings: Timings::default(),
+    }
+}
+
+fn input(args: &Generate) -> Result<Input> {
+    if let Some(tokens) = &args.tokens {
+        return Ok(Input::Tokens(tokens.0.clone()));
+    }
+    if let Some(path) = &args.chat_file {
+        return Ok(Input::Chat(Messages::load(path)?));
+    }
+    let text = match &args.prompt_file {
+        Some(path) => files::read(path)?,
+        // On Unix the bytes as typed, UTF-8 or not.
+        None => args.prompt.clone().unwrap_or_default().into_encoded_bytes(),
+    };
+    Ok(Input::Text(text))
+}
+
+fn prompt(engine: &Engine, input: Input) -> Result<Vec<u32>> {
+    let ids = match input {
+        Input::Tokens(ids) => ids,
+        Input::Text(text) => engine.tokenizer()?.encode(&text, true, true)?,
+        Input::Chat(messages) => chat_prompt(engine, &messages)?,
+    };
+    if ids.is_empty() {
+        return Err(Error::input("the prompt has no tokens: give at least one"));
+    }
+    crate::args::within(&ids, engine.vocab())?;
+    Ok(ids)
+}
+
+/// A conversation in the model's own words, ready for its answer. The template
+/// writes special tokens itself, so that none are added.
+pub fn chat_prompt(engine: &Engine, messages: &Messages) -> Result<Vec<u32>> {
+    let tokenizer = engine.tokenizer()?;
+    let text = tokenizer.chat()?.render(&messages.value(), messages.tools.as_ref(), true)?;
+    tokenizer.encode(text.as_bytes(), false, true)
+}
+
+fn object(prompt: &[u32], completion: &Completion, load_ms: f64) -> serde_json::Value {
+    let timings = &completion.timings;
+    json!({
+        "prompt_tokens": prompt,
+        "tokens": completion.tokens,
+        "text": completion.text,
+        "finish_reason": completion.finish.name(),
+        "timings": {
+            "load_ms": out::finite(load_ms),
+            "prefill_ms": out::finite(timings.prefill_ms),
+            "prefill_tokens_per_s": out::finite(timings.prefill_tokens_per_s()),
+            "decode_tokens_per_s": timings.decode_tokens_per_s().map(out::finite),
+        },
+    })
+}
+
+/// `[34 tokens, 28.1 tokens/s; prompt 120 tokens, 211.0 tokens/s; stop]`
+pub fn speed(completion: &Completion) -> String {
+    let timings = &completion.timings;
+    let count = completion.tokens.len();
+    let decode = timings.decode_tokens_per_s();
+    let decode = decode.map(|rate| format!(", {rate:.1} tokens/s")).unwrap_or_default();
+    format!(
+        "[{count} token{}{decode}; prompt {} new, {:.1} tokens/s; {}]",
+        if count == 1 { "" } else { "s" },
+        timings.prefill_tokens,
+        timings.prefill_tokens_per_s(),
+        completion.finish.name()
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_fields_of_the_contract() {
+        let mut completion = nothing();
+        let value = object(&[1, 2], &completion, f64::NAN);
+        assert_eq!(value["prompt_tokens"], json!([1, 2]));
+        assert_eq!(value["finish_reason"], "length");
+        assert_eq!(value["timings"]["load_ms"], 0.0);
+        assert!(value["timings"]["decode_tokens_per_s"].is_null());
+        completion.timings.decode_tokens = 10;
+        completion.timings.decode_ms = 1000.0;
+        assert_eq!(object(&[1], &completion, 1.0)["timings"]["decode_tokens_per_s"], 10.0);
+    }
+}

@@ -1,0 +1,38 @@
+//! One file a command.
+
+mod bench;
+mod chat;
+mod detokenize;
+mod devices;
+mod embed;
+mod generate;
+mod inspect;
+mod logits;
+mod models;
+mod perplexity;
+mod tokenize;
+
+use crate::args::{Cli, Command};
+use crate::interrupt;
+use crate::out::Outcome;
+
+/// Runs the command that was typed.
+pub fn run(cli: Cli) -> Outcome {
+    interrupt::install();
+    let global = &cli.global;
+    match cli.command {
+        Command::Chat(args) => chat::run(global, args),
+        Command::Generate(args) => generate::run(global, args),
+        Command::Logits(args) => logits::run(global, args),
+        Command::Tokenize(args) => tokenize::run(&args),
+        Command::Detokenize(args) => detokenize::run(args),
+        Command::Perplexity(args) => perplexity::run(global, &args),
+        Command::Embed(args) => embed::run(&args),
+        Command::Inspect(args) => inspect::run(global, &args),
+        Command::Devices(args) => devices::run(global, &args),
+        Command::Pull(args) => models::pull(&args),
+        Command::Models(args) => models::list(&args),
+        Command::Rm(args) => models::remove(&args),
+        Command::Bench(args) => bench::run(global, &args),
+    }
+}

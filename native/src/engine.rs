@@ -1,0 +1,121 @@
+//! Loading a model for a command, with its progress on stderr.
+
+use crate::args::Global;
+use crate::out;
+use crate::progress;
+use crate::store::Store;
+use indicatif::ProgressBar;
+use pollster::block_on;
+use std::path::PathBuf;
+use std::time::Instant;
+use wisp_base::{Error, Result};
+use wisp_formats::{FileSource, Gguf};
+use wisp_runtime::{Engine, EngineOptions, Progress, load_tokenizer};
+use wisp_tokenizer::Tokenizer;
+
+/// An engine, and how long it took to get it.
+pub struct Loaded {
+    /// Ready to generate.
+    pub engine: Engine,
+    /// From opening the file to having its weights on the device.
+    pub load_ms: f64,
+}
+
+/// What the flags ask of the engine.
+pub fn options(global: &Global) -> EngineOptions {
+    EngineOptions {
+        device: global.device.clone(),
+        caps: global.caps.clone(),
+        kv: global.kv,
+        ctx: global.ctx,
+        // Without a folder for it, the self-check runs each time.
+        verdicts: Store::open().ok().map(|store| store.verdicts()),
+        ..EngineOptions::default()
+    }
+}
+
+/// Finds the model (downloading it where it has to), and loads it onto the device.
+pub fn load(global: &Global, model: &str) -> Result<Loaded> {
+    let path = Store::find(model)?;
+    let start = Instant::now();
+    let source = FileSource::open(&path)?;
+    let mut bar = Bar::default();
+    let loaded = block_on(Engine::load(&source, &options(global), &mut |event| bar.show(event)));
+    bar.clear();
+    let engine = loaded?;
+    let load_ms = start.elapsed().as_secs_f64() * 1000.0;
+    let memory = engine.memory();
+    out::detail(format!(
+        "{} on {}, loaded in {load_ms:.0} ms: {} of weights, {} of KV cache for {} tokens, {} of \
+         scratch",
+        path.display(),
+        engine.device_name(),
+        crate::bytes::shown(memory.weights),
+        crate::bytes::shown(memory.kv),
+        memory.ctx,
+        crate::bytes::shown(memory.scratch)
+    ));
+    Ok(Loaded { engine, load_ms })
+}
+
+/// The header of a model file; needs no device.
+pub fn header(model: &str) -> Result<(PathBuf, Gguf)> {
+    let path = Store::find(model)?;
+    let source = FileSource::open(&path)?;
+    let gguf = block_on(Gguf::read(&source))?;
+    Ok((path, gguf))
+}
+
+/// The tokenizer of a model file; needs no device.
+pub fn tokenizer(model: &str) -> Result<(Gguf, Tokenizer)> {
+    let (_, gguf) = header(model)?;
+    let tokenizer = load_tokenizer(&gguf)?;
+    Ok((gguf, tokenizer))
+}
+
+/// How many tokens the vocabulary has: the rows of the embedding, else the list of tokens.
+pub fn vocab(gguf: &Gguf) -> Result<usize> {
+    let rows = gguf.tensor("token_embd.weight").map(|tensor| tensor.rows());
+    let listed = match gguf.metadata.get("tokenizer.ggml.tokens") {
+        Some(wisp_formats::Value::Array(tokens)) => Some(tokens.len()),
+        _ => None,
+    };
+    rows.and_then(|rows| usize::try_from(rows).ok())
+        .or(listed)
+        .ok_or_else(|| Error::input("the file has no vocabulary: give a language model"))
+}
+
+/// A spinner while kernels are checked, then a bar while weights go to the device.
+#[derive(Default)]
+struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    fn show(&mut self, event: Progress) {
+        match event {
+            Progress::Checking => self.replace(progress::spinner("checking kernels")),
+            Progress::Note(text) => match &self.0 {
+                Some(bar) => bar.suspend(|| out::note(text)),
+                None => out::note(text),
+            },
+            Progress::Weights { done, total } => {
+                if self.0.as_ref().is_none_or(|bar| bar.length() != Some(total)) {
+                    self.replace(progress::bytes("loading", total));
+                }
+                if let Some(bar) = &self.0 {
+                    bar.set_position(done);
+                }
+            }
+        }
+    }
+
+    fn replace(&mut self, bar: ProgressBar) {
+        self.clear();
+        self.0 = Some(bar);
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.0.take() {
+            bar.finish_and_clear();
+        }
+    }
+}

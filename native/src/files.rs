@@ -1,0 +1,54 @@
+//! Reading and writing whole files.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use wisp_base::{Error, Result};
+
+/// All bytes of a file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|cause| Error::io(format!("cannot read {}", path.display()), cause))
+}
+
+/// Writes a file so that at each moment the old one or the whole new one is there.
+pub fn write(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<()> {
+    let failed = |cause| Error::io(format!("cannot write {}", path.display()), cause);
+    if path.is_dir() {
+        return Err(Error::input(format!(
+            "cannot write {}: it is a folder; give a file's name",
+            path.display()
+        )));
+    }
+    if path.exists() && !path.is_file() {
+        // A device or a pipe: nothing to rename over.
+        let file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+        let mut file = BufWriter::new(file);
+        return content(&mut file).and_then(|()| file.flush()).map_err(failed);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let temporary = builder().tempfile_in(folder.unwrap_or(Path::new("."))).map_err(|cause| {
+        // tempfile's own message names the temporary file, which nobody asked for.
+        failed(std::io::Error::from(cause.kind()))
+    })?;
+    let mut file = BufWriter::new(temporary);
+    content(&mut file).map_err(failed)?;
+    let temporary = file.into_inner().map_err(|cause| failed(cause.into_error()))?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    temporary.persist(path).map_err(|cause| failed(cause.error))?;
+    Ok(())
+}
+
+/// Temporary files that others may read once they have their name.
+fn builder() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".wisp-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The process's umask takes away from it.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder
+}

@@ -1,0 +1,234 @@
+//! The models on this machine: a folder of `.gguf` files, filled by downloads
+//! that can be resumed, are checked, and appear all at once or not at all.
+//!
+//! The only place of the project that knows hosts by name.
+
+mod catalog;
+mod download;
+mod http;
+mod lock;
+mod name;
+mod source;
+mod space;
+
+use catalog::Known;
+use name::Spec;
+use std::path::{Path, PathBuf};
+use wisp_base::{Error, Result};
+
+/// The store's folder, which need not exist yet.
+pub struct Store {
+    home: PathBuf,
+}
+
+/// One line of `wisp models`.
+pub struct Entry {
+    /// What to type for it.
+    pub name: String,
+    /// The file's length.
+    pub bytes: u64,
+    /// Where it is, if it is here.
+    pub path: Option<PathBuf>,
+}
+
+impl Store {
+    /// The folder that `WISP_HOME` names, else the platform's folder for a program's data.
+    pub fn open() -> Result<Self> {
+        let named = std::env::var_os("WISP_HOME").filter(|home| !home.is_empty());
+        let platform = || {
+            let folders = directories::ProjectDirs::from("", "", "wisp")?;
+            Some(folders.data_local_dir().to_path_buf())
+        };
+        let home = named
+            .map(PathBuf::from)
+            .or_else(platform)
+            .ok_or_else(|| Error::input("there is no folder for models: set WISP_HOME to one"))?;
+        // Relative to where we are now, not to where we may go.
+        let home = std::path::absolute(&home).unwrap_or(home);
+        Ok(Self { home })
+    }
+
+    /// The file for what was typed as MODEL; downloads it where it has to.
+    pub fn find(model: &str) -> Result<PathBuf> {
+        let path = Path::new(model);
+        if path.is_file() {
+            return Ok(path.to_path_buf());
+        }
+        if let Some(spec) = Spec::parse(model)? {
+            return Self::open()?.get(&spec);
+        }
+        if path.is_dir() {
+            return Err(folder(path));
+        }
+        if name::is_path(model) {
+            return Err(Error::input(format!(
+                "there is no file {model}: give the path of a .gguf file, or one of the names \
+                 that `wisp models` lists"
+            )));
+        }
+        // The name of something that was pulled by its address.
+        let store = Self::open()?;
+        let path = store.file(model);
+        if name::is_plain(model) && path.is_file() { Ok(path) } else { Err(store.unknown(model)) }
+    }
+
+    /// Would a person who types this mean a model, not a prompt?
+    pub fn is_model(word: &str) -> bool {
+        let path = Path::new(word);
+        word.ends_with(".gguf")
+            || name::is_address(word)
+            || path.is_file()
+            || path.join("config.json").is_file()
+            || catalog::known(word).is_some()
+            // Mistyped: better to say so than to chat about it.
+            || (name::is_plain(word) && !catalog::similar(word, catalog::names()).is_empty())
+            || Self::open().is_ok_and(|store| name::is_plain(word) && store.file(word).is_file())
+    }
+
+    /// `wisp pull`: downloads what is not here yet, and gives the file's path.
+    pub fn pull(&self, text: &str) -> Result<PathBuf> {
+        match Spec::parse(text)? {
+            Some(spec) => self.get(&spec),
+            None if name::is_plain(text) && self.file(text).is_file() => Ok(self.file(text)),
+            None => Err(self.unknown(text)),
+        }
+    }
+
+    /// What is here, and what could be.
+    pub fn list(&self) -> Result<Vec<Entry>> {
+        let mut entries: Vec<Entry> = catalog::KNOWN
+            .iter()
+            .map(|known| {
+                let path = Some(self.file(known.name)).filter(|path| self.is_whole(known, path));
+                Entry { name: known.name.into(), bytes: known.bytes, path }
+            })
+            .collect();
+        for (name, path) in self.files()? {
+            if catalog::known(&name).is_none() {
+                let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+                entries.push(Entry { name, bytes, path: Some(path) });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Deletes a model and what is left of its download; gives path and length.
+    pub fn remove(&self, text: &str) -> Result<(PathBuf, u64)> {
+        let key = match Spec::parse(text)? {
+            Some(spec) => spec.key(),
+            None => text.to_string(),
+        };
+        let absent = || {
+            let names = self.files().unwrap_or_default().into_iter().map(|(name, _)| name);
+            let names: Vec<String> = names.collect();
+            let here = if names.is_empty() { "nothing".into() } else { names.join(", ") };
+            Error::input(format!("there is no model {key} in the store: it holds {here}"))
+        };
+        if !name::is_plain(&key) {
+            return Err(absent());
+        }
+        let path = self.file(&key);
+        let _lock = lock::take(&self.home, &key)?;
+        let mut freed = None;
+        for path in download::leftovers(&path).into_iter().chain([path.clone()]) {
+            let Ok(metadata) = path.symlink_metadata() else { continue };
+            std::fs::remove_file(&path)
+                .map_err(|cause| Error::io(format!("cannot delete {}", path.display()), cause))?;
+            freed = Some(freed.unwrap_or(0) + metadata.len());
+        }
+        freed.map(|bytes| (path, bytes)).ok_or_else(absent)
+    }
+
+    /// Where the self-check's verdicts are kept.
+    pub fn verdicts(&self) -> PathBuf {
+        self.home.join("verdicts.json")
+    }
+
+    /// Where the chat's history of lines is kept.
+    pub fn history(&self) -> PathBuf {
+        self.home.join("history.txt")
+    }
+
+    fn models(&self) -> PathBuf {
+        self.home.join("models")
+    }
+
+    fn file(&self, key: &str) -> PathBuf {
+        self.models().join(format!("{key}.gguf"))
+    }
+
+    fn is_whole(&self, known: &Known, path: &Path) -> bool {
+        path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == known.bytes)
+    }
+
+    fn is_here(&self, spec: &Spec, path: &Path) -> bool {
+        match spec {
+            Spec::Known(known) => self.is_whole(known, path),
+            Spec::Hub(_) | Spec::Url(_) => path.is_file(),
+        }
+    }
+
+    fn get(&self, spec: &Spec) -> Result<PathBuf> {
+        let path = self.file(&spec.key());
+        if self.is_here(spec, &path) {
+            return Ok(path);
+        }
+        let folder = self.models();
+        std::fs::create_dir_all(&folder)
+            .map_err(|cause| Error::io(format!("cannot make {}", folder.display()), cause))?;
+        let _lock = lock::take(&self.home, &spec.key())?;
+        // Another wisp may have brought it while we waited.
+        if !self.is_here(spec, &path) {
+            source::bring(spec, &path)?;
+        }
+        Ok(path)
+    }
+
+    /// The models that are here, by name.
+    fn files(&self) -> Result<Vec<(String, PathBuf)>> {
+        let folder = self.models();
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(cause) => {
+                return Err(Error::io(format!("cannot read {}", folder.display()), cause));
+            }
+        };
+        let named = |path: PathBuf| {
+            let name = path.file_name()?.to_str()?.strip_suffix(".gguf")?.to_string();
+            Some((name, path))
+        };
+        let mut files: Vec<_> = entries.filter_map(|entry| named(entry.ok()?.path())).collect();
+        files.sort();
+        Ok(files)
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let here = self.files().unwrap_or_default().into_iter().map(|(name, _)| name);
+        let mut names: Vec<String> = catalog::names().map(String::from).collect();
+        names.extend(here.filter(|name| catalog::known(name).is_none()));
+        let near = catalog::similar(name, names.iter().map(String::as_str));
+        let hint = if near.is_empty() {
+            String::new()
+        } else {
+            format!(" (did you mean {}?)", near.join(" or "))
+        };
+        Error::input(format!(
+            "there is no model {name}{hint}: give the path of a .gguf file, hf:OWNER/REPO/FILE.gguf, \
+             an https URL, or one of {}",
+            names.join(", ")
+        ))
+    }
+}
+
+/// What to say of a folder.
+fn folder(path: &Path) -> Error {
+    let shown = path.display();
+    if path.join("config.json").is_file() {
+        return Error::unsupported(format!(
+            "{shown} is a folder with a model in safetensors, which this version of wisp does not \
+             read yet: give a .gguf file"
+        ));
+    }
+    Error::input(format!("{shown} is a folder: give the path of a .gguf file"))
+}
