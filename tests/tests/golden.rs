@@ -44,7 +44,8 @@ fn agrees(caps: &str) {
             ignore_eos: true,
             ..Request::default()
         };
-        let answer = pollster::block_on(engine.generate(&request, &mut |_| ControlFlow::Continue(())));
+        let answer =
+            pollster::block_on(engine.generate(&request, &mut |_| ControlFlow::Continue(())));
         let answer = answer.unwrap();
         // f16 may turn steps that are closer than its own error.
         let margin = |m: &f64| if f16 { m / 20.0 } else { *m };
