@@ -1,4 +1,5 @@
 // y[r] = Σ_c W[r, c]·x[c], for each of a few rows of x (grid z).
+// Within a block Σ w·x = d·Σ code·x + m·Σ x: the scale is applied once.
 // LANES threads share ROWS rows of W; each takes every LANES-th block of columns.
 //!import scalar
 //!import reduce
@@ -26,15 +27,21 @@ fn main(
     var sums: array<f32, ROWS>;
     for (var b = lane; b < BLOCKS; b += LANES) {
         var part: array<vec4f, BLOCK / 4u>;
+        var all = vec4f();
         for (var i = 0u; i < BLOCK / 4u; i++) {
             part[i] = input4(b * (BLOCK / 4u) + i);
+            all += part[i];
         }
+        let total = dot(all, vec4(1.0));
         for (var r = 0u; r < ROWS; r++) {
             var block = weight_block(min(first + r, N_ROWS - 1u) * BLOCKS + b);
+            var products = vec4f();
             for (var i = 0u; i < BLOCK / 8u; i++) {
-                let w = weight8(&block, i);
-                sums[r] += dot(w.lo, part[2u * i]) + dot(w.hi, part[2u * i + 1u]);
+                let codes = codes8(&block, i);
+                products += codes.lo * part[2u * i] + codes.hi * part[2u * i + 1u];
             }
+            let scale = weight_scale(&block);
+            sums[r] += dot(products, vec4(scale.x)) + total * scale.y;
         }
     }
     let scale = input_scale(thread);

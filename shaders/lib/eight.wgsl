@@ -14,3 +14,10 @@ fn half_at(word: u32, index: u32) -> f32 {
     let pair = unpack2x16float(word);
     return select(pair.x, pair.y, index % 2u == 1u);
 }
+
+// Eight weights: w = d·code + m, with (d, m) the scale of their block.
+fn weight8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let scale = weight_scale(block);
+    let codes = codes8(block, index);
+    return Eight(codes.lo * scale.x + scale.y, codes.hi * scale.x + scale.y);
+}

@@ -11,7 +11,11 @@ fn weight_block(block: u32) -> WeightBlock {
     return weight_quants[block];
 }
 
-fn weight8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
+    return vec2(1.0, 0.0);
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
     let even = bitcast<vec4f>(*block << vec4(16u));
     let odd = bitcast<vec4f>(*block & vec4(0xffff0000u));
     return Eight(vec4(even.x, odd.x, even.y, odd.y), vec4(even.z, odd.z, even.w, odd.w));

@@ -11,7 +11,11 @@ fn weight_block(block: u32) -> WeightBlock {
     return weight_quants[block];
 }
 
-fn weight8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
+    return vec2(1.0, 0.0);
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
     let w = *block;
     return Eight(
         vec4(unpack2x16float(w.x), unpack2x16float(w.y)),

@@ -10,6 +10,10 @@ fn weight_block(block: u32) -> WeightBlock {
     return Eight(weight_quants[2u * block], weight_quants[2u * block + 1u]);
 }
 
-fn weight8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
+    return vec2(1.0, 0.0);
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
     return *block;
 }

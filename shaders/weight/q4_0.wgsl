@@ -16,8 +16,11 @@ fn weight_block(block: u32) -> WeightBlock {
     return WeightBlock(weight_quants[block], half_at(weight_scales[block / 2u], block));
 }
 
-fn weight8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
+    return vec2(1.0, -8.0) * (*block).scale;
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
     let word = (*block).quants[index];
-    let scale = (*block).scale;
-    return Eight((nibbles(word) - 8.0) * scale, (nibbles(word >> 4u) - 8.0) * scale);
+    return Eight(nibbles(word), nibbles(word >> 4u));
 }

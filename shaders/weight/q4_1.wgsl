@@ -16,11 +16,11 @@ fn weight_block(block: u32) -> WeightBlock {
     return WeightBlock(weight_quants[block], unpack2x16float(weight_scales[block]));
 }
 
-fn weight8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
+    return (*block).scale;
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
     let word = (*block).quants[index];
-    let scale = (*block).scale;
-    return Eight(
-        nibbles(word) * scale.x + scale.y,
-        nibbles(word >> 4u) * scale.x + scale.y,
-    );
+    return Eight(nibbles(word), nibbles(word >> 4u));
 }

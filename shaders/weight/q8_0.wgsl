@@ -18,12 +18,12 @@ fn weight_block(block: u32) -> WeightBlock {
     );
 }
 
-fn weight8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
+    return vec2((*block).scale, 0.0);
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
     let words = (*block).quants[index / 2u];
     let pair = select(words.xy, words.zw, index % 2u == 1u);
-    let scale = (*block).scale;
-    return Eight(
-        vec4f(unpack4xI8(pair.x)) * scale,
-        vec4f(unpack4xI8(pair.y)) * scale,
-    );
+    return Eight(vec4f(unpack4xI8(pair.x)), vec4f(unpack4xI8(pair.y)));
 }

@@ -27,6 +27,9 @@ pub struct MatvecTuning {
     pub lanes: u32,
     /// Rows a thread (even).
     pub rows: u32,
+    /// Workgroups that keep the whole adapter busy: for smaller matrices a workgroup
+    /// takes fewer rows.
+    pub groups: u32,
 }
 
 /// `matmul.wgsl`: each thread makes `rows` × `tokens` results.
@@ -57,9 +60,9 @@ impl Tuning {
     /// For adapters that run shaders on the processor: a load costs far more
     /// than a multiplication, and threads of a subgroup are SIMD lanes.
     pub const CPU: Tuning = Tuning {
-        matvec: MatvecTuning { threads: 32, lanes: 1, rows: 8 },
-        matmul: MatmulTuning { threads: 32, rows: 4, tokens: 8, token_threads: 4 },
-        attention: AttentionTuning { threads: 32, splits: 8, split_keys: 256 },
+        matvec: MatvecTuning { threads: 32, lanes: 1, rows: 8, groups: 8 },
+        matmul: MatmulTuning { threads: 32, rows: 4, tokens: 16, token_threads: 1 },
+        attention: AttentionTuning { threads: 32, splits: 8, split_keys: 64 },
         reduce_threads: 32,
         prefill_tokens: 64,
         steps_in_flight: 2,
@@ -67,7 +70,7 @@ impl Tuning {
 
     /// For GPUs: neighbouring threads read neighbouring words.
     pub const GPU: Tuning = Tuning {
-        matvec: MatvecTuning { threads: 64, lanes: 16, rows: 4 },
+        matvec: MatvecTuning { threads: 64, lanes: 16, rows: 4, groups: 128 },
         matmul: MatmulTuning { threads: 64, rows: 4, tokens: 4, token_threads: 8 },
         attention: AttentionTuning { threads: 64, splits: 16, split_keys: 128 },
         reduce_threads: 256,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use wisp_base::{Error, Format, Result};
-use wisp_gpu::Kernel;
+use wisp_gpu::{Kernel, MatvecTuning};
 use wisp_graph::{
     Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value, Weight,
 };
@@ -135,8 +135,14 @@ struct Part<'a> {
 
 impl Linear {
     fn matvec(&self, lower: &mut Lower<'_>, part: &Part<'_>) -> Result<()> {
-        let tuning = lower.target.tuning.matvec;
+        let mut tuning = lower.target.tuning.matvec;
         let lanes = lower.lanes(tuning.lanes);
+        let rows = part.range.len() as u32;
+        let groups = |t: &MatvecTuning| rows.div_ceil(t.threads / lanes * t.rows);
+        while groups(&tuning) < tuning.groups && tuning.threads > lanes.max(8) {
+            tuning.threads /= 2;
+        }
+        let groups = groups(&tuning);
         let mut kernel = self
             .common(lower, lower.kernel("matvec"), part)?
             .set("THREADS", tuning.threads)
@@ -155,7 +161,6 @@ impl Linear {
                 binds.push(("x", lower.bind_input(0)));
             }
         }
-        let groups = (part.range.len() as u32).div_ceil(tuning.threads / lanes * tuning.rows);
         // Folded over x and y: shaders/lib/grid.wgsl.
         let (x, y) = if groups <= GRID_X { (groups, 1) } else { (GRID_X, groups.div_ceil(GRID_X)) };
         let count = count(lower.input(0).rows);

@@ -1,8 +1,8 @@
 //! Measuring a loaded model: prefill, decode, time by operation.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
 
+use web_time::Instant;
 use wisp_base::{Error, Result};
 use wisp_gpu::Profiler;
 use wisp_graph::{Step, StepToken};
@@ -165,7 +165,7 @@ impl Engine {
             let start = Instant::now();
             self.stepper.submit(step, Want::Tokens, |_, _| ()).await?;
             times.push(start.elapsed().as_secs_f64() * 1e6);
-            self.stepper.gpu.flush()?;
+            self.stepper.gpu.flush().await?;
         }
         Ok(Spread::of(times).median)
     }

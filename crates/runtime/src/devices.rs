@@ -1,7 +1,6 @@
 //! The adapters of this machine, for `wisp devices`.
 
-use std::time::Instant;
-
+use web_time::Instant;
 use wisp_base::Result;
 use wisp_gpu::{Gpu, Off, Variant};
 
@@ -142,7 +141,7 @@ pub(crate) async fn copy_bandwidth(gpu: &Gpu) -> Result<f64> {
         }
         let start = Instant::now();
         gpu.submit(encoder)?;
-        gpu.flush()?;
+        gpu.flush().await?;
         if round > 0 {
             best = best.min(start.elapsed().as_secs_f64());
         }

@@ -1,5 +1,6 @@
 //! One loaded model on one adapter.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use wisp_base::{Error, Result};
@@ -11,8 +12,9 @@ use wisp_tokenizer::Tokenizer;
 
 use crate::cache::{PagePool, Pages};
 use crate::generate::{Generator, check_tokens};
-use crate::memory::{Room, default_kv, fit, with_ctx};
+use crate::memory::{Room, default_kv, fit, pages, with_ctx};
 use crate::options::{Cancel, Completion, EngineOptions, Request};
+use crate::queue::{Event, Piece, Queue};
 use crate::stepper::Stepper;
 use crate::{MemoryPlan, load, load_tokenizer, verdict};
 
@@ -32,21 +34,13 @@ pub enum Progress {
     Note(String),
 }
 
-/// A piece of an answer, as it arrives.
-#[derive(Debug, Clone)]
-pub struct Piece {
-    /// The new token.
-    pub token: u32,
-    /// Text that became certain with it; may be empty.
-    pub text: String,
-}
-
 /// One loaded model on one adapter.
 pub struct Engine {
     pub(crate) stepper: Stepper,
     pub(crate) pool: PagePool,
     tokenizer: Result<Tokenizer>,
     memory: MemoryPlan,
+    options: EngineOptions,
 }
 
 impl Engine {
@@ -92,7 +86,7 @@ impl Engine {
         }
         let target = with_ctx(&target, memory.ctx);
         let sequences = options.max_sequences;
-        let pages = target.pages_per_sequence * sequences;
+        let pages = pages(&target, options);
         let forward = decoder.tape(&gguf, memory.ctx, factors.as_deref())?;
         let stepper = Stepper::new(gpu, target, decoder, forward, sequences, pages).await?;
         let Stepper { gpu, forward, resources, .. } = &stepper;
@@ -102,7 +96,24 @@ impl Engine {
             stepper,
             tokenizer: load_tokenizer(&gguf).map_err(named),
             memory,
+            options: options.clone(),
         })
+    }
+
+    /// After a device that failed: opens one anew and loads the weights again. What
+    /// [`Self::serve`] left in the queue goes on where it was.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn restore(
+        &mut self,
+        source: &dyn Source,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<()> {
+        // The same context: prompts that fitted must fit again.
+        let options = EngineOptions { ctx: Some(self.memory.ctx), ..self.options.clone() };
+        *self = Self::load(source, &options, progress).await?;
+        Ok(())
     }
 
     /// The tokenizer of the file, or the sentence that says why there is none.
@@ -167,23 +178,41 @@ impl Engine {
         requests: &[Request],
         on_piece: &mut dyn FnMut(usize, Piece) -> ControlFlow<()>,
     ) -> Result<Vec<Result<Completion>>> {
-        if let Err(error) = &self.tokenizer
-            && requests.iter().any(|request| !request.stop.is_empty())
-        {
-            return Err(Error::input(format!("stop texts need a tokenizer, but {error}")));
+        let on_piece = RefCell::new(on_piece);
+        let results = RefCell::new(vec![None; requests.len()]);
+        let queue = Queue::new();
+        for (index, request) in requests.iter().enumerate() {
+            let (on_piece, results) = (&on_piece, &results);
+            queue.push(request.clone(), move |event| match event {
+                Event::Piece(piece) => on_piece.borrow_mut()(index, piece),
+                Event::Done(result) => {
+                    results.borrow_mut()[index] = Some(result);
+                    ControlFlow::Continue(())
+                }
+            });
         }
-        let mut generator = Generator {
-            stepper: &mut self.stepper,
-            pool: &mut self.pool,
-            tokenizer: self.tokenizer.as_ref().ok(),
-            ctx: self.memory.ctx,
-        };
-        let results = generator.run(requests, on_piece).await;
-        if results.is_err() {
+        self.serve(&queue).await?;
+        drop(queue);
+        let missing = || Err(Error::input("a request was lost"));
+        Ok(results.into_inner().into_iter().map(|done| done.unwrap_or_else(missing)).collect())
+    }
+
+    /// Answers what is in `queue`, and what is pushed meanwhile, until nothing is left.
+    /// Requests take steps together, as many at once as there are sequences.
+    ///
+    /// # Errors
+    /// A device that failed; requests that have not ended are in the queue, and go on
+    /// after [`Self::restore`]. What is wrong with one request is told to its sink.
+    pub async fn serve(&mut self, queue: &Queue<'_>) -> Result<()> {
+        let tokenizer = self.tokenizer.as_ref().map_err(Clone::clone);
+        let ctx = self.memory.ctx;
+        let (stepper, pool) = (&mut self.stepper, &mut self.pool);
+        let result = Generator::new(stepper, pool, tokenizer, ctx, queue).run().await;
+        if result.is_err() {
             // What the cache holds is no longer certain.
             self.pool = PagePool::new(self.pool.len());
         }
-        results
+        result
     }
 
     /// Raw logits, `[positions, vocab]` row by row: every position with `all`, else the last.

@@ -1,10 +1,8 @@
-//! The generation loop: requests are admitted as slots and pages allow, their
-//! prompts computed, then all of them take a step together, several steps in
-//! flight; tokens are read back behind them.
+//! The generation loop: jobs are admitted as slots and pages allow; prompts are
+//! computed piece by piece, in turn with a step that all the others take together;
+//! several steps in flight; tokens are read back behind them.
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
-use std::time::Instant;
 
 use wisp_base::{Error, Result};
 use wisp_gpu::{Buffer, Readback};
@@ -13,335 +11,410 @@ use wisp_ops::{IN_PROMPT, Settings, splits};
 use wisp_tokenizer::Tokenizer;
 
 use crate::cache::{PagePool, Pages};
-use crate::engine::Piece;
-use crate::options::{Completion, FinishReason, Request, Sampling, Timings};
+use crate::logprobs;
+use crate::options::{FinishReason, Sampling};
+use crate::queue::{Job, Piece, Queue};
 use crate::stepper::{Stepper, Want};
 use crate::text::Text;
 
-/// What is called for every token: which request, and what came.
-pub type OnPiece<'a> = &'a mut dyn FnMut(usize, Piece) -> ControlFlow<()>;
-
-/// A request that holds a slot.
-struct Live<'a> {
-    /// Its number among the requests.
-    index: usize,
-    request: &'a Request,
-    text: Text<'a>,
+/// A job that holds a slot.
+struct Live<'e, 'q> {
+    job: Job<'q>,
+    /// No other admission has it.
+    id: u64,
+    text: Text<'e>,
     pages: Pages,
-    /// Prompt, then the answer as far as it is known here.
-    tokens: Vec<u32>,
-    /// Answer tokens that submitted steps draw.
+    /// Its tokens when it was admitted: what prefill computes. For a job that was
+    /// interrupted they hold some of the answer.
+    known: usize,
+    /// How many of them are in submitted steps, or were in the cache.
+    fed: usize,
+    /// Tokens that submitted steps draw.
     drawn: usize,
-    /// Prompt tokens that were not in the cache.
-    computed: usize,
-    started: Instant,
-    first: Option<Instant>,
-    last: Instant,
+}
+
+impl Live<'_, '_> {
+    fn in_prefill(&self) -> bool {
+        self.fed < self.known
+    }
+
+    /// The position of the next token to be fed, once the prompt is computed.
+    fn position(&self) -> usize {
+        self.known + self.drawn - 1
+    }
 }
 
 /// A submitted step whose tokens are yet to be read.
 struct Flight {
     tokens: Readback,
-    /// Slots that drew a token, with the request that held them.
-    drew: Vec<(usize, usize)>,
+    /// The rows of logits that are wanted on the host.
+    logits: Option<Readback>,
+    drew: Vec<Drew>,
+}
+
+/// A sequence that draws a token in a step.
+#[derive(Clone, Copy)]
+struct Drew {
+    slot: usize,
+    /// Which job held the slot then.
+    id: u64,
+    logprobs: bool,
 }
 
 /// Everything the loop works on.
-pub struct Generator<'a> {
-    pub stepper: &'a mut Stepper,
-    pub pool: &'a mut PagePool,
-    pub tokenizer: Option<&'a Tokenizer>,
+pub struct Generator<'e, 'q> {
+    stepper: &'e mut Stepper,
+    pool: &'e mut PagePool,
+    /// Or why there is none.
+    tokenizer: Result<&'e Tokenizer>,
     /// Positions a sequence may have.
-    pub ctx: usize,
+    ctx: usize,
+    queue: &'e Queue<'q>,
+    slots: Vec<Option<Live<'e, 'q>>>,
+    flights: VecDeque<Flight>,
+    /// Staging buffers that nobody reads.
+    ring: Vec<Buffer>,
+    admitted: u64,
+    /// The slot whose prompt was computed last, and whether that was the last step.
+    prefilled: (usize, bool),
 }
 
-impl Generator<'_> {
-    /// Answers all requests; a result each, in their order.
-    ///
-    /// # Errors
-    /// The device failed. What is wrong with one request is in its own result.
-    pub async fn run(
-        &mut self,
-        requests: &[Request],
-        on_piece: OnPiece<'_>,
-    ) -> Result<Vec<Result<Completion>>> {
-        let tokenizer = self.tokenizer;
-        let mut results: Vec<Option<Result<Completion>>> = Vec::new();
-        results.resize_with(requests.len(), || None);
-        let mut slots: Vec<Option<Live<'_>>> = Vec::new();
-        slots.resize_with(self.stepper.sequences, || None);
-        let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
-        let mut flights: VecDeque<Flight> = VecDeque::new();
-        let mut ring: Vec<Buffer> = Vec::new();
-        let most = self.stepper.target.tuning.steps_in_flight.max(1);
-        loop {
-            while let Some(index) = waiting.front().copied() {
-                let Some(slot) = slots.iter().position(Option::is_none) else { break };
-                let request = &requests[index];
-                let alone = slots.iter().all(Option::is_none);
-                match self.admit(index, request, tokenizer) {
-                    Ok(live) => {
-                        waiting.pop_front();
-                        let live = slots[slot].insert(live);
-                        let flight = self.prefill(slot, live, &mut ring).await?;
-                        match flight {
-                            Some(flight) => flights.push_back(flight),
-                            None => {
-                                let why = match request.cancel.is_cancelled() {
-                                    true => FinishReason::Cancelled,
-                                    false => FinishReason::Length,
-                                };
-                                results[index] = self.end(&mut slots[slot], why, on_piece);
-                            }
-                        }
-                    }
-                    // Others will give their pages back.
-                    Err(Error::Memory(_)) if !alone => break,
-                    Err(error) => {
-                        waiting.pop_front();
-                        results[index] = Some(Err(error));
-                    }
-                }
-            }
-            while flights.len() < most {
-                match self.decode(&mut slots, &mut results, &mut ring).await? {
-                    Some(flight) => flights.push_back(flight),
-                    None => break,
-                }
-            }
-            let Some(flight) = flights.pop_front() else {
-                // Nothing under way and nothing to submit: the context is full.
-                let mut ended = false;
-                for slot in &mut slots {
-                    if let Some(index) = slot.as_ref().map(|live| live.index) {
-                        results[index] = self.end(slot, FinishReason::Length, on_piece);
-                        ended = true;
-                    }
-                }
-                if !ended && waiting.is_empty() {
-                    break;
-                }
-                continue;
-            };
-            let (tokens, buffer) = flight.tokens.wait(&self.stepper.gpu).await?;
-            ring.push(buffer);
-            let tokens: Vec<u32> =
-                tokens.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
-            for (slot, index) in flight.drew {
-                let slot_of = &mut slots[slot];
-                let Some(live) = slot_of.as_mut().filter(|live| live.index == index) else {
-                    continue; // It ended while this step was under way.
-                };
-                if let Some(why) = self.accept(live, tokens[slot], on_piece)? {
-                    results[index] = self.end(slot_of, why, on_piece);
-                }
-            }
+impl<'e, 'q> Generator<'e, 'q> {
+    pub fn new(
+        stepper: &'e mut Stepper,
+        pool: &'e mut PagePool,
+        tokenizer: Result<&'e Tokenizer>,
+        ctx: usize,
+        queue: &'e Queue<'q>,
+    ) -> Self {
+        let mut slots = Vec::new();
+        slots.resize_with(stepper.sequences, || None);
+        Self {
+            stepper,
+            pool,
+            tokenizer,
+            ctx,
+            queue,
+            slots,
+            flights: VecDeque::new(),
+            ring: Vec::new(),
+            admitted: 0,
+            prefilled: (0, false),
         }
-        let missing = || Err(Error::input("a request was lost"));
-        Ok(results.into_iter().map(|result| result.unwrap_or_else(missing)).collect())
     }
 
-    /// Checks a request and gives it the pages of its prompt.
-    fn admit<'a>(
-        &mut self,
-        index: usize,
-        request: &'a Request,
-        tokenizer: Option<&'a Tokenizer>,
-    ) -> Result<Live<'a>> {
+    /// Works until the queue is empty and every job has ended.
+    ///
+    /// # Errors
+    /// The device failed: jobs that have not ended are in the queue again. What is wrong
+    /// with one job is told to its sink.
+    pub async fn run(mut self) -> Result<()> {
+        let result = self.serve().await;
+        let mut rest: Vec<_> = self.slots.iter_mut().filter_map(Option::take).collect();
+        rest.sort_by_key(|live| std::cmp::Reverse(live.id));
+        rest.into_iter().for_each(|live| self.queue.put_back(live.job));
+        result
+    }
+
+    async fn serve(&mut self) -> Result<()> {
+        let most = self.stepper.target.tuning.steps_in_flight.max(1);
+        loop {
+            self.queue.end_cancelled();
+            self.admit();
+            while self.flights.len() < most
+                && let Some(flight) = self.next_step().await?
+            {
+                self.flights.push_back(flight);
+            }
+            match self.flights.pop_front() {
+                Some(flight) => self.land(flight).await?,
+                None if self.end_full() || !self.queue.is_empty() => {}
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Gives slots and pages to jobs that wait, as long as there are any for the first.
+    fn admit(&mut self) {
+        while let Some(slot) = self.slots.iter().position(Option::is_none) {
+            let slots = &self.slots;
+            let Some(mut job) = self.queue.pop(|job| !shares_a_prompt(slots, job)) else { return };
+            job.start();
+            let alone = self.slots.iter().all(Option::is_none);
+            match self.place(&job) {
+                Ok((text, pages)) => {
+                    let fed = pages.shared() * wisp_graph::PAGE;
+                    let known = job.tokens.len();
+                    job.computed += known - fed;
+                    self.stepper.write_pages(slot, 0, &pages.list);
+                    self.set_sampling(slot, &job);
+                    self.admitted += 1;
+                    let id = self.admitted;
+                    let live = Live { job, id, text, pages, known, fed, drawn: 0 };
+                    let nothing_wanted = live.job.answered() >= live.job.request.max_tokens;
+                    self.slots[slot] = Some(live);
+                    if nothing_wanted {
+                        self.end(slot, FinishReason::Length);
+                    }
+                }
+                // Others will give their pages back.
+                Err(Error::Memory(_)) if !alone => return self.queue.put_back(job),
+                Err(error) => job.fail(error),
+            }
+        }
+    }
+
+    /// Checks a job and finds pages for its tokens.
+    fn place(&mut self, job: &Job<'q>) -> Result<(Text<'e>, Pages)> {
+        let request = &job.request;
         let vocab = self.stepper.decoder.vocab;
         check_tokens(&request.prompt, vocab, self.ctx)?;
         request.sampling.check(vocab)?;
-        let started = Instant::now();
-        let mut pages = self.pool.share(&request.prompt);
-        if let Err(error) = self.pool.grow(&mut pages, request.prompt.len()) {
-            self.pool.release(pages);
-            return Err(error);
+        if let Some(count) = request.logprobs.filter(|count| *count > logprobs::MOST) {
+            return Err(Error::input(format!(
+                "logprobs of {count} alternatives are asked for; {} are the most",
+                logprobs::MOST
+            )));
         }
-        Ok(Live {
-            index,
-            request,
-            text: Text::new(tokenizer, &request.stop),
-            pages,
-            tokens: request.prompt.clone(),
-            drawn: 0,
-            computed: 0,
-            started,
-            first: None,
-            last: started,
-        })
+        if let (Err(error), false) = (&self.tokenizer, request.stop.is_empty()) {
+            return Err(Error::input(format!("stop texts need a tokenizer, but {error}")));
+        }
+        let tokenizer = self.tokenizer.as_ref().ok().copied();
+        let text = Text::new(tokenizer, &request.stop, &job.tokens[request.prompt.len()..])?;
+        let mut pages = self.pool.share(&job.tokens);
+        // One that left for want of pages would soon have to leave again.
+        let spare = if job.answered() > 0 { wisp_graph::PAGE } else { 0 };
+        match self.pool.grow(&mut pages, self.ctx.min(job.tokens.len() + spare)) {
+            Ok(()) => Ok((text, pages)),
+            Err(error) => {
+                self.pool.release(pages);
+                Err(error)
+            }
+        }
     }
 
-    /// Computes a prompt and draws the first token; `None` if there is none to draw.
-    async fn prefill(
-        &mut self,
-        slot: usize,
-        live: &mut Live<'_>,
-        ring: &mut Vec<Buffer>,
-    ) -> Result<Option<Flight>> {
-        if live.request.max_tokens == 0 {
-            return Ok(None);
-        }
-        self.stepper.write_pages(slot, 0, &live.pages.list);
-        self.set_sampling(slot, live.request);
-        let prompt = &live.request.prompt;
-        // Shared pages are whole, and hold all but the last token at most.
-        let mut at = live.pages.shared() * wisp_graph::PAGE;
-        live.computed = prompt.len() - at;
-        let mut before: Option<Flight> = None;
-        while at < prompt.len() {
-            let end = prompt.len().min(at + self.stepper.most_tokens());
-            let token = |(i, id): (usize, &u32)| StepToken {
-                id: Some(*id),
-                position: (at + i) as u32,
-                sequence: slot as u32,
-            };
-            let tokens: Vec<_> = prompt[at..end].iter().enumerate().map(token).collect();
-            let last = end == prompt.len();
-            let outputs = if last { vec![tokens.len() as u32 - 1] } else { Vec::new() };
-            let drew = if last { vec![(slot, live.index)] } else { Vec::new() };
-            let splits = splits(&self.stepper.target.tuning, end);
-            let flight = self.fly(Step { tokens, outputs, splits }, drew, ring).await?;
-            // One step ahead of the device, no more: a cancelled prompt ends soon.
-            if let Some(before) = before.replace(flight) {
-                ring.push(before.tokens.wait(&self.stepper.gpu).await?.1);
+    /// Submits a piece of a prompt or a token for each of the others, in turn where
+    /// there is both to do; `None` if there is neither.
+    async fn next_step(&mut self) -> Result<Option<Flight>> {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].as_ref().is_some_and(|live| live.job.is_cancelled()) {
+                self.end(slot, FinishReason::Cancelled);
             }
-            if live.request.cancel.is_cancelled() {
-                return Ok(None);
-            }
-            at = end;
         }
-        live.drawn = 1;
-        self.pool.name(&mut live.pages, prompt);
-        Ok(before)
+        let (last, just_now) = self.prefilled;
+        if just_now {
+            self.prefilled.1 = false;
+            if let Some(flight) = self.decode().await? {
+                return Ok(Some(flight));
+            }
+        }
+        let count = self.slots.len();
+        let in_prefill = |slot: &usize| self.slots[*slot].as_ref().is_some_and(Live::in_prefill);
+        let next = (1..=count).map(|step| (last + step) % count).find(in_prefill);
+        match next {
+            Some(slot) => {
+                self.prefilled = (slot, true);
+                self.prefill(slot).await
+            }
+            None => self.decode().await,
+        }
+    }
+
+    /// The next piece of a prompt; the last one draws the first token.
+    async fn prefill(&mut self, slot: usize) -> Result<Option<Flight>> {
+        let most = self.stepper.most_tokens();
+        let Some(live) = &mut self.slots[slot] else { return Ok(None) };
+        let start = live.fed;
+        let end = live.known.min(start + most);
+        let token = |(at, id): (usize, &u32)| StepToken {
+            id: Some(*id),
+            position: (start + at) as u32,
+            sequence: slot as u32,
+        };
+        let tokens: Vec<_> = live.job.tokens[start..end].iter().enumerate().map(token).collect();
+        let mut step = Step { tokens, ..Step::default() };
+        step.splits = splits(&self.stepper.target.tuning, end);
+        let mut drew = Vec::new();
+        if end == live.known {
+            step.outputs.push(step.tokens.len() as u32 - 1);
+            live.drawn = 1;
+            drew.push(drawing(slot, live));
+        }
+        live.fed = end;
+        self.pool.name(&mut live.pages, &live.job.tokens[..end]);
+        Ok(Some(self.fly(&step, drew).await?))
     }
 
     /// One more token for every sequence that may have one.
-    async fn decode(
-        &mut self,
-        slots: &mut [Option<Live<'_>>],
-        results: &mut [Option<Result<Completion>>],
-        ring: &mut Vec<Buffer>,
-    ) -> Result<Option<Flight>> {
+    async fn decode(&mut self) -> Result<Option<Flight>> {
         let mut step = Step::default();
         let mut drew = Vec::new();
-        for (slot, place) in slots.iter_mut().enumerate() {
-            let Some(live) = place else { continue };
-            let position = live.request.prompt.len() + live.drawn - 1;
-            if live.drawn >= live.request.max_tokens || position >= self.ctx {
+        for slot in 0..self.slots.len() {
+            let others = self.slots.iter().flatten().count() > 1;
+            let Some(live) = &mut self.slots[slot] else { continue };
+            let wanted = live.job.request.max_tokens.saturating_sub(
+                // Those that have come since it was admitted are among the drawn ones.
+                live.known - live.job.request.prompt.len(),
+            );
+            if live.in_prefill() || live.drawn >= wanted || live.position() >= self.ctx {
                 continue;
             }
+            let position = live.position();
             let pages = live.pages.list.len();
             if let Err(error) = self.pool.grow(&mut live.pages, position + 1) {
-                let live = place.take();
-                if let Some(live) = live {
-                    results[live.index] = Some(Err(error));
-                    self.pool.release(live.pages);
+                // It goes on when others have given pages back; what it drew is drawn again.
+                if let Some(live) = self.leave(slot) {
+                    match others {
+                        true => self.queue.put_back(live.job),
+                        false => live.job.fail(error),
+                    }
                 }
                 continue;
             }
             self.stepper.write_pages(slot, pages, &live.pages.list[pages..]);
-            live.drawn += 1;
-            drew.push((slot, live.index));
             step.outputs.push(step.tokens.len() as u32);
             step.tokens.push(StepToken {
                 id: None,
                 position: position as u32,
                 sequence: slot as u32,
             });
+            live.drawn += 1;
+            drew.push(drawing(slot, live));
         }
         let Some(longest) = step.tokens.iter().map(|token| token.position + 1).max() else {
             return Ok(None);
         };
         step.splits = splits(&self.stepper.target.tuning, longest as usize);
-        Ok(Some(self.fly(step, drew, ring).await?))
+        Ok(Some(self.fly(&step, drew).await?))
     }
 
-    /// Submits a step with a copy of the drawn tokens behind it.
-    async fn fly(
-        &mut self,
-        step: Step,
-        drew: Vec<(usize, usize)>,
-        ring: &mut Vec<Buffer>,
-    ) -> Result<Flight> {
+    /// Submits a step with copies of the drawn tokens, and of logits that are asked for,
+    /// behind it.
+    async fn fly(&mut self, step: &Step, drew: Vec<Drew>) -> Result<Flight> {
+        let gpu = self.stepper.gpu.clone();
         let bytes = self.stepper.sequences as u64 * 4;
-        let staging = ring.pop().unwrap_or_else(|| self.stepper.gpu.staging(bytes));
+        let staging = match self.ring.pop() {
+            Some(staging) => staging,
+            None => gpu.catch(|| gpu.staging(bytes)).await?,
+        };
+        let rows: Vec<u64> = (0u64..).zip(&drew).filter(|(_, d)| d.logprobs).map(|r| r.0).collect();
+        let row_bytes = self.stepper.logits_row_bytes();
+        let logits = match rows.len() as u64 {
+            0 => None,
+            count => Some(gpu.catch(|| gpu.staging(count * row_bytes)).await?),
+        };
+        let key = self.stepper.prepare(step, Want::Tokens).await?;
         let copy = |encoder: &mut wisp_gpu::CommandEncoder, stepper: &Stepper| {
             let sampled = &stepper.resources.shared.sampled;
             encoder.copy_buffer_to_buffer(sampled, 0, &staging, 0, bytes);
+            if let Some((logits, (buffer, offset))) = logits.as_ref().zip(stepper.logits_at(key)) {
+                for (to, row) in (0u64..).zip(&rows) {
+                    let from = offset + row * row_bytes;
+                    encoder.copy_buffer_to_buffer(buffer, from, logits, to * row_bytes, row_bytes);
+                }
+            }
         };
-        let submission = self.stepper.submit(&step, Want::Tokens, copy).await?;
-        Ok(Flight { tokens: self.stepper.gpu.begin_read(staging, submission), drew })
+        let submission = self.stepper.submit(step, Want::Tokens, copy).await?;
+        let logits = logits.map(|logits| gpu.begin_read(logits, submission.clone()));
+        Ok(Flight { tokens: gpu.begin_read(staging, submission), logits, drew })
     }
 
-    /// Takes a token that was drawn; a reason if it is the end.
-    fn accept(
-        &mut self,
-        live: &mut Live<'_>,
-        token: u32,
-        on_piece: OnPiece<'_>,
-    ) -> Result<Option<FinishReason>> {
-        live.last = Instant::now();
-        live.first.get_or_insert(live.last);
-        if live.request.cancel.is_cancelled() {
-            return Ok(Some(FinishReason::Cancelled));
+    /// Waits for a step's tokens and hands them out.
+    async fn land(&mut self, flight: Flight) -> Result<()> {
+        let (tokens, buffer) = flight.tokens.wait(&self.stepper.gpu).await?;
+        self.ring.push(buffer);
+        let tokens: Vec<u32> = bytemuck::pod_collect_to_vec(&tokens);
+        let logits: Vec<f32> = match flight.logits {
+            Some(logits) => bytemuck::pod_collect_to_vec(&logits.wait(&self.stepper.gpu).await?.0),
+            None => Vec::new(),
+        };
+        let vocab = self.stepper.decoder.vocab;
+        let mut rows = logits.chunks(self.stepper.logits_row_bytes() as usize / 4);
+        for drew in flight.drew {
+            let row = if drew.logprobs { rows.next() } else { None };
+            if self.slots[drew.slot].as_ref().is_none_or(|live| live.id != drew.id) {
+                continue; // It ended while this step was under way.
+            }
+            let row = row.and_then(|row| row.get(..vocab));
+            self.accept(drew.slot, tokens[drew.slot], row);
         }
-        let ends = self.tokenizer.is_some_and(|t| t.is_end_of_generation(token));
-        if ends && !live.request.ignore_eos {
-            return Ok(Some(FinishReason::Stop));
-        }
-        live.tokens.push(token);
-        let (text, stopped) = live.text.push(token)?;
-        if on_piece(live.index, Piece { token, text }).is_break() {
-            return Ok(Some(FinishReason::Cancelled));
-        }
-        let answer = live.tokens.len() - live.request.prompt.len();
-        Ok(match (stopped, answer >= live.request.max_tokens) {
-            (true, _) => Some(FinishReason::Stop),
-            (false, true) => Some(FinishReason::Length),
-            (false, false) => None,
-        })
+        Ok(())
     }
 
-    /// Ends the request in a slot: its pages go back, named, so that they can be shared.
-    fn end(
-        &mut self,
-        slot: &mut Option<Live<'_>>,
-        mut finish: FinishReason,
-        on_piece: OnPiece<'_>,
-    ) -> Option<Result<Completion>> {
-        let mut live = slot.take()?;
-        let prompt = live.request.prompt.len();
-        // The last token drawn was not fed: its keys are not in the cache.
-        let fed = if live.drawn == 0 { 0 } else { prompt + live.drawn - 1 };
-        self.pool.name(&mut live.pages, &live.tokens[..fed.min(live.tokens.len())]);
-        self.pool.release(live.pages);
-        let (rest, stopped) = live.text.finish();
-        if !rest.is_empty()
-            && let Some(token) = live.tokens.last()
-        {
-            let _ = on_piece(live.index, Piece { token: *token, text: rest });
+    /// Takes a token that was drawn, and ends the job if it was the last.
+    fn accept(&mut self, slot: usize, token: u32, logits: Option<&[f32]>) {
+        let Some(live) = &mut self.slots[slot] else { return };
+        let job = &mut live.job;
+        job.tick();
+        if job.is_cancelled() {
+            return self.end(slot, FinishReason::Cancelled);
+        }
+        let ends = self.tokenizer.as_ref().is_ok_and(|t| t.is_end_of_generation(token));
+        if ends && !job.request.ignore_eos {
+            return self.end(slot, FinishReason::Stop);
+        }
+        job.tokens.push(token);
+        let (text, stopped) = match live.text.push(token) {
+            Ok(pushed) => pushed,
+            Err(error) => {
+                if let Some(live) = self.leave(slot) {
+                    live.job.fail(error);
+                }
+                return;
+            }
+        };
+        let top = job.request.logprobs;
+        let logprobs = logits.zip(top).map(|(row, top)| logprobs::of(row, token, top));
+        let broken_off = job.tell(Piece { token: Some(token), text, logprobs }).is_break();
+        if broken_off {
+            self.end(slot, FinishReason::Cancelled);
+        } else if stopped {
+            self.end(slot, FinishReason::Stop);
+        } else if job.answered() >= job.request.max_tokens {
+            self.end(slot, FinishReason::Length);
+        }
+    }
+
+    /// With nothing under way and nothing to submit, contexts are full: ends those jobs.
+    fn end_full(&mut self) -> bool {
+        let full: Vec<usize> = (0..self.slots.len()).filter(|s| self.slots[*s].is_some()).collect();
+        full.iter().for_each(|slot| self.end(*slot, FinishReason::Length));
+        !full.is_empty()
+    }
+
+    /// Ends the job in a slot.
+    fn end(&mut self, slot: usize, mut finish: FinishReason) {
+        let Some(Live { mut job, mut text, .. }) = self.leave(slot) else { return };
+        let (rest, stopped) = text.finish();
+        if !rest.is_empty() {
+            let _ = job.tell(Piece { token: None, text: rest, logprobs: None });
         }
         if stopped {
             finish = FinishReason::Stop;
         }
-        let tokens = live.tokens.split_off(prompt);
-        let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1000.0;
-        let first = live.first.unwrap_or(live.last);
-        let timings = Timings {
-            prefill_ms: ms(live.started, first),
-            prefill_tokens: live.computed,
-            decode_ms: ms(first, live.last),
-            decode_tokens: tokens.len().saturating_sub(1),
-        };
-        Some(Ok(Completion { tokens, text: live.text.shown, finish, timings }))
+        job.end(finish);
     }
 
-    fn set_sampling(&self, slot: usize, request: &Request) {
+    /// Frees a slot: its pages go back, named, so that they can be shared.
+    fn leave(&mut self, slot: usize) -> Option<Live<'e, 'q>> {
+        let mut live = self.slots[slot].take()?;
+        // The last token drawn was not fed: its keys are not in the cache.
+        let fed = if live.drawn == 0 { live.fed } else { live.position() };
+        let known = fed.min(live.job.tokens.len());
+        self.pool.name(&mut live.pages, &live.job.tokens[..known]);
+        self.pool.release(std::mem::take(&mut live.pages));
+        Some(live)
+    }
+
+    fn set_sampling(&self, slot: usize, job: &Job<'_>) {
+        let request = &job.request;
         let vocab = self.stepper.decoder.vocab;
         let settings = settings(&request.sampling);
         let counts = settings.penalties().then(|| {
             let mut counts = vec![0; vocab];
-            request.prompt.iter().for_each(|token| counts[*token as usize] = IN_PROMPT);
+            let (prompt, answer) = job.tokens.split_at(request.prompt.len());
+            prompt.iter().for_each(|token| counts[*token as usize] = IN_PROMPT);
+            answer.iter().for_each(|token| counts[*token as usize] += 1);
             counts
         });
         let bias = settings.biased.then(|| {
@@ -353,6 +426,17 @@ impl Generator<'_> {
         });
         self.stepper.write_sampling(slot, &settings, counts.as_deref(), bias.as_deref());
     }
+}
+
+fn drawing(slot: usize, live: &Live<'_, '_>) -> Drew {
+    Drew { slot, id: live.id, logprobs: live.job.request.logprobs.is_some() }
+}
+
+/// Does a prompt begin like one that is being computed? It waits, and shares the pages.
+fn shares_a_prompt(slots: &[Option<Live<'_, '_>>], job: &Job<'_>) -> bool {
+    let first = job.tokens.get(..wisp_graph::PAGE);
+    let in_prefill = slots.iter().flatten().filter(|live| live.in_prefill());
+    first.is_some() && in_prefill.map(|l| l.job.tokens.get(..wisp_graph::PAGE)).any(|l| l == first)
 }
 
 fn settings(sampling: &Sampling) -> Settings {

@@ -9,7 +9,11 @@ use wisp_graph::{DeviceResources, Resource, ResourceId, Tape, Weight};
 use crate::engine::Progress;
 
 /// Bytes of the file in memory at once.
-const CHUNK: usize = 4 << 20;
+const CHUNK: usize = 2 << 20;
+
+/// Bytes on their way to the device at most: whoever carries them there (a driver, a
+/// browser's GPU process) has a copy of them. Waiting more often takes longer.
+const UNDER_WAY: usize = 32 << 20;
 
 /// Fills every weight and vector of `tape`.
 ///
@@ -24,7 +28,7 @@ pub async fn weights(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
     let total = gguf.tensors.iter().map(|t| t.bytes).sum();
-    let mut loader = Loader { gpu, source, gguf, tape, resources, progress, done: 0, total };
+    let mut loader = Loader { gpu, source, gguf, tape, resources, progress, under_way: 0, done: 0, total };
     for (index, resource) in tape.resources().iter().enumerate() {
         let id = tape.id(index);
         match resource {
@@ -39,7 +43,7 @@ pub async fn weights(
             Resource::Table { .. } | Resource::Cache { .. } => {}
         }
     }
-    gpu.flush()
+    gpu.flush().await
 }
 
 /// A small tensor as f32.
@@ -61,6 +65,7 @@ struct Loader<'a> {
     tape: &'a Tape,
     resources: &'a DeviceResources,
     progress: &'a mut dyn FnMut(Progress),
+    under_way: usize,
     done: u64,
     total: u64,
 }
@@ -81,7 +86,7 @@ impl<'a> Loader<'a> {
             for start in (0..rows).step_by(each) {
                 let count = each.min(rows - start);
                 let bytes = self.rows(tensor, row_bytes, start, count).await?;
-                self.upload(id, weight, first + start, count, &bytes)?;
+                self.upload(id, weight, first + start, count, &bytes).await?;
             }
             first += rows;
         }
@@ -107,7 +112,7 @@ impl<'a> Loader<'a> {
                 bytes.extend_from_slice(a);
                 bytes.extend_from_slice(b);
             }
-            self.upload(id, weight, 2 * start, 2 * count, &bytes)?;
+            self.upload(id, weight, 2 * start, 2 * count, &bytes).await?;
         }
         Ok(())
     }
@@ -125,7 +130,7 @@ impl<'a> Loader<'a> {
         Ok(bytes)
     }
 
-    fn upload(
+    async fn upload(
         &mut self,
         id: ResourceId,
         weight: &Weight,
@@ -135,8 +140,11 @@ impl<'a> Loader<'a> {
     ) -> Result<()> {
         let packed = split(weight.format, bytes, weight.cols)?;
         self.resources.write_rows(self.gpu, self.tape, id, first, rows, &packed)?;
-        // Frees what the device holds of the chunk on the host's side.
-        self.gpu.flush()?;
+        self.under_way += bytes.len();
+        if self.under_way >= UNDER_WAY {
+            self.under_way = 0;
+            self.gpu.flush().await?;
+        }
         self.done += bytes.len() as u64;
         (self.progress)(Progress::Weights { done: self.done, total: self.total });
         Ok(())

@@ -55,7 +55,7 @@ pub fn plan_memory(gguf: &Gguf, options: &EngineOptions) -> Result<MemoryPlan> {
         pages_per_sequence: 0,
     };
     let ctx = options.ctx.unwrap_or(decoder.config.context.min(DEFAULT_CTX));
-    plan(&decoder, gguf, &target, options.max_sequences, ctx)
+    plan(&decoder, gguf, &target, options, ctx)
 }
 
 /// f16 halves the cache at no visible cost, where the variant computes in f16.
@@ -71,17 +71,24 @@ pub(crate) fn with_ctx(target: &Target, ctx: usize) -> Target {
     Target { pages_per_sequence: ctx.div_ceil(PAGE), ..target.clone() }
 }
 
+/// Pages of the KV cache in all.
+pub(crate) fn pages(target: &Target, options: &EngineOptions) -> usize {
+    let contexts = if options.share_cache { 1 } else { options.max_sequences };
+    target.pages_per_sequence.saturating_mul(contexts)
+}
+
 fn plan(
     decoder: &Decoder,
     gguf: &Gguf,
     target: &Target,
-    sequences: usize,
+    options: &EngineOptions,
     ctx: usize,
 ) -> Result<MemoryPlan> {
     // The RoPE table is made for planning: keep a silly context from making it large.
     let tape = decoder.tape(gguf, ctx.min(1 << 22), None)?.tape;
     let target = with_ctx(target, ctx);
-    let pages = target.pages_per_sequence.saturating_mul(sequences);
+    let pages = pages(&target, options);
+    let sequences = options.max_sequences;
     let mut plan = MemoryPlan { ctx, ..MemoryPlan::default() };
     for resource in tape.resources() {
         let bytes = DeviceResources::bytes(resource, &target, pages);
@@ -123,7 +130,7 @@ pub(crate) fn fit(
     if wanted == 0 || options.max_sequences == 0 {
         return Err(Error::input("the context must be at least 1 token: give a larger --ctx"));
     }
-    let make = |ctx| plan(decoder, gguf, target, options.max_sequences, ctx);
+    let make = |ctx| plan(decoder, gguf, target, options, ctx);
     let asked = make(wanted)?;
     let fixed = asked.weights.saturating_add(asked.scratch);
     // A page of every layer; half of it is one layer's keys or values, times layers.

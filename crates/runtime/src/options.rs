@@ -19,6 +19,9 @@ pub struct EngineOptions {
     pub ctx: Option<usize>,
     /// Sequences that may be alive at once (sampling state is kept for each).
     pub max_sequences: usize,
+    /// The sequences share the KV cache of one context, and wait for each other when it
+    /// is full; else there is room for a whole context each.
+    pub share_cache: bool,
     /// Bytes to take at most, where less than the adapter offers.
     pub memory_limit: Option<u64>,
     /// Where the self-check's verdict on an adapter is kept between runs.
@@ -33,6 +36,7 @@ impl Default for EngineOptions {
             kv: None,
             ctx: None,
             max_sequences: 1,
+            share_cache: false,
             memory_limit: None,
             verdicts: None,
         }
@@ -118,7 +122,7 @@ impl Sampling {
 pub struct Request {
     /// Token ids, used as given.
     pub prompt: Vec<u32>,
-    /// Stop after this many new tokens.
+    /// Stop after this many new tokens; `usize::MAX` goes on to the context's end.
     pub max_tokens: usize,
     /// How to draw them.
     pub sampling: Sampling,
@@ -126,6 +130,8 @@ pub struct Request {
     pub stop: Vec<String>,
     /// Go on past end-of-generation tokens.
     pub ignore_eos: bool,
+    /// Tell with each token how likely it was, and so many of the likeliest (20 at most).
+    pub logprobs: Option<usize>,
     /// Stops the request within one step when set.
     pub cancel: Cancel,
 }

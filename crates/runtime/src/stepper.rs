@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use wisp_base::Result;
-use wisp_gpu::{Gpu, SubmissionIndex};
+use wisp_gpu::{Buffer, Gpu, SubmissionIndex};
 use wisp_graph::{DeviceResources, PAGE, Plan, PlanKey, Scratch, Shared, Step, Target};
 use wisp_models::{Decoder, DecoderTape};
 use wisp_ops::{SETTING_WORDS, Settings};
@@ -150,13 +150,23 @@ impl Stepper {
         let key = self.prepare(step, Want::Logits).await?;
         self.submit(step, Want::Logits, |_, _| ()).await?;
         let vocab = self.decoder.vocab;
-        let stride = vocab.next_multiple_of(8);
-        let place = self.plan(key).and_then(|p| p.value(&self.forward.tape, self.forward.logits));
-        let Some((buffer, offset, _)) = place else { return Ok(Vec::new()) };
-        let bytes = (step.outputs.len() * stride * 4) as u64;
-        let data = self.gpu.read(buffer, offset, bytes).await?;
-        let all: Vec<f32> = data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        Ok(all.chunks(stride).flat_map(|row| row.iter().take(vocab)).copied().collect())
+        let Some((buffer, offset)) = self.logits_at(key) else { return Ok(Vec::new()) };
+        let row = self.logits_row_bytes();
+        let data = self.gpu.read(buffer, offset, step.outputs.len() as u64 * row).await?;
+        let all: Vec<f32> = bytemuck::pod_collect_to_vec(&data);
+        Ok(all.chunks(row as usize / 4).flat_map(|row| row.iter().take(vocab)).copied().collect())
+    }
+
+    /// Where a plan leaves its rows of logits: buffer, first byte. Where it samples they
+    /// have bias and penalties.
+    pub fn logits_at(&self, key: PlanKey) -> Option<(&Buffer, u64)> {
+        let place = self.plan(key)?.value(&self.forward.tape, self.forward.logits)?;
+        Some((place.0, place.1))
+    }
+
+    /// Bytes from one row of logits to the next.
+    pub fn logits_row_bytes(&self) -> u64 {
+        self.decoder.vocab.next_multiple_of(8) as u64 * 4
     }
 
     /// Tells the device which pages a sequence has.

@@ -7,18 +7,21 @@ use wisp_tokenizer::{Stream, Tokenizer};
 pub struct Text<'a> {
     /// None for a model without tokenizer: no text, no stop texts.
     stream: Option<Stream<'a>>,
-    stops: Vec<&'a str>,
+    stops: Vec<String>,
     /// Certain, but perhaps the start of a stop text.
     held: String,
-    /// Shown.
-    pub shown: String,
 }
 
 impl<'a> Text<'a> {
-    pub fn new(tokenizer: Option<&'a Tokenizer>, stops: &'a [String]) -> Self {
-        let stops = stops.iter().map(String::as_str).filter(|s| !s.is_empty()).collect();
+    /// After the tokens of `answer`, whose text was shown already.
+    pub fn new(tokenizer: Option<&'a Tokenizer>, stops: &[String], answer: &[u32]) -> Result<Self> {
+        let stops = stops.iter().filter(|stop| !stop.is_empty()).cloned().collect();
         let stream = tokenizer.map(Tokenizer::stream);
-        Self { stream, stops, held: String::new(), shown: String::new() }
+        let mut text = Self { stream, stops, held: String::new() };
+        for token in answer {
+            text.push(*token)?;
+        }
+        Ok(text)
     }
 
     /// The text to show now, and whether a stop text has come.
@@ -36,18 +39,16 @@ impl<'a> Text<'a> {
         let (mut text, stopped) = self.take();
         if !stopped {
             text.push_str(&self.held);
-            self.shown.push_str(&self.held);
         }
         self.held.clear();
         (text, stopped)
     }
 
     fn take(&mut self) -> (String, bool) {
-        let found = self.stops.iter().filter_map(|stop| self.held.find(stop)).min();
+        let found = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
         let end = found.unwrap_or_else(|| self.held.len() - self.undecided());
         let rest = self.held.split_off(end);
         let text = std::mem::replace(&mut self.held, rest);
-        self.shown.push_str(&text);
         if found.is_some() {
             self.held.clear();
         }

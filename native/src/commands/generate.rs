@@ -33,6 +33,7 @@ pub fn run(global: &Global, args: Generate) -> Outcome {
         stop: args.sampling.stop.clone(),
         ignore_eos: args.sampling.ignore_eos,
         cancel,
+        logprobs: None,
     };
     let mut printed = Ok(());
     let completion = if request.max_tokens == 0 {

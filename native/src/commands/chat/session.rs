@@ -106,6 +106,7 @@ impl Session {
             stop: self.stop.clone(),
             ignore_eos: self.ignore_eos,
             cancel,
+            logprobs: None,
         };
         // The next answer shall not follow the dice of this one.
         self.sampling.seed = self.sampling.seed.wrapping_add(1);

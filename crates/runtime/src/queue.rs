@@ -1,0 +1,205 @@
+//! Requests on their way: what waits, and all of a request that must outlive the
+//! device that works on it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use web_time::Instant;
+use wisp_base::{Error, Result};
+
+use crate::options::{Completion, FinishReason, Request, Timings};
+
+/// A piece of an answer, as it arrives.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// The new token; `None` where the end sets free what might have begun a stop text.
+    pub token: Option<u32>,
+    /// Text that became certain with it; may be empty.
+    pub text: String,
+    /// Where the request asked for them.
+    pub logprobs: Option<Logprobs>,
+}
+
+/// How likely a token was, after bias and penalties, before temperature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logprobs {
+    /// ln p of the token that was drawn.
+    pub logprob: f32,
+    /// The likeliest tokens with their ln p, the best first.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// What a request's sink is told.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A token, and the text that became certain.
+    Piece(Piece),
+    /// The end; nothing comes after it.
+    Done(Result<Completion>),
+}
+
+/// Hears of one request, and may break it off.
+type Sink<'a> = Box<dyn FnMut(Event) -> ControlFlow<()> + 'a>;
+
+/// A request, and how far it is. Device and cache may go: a job goes on from its tokens.
+pub(crate) struct Job<'a> {
+    pub request: Request,
+    /// Prompt, then the answer so far.
+    pub tokens: Vec<u32>,
+    /// The answer's text so far, as it was shown.
+    pub shown: String,
+    /// Prompt tokens that were computed, not found in the cache.
+    pub computed: usize,
+    sink: Sink<'a>,
+    started: Option<Instant>,
+    first: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Job<'_> {
+    /// Tokens of the answer so far.
+    pub fn answered(&self) -> usize {
+        self.tokens.len() - self.request.prompt.len()
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.request.cancel.is_cancelled()
+    }
+
+    /// Work on it begins, perhaps once more.
+    pub fn start(&mut self) {
+        self.started.get_or_insert_with(Instant::now);
+    }
+
+    /// A token has come.
+    pub fn tick(&mut self) {
+        let now = Instant::now();
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+    }
+
+    /// Tells the sink of a piece.
+    pub fn tell(&mut self, piece: Piece) -> ControlFlow<()> {
+        self.shown.push_str(&piece.text);
+        (self.sink)(Event::Piece(piece))
+    }
+
+    /// Tells the sink of the end.
+    pub fn end(mut self, finish: FinishReason) {
+        let ms = |from: Option<Instant>, to: Option<Instant>| {
+            from.zip(to).map_or(0.0, |(from, to)| (to - from).as_secs_f64() * 1000.0)
+        };
+        let tokens = self.tokens.split_off(self.request.prompt.len());
+        let timings = Timings {
+            prefill_ms: ms(self.started, self.first),
+            prefill_tokens: self.computed,
+            decode_ms: ms(self.first, self.last),
+            decode_tokens: tokens.len().saturating_sub(1),
+        };
+        let text = std::mem::take(&mut self.shown);
+        let _ = (self.sink)(Event::Done(Ok(Completion { tokens, text, finish, timings })));
+    }
+
+    /// Tells the sink what went wrong.
+    pub fn fail(mut self, error: Error) {
+        let _ = (self.sink)(Event::Done(Err(error)));
+    }
+}
+
+/// Requests that wait for [`Engine::serve`](crate::Engine::serve). Clones are the same
+/// queue: more may be pushed while it is served, from sinks too.
+#[derive(Clone, Default)]
+pub struct Queue<'a>(Rc<RefCell<VecDeque<Job<'a>>>>);
+
+impl<'a> Queue<'a> {
+    /// Nothing waits.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a request. `sink` hears each piece, and the end; `Break` cancels.
+    pub fn push(&self, request: Request, sink: impl FnMut(Event) -> ControlFlow<()> + 'a) {
+        let job = Job {
+            tokens: request.prompt.clone(),
+            request,
+            shown: String::new(),
+            computed: 0,
+            sink: Box::new(sink),
+            started: None,
+            first: None,
+            last: None,
+        };
+        self.0.borrow_mut().push_back(job);
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    /// Ends all that waits with an error: a device that cannot be replaced, say.
+    pub fn fail(&self, error: &Error) {
+        while let Some(job) = self.pop(|_| true) {
+            job.fail(error.clone());
+        }
+    }
+
+    /// Ends what was cancelled before its turn came.
+    pub(crate) fn end_cancelled(&self) {
+        loop {
+            let at = self.0.borrow().iter().position(Job::is_cancelled);
+            let Some(job) = at.and_then(|at| self.0.borrow_mut().remove(at)) else { return };
+            job.end(FinishReason::Cancelled);
+        }
+    }
+
+    /// The job at the front, if it may go now.
+    pub(crate) fn pop(&self, may: impl FnOnce(&Job<'a>) -> bool) -> Option<Job<'a>> {
+        let go = self.0.borrow().front().is_some_and(may);
+        if go { self.0.borrow_mut().pop_front() } else { None }
+    }
+
+    /// Back to the front: its turn was before that of all others.
+    pub(crate) fn put_back(&self, job: Job<'a>) {
+        self.0.borrow_mut().push_front(job);
+    }
+}
+
+impl std::fmt::Debug for Queue<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Queue of {}", self.0.borrow().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request { prompt: vec![1], max_tokens: 3, ..Request::default() }
+    }
+
+    #[test]
+    fn what_is_cancelled_while_it_waits_ends_at_once_and_the_rest_keeps_its_order() {
+        let told = RefCell::new(Vec::new());
+        let queue = Queue::new();
+        let cancelled = request();
+        for (name, request) in [("a", request()), ("b", cancelled.clone()), ("c", request())] {
+            let told = &told;
+            queue.push(request, move |event| {
+                if let Event::Done(done) = event {
+                    told.borrow_mut().push((name, done.map(|d| d.finish).ok()));
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        cancelled.cancel.cancel();
+        queue.end_cancelled();
+        assert_eq!(*told.borrow(), [("b", Some(FinishReason::Cancelled))]);
+        queue.fail(&Error::device("gone"));
+        assert_eq!(told.borrow()[1..], [("a", None), ("c", None)]);
+        assert!(queue.is_empty());
+    }
+}
