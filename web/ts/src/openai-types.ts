@@ -17,8 +17,6 @@ export interface CompletionRequest extends Sampling {
   prompt: string | number[];
   /** Tell how likely each token was, and so many of the likeliest, 0 to 20. */
   logprobs?: number | null;
-  /** Repeat the prompt before the answer. */
-  echo?: boolean | null;
 }
 
 /** What both have. Names and ranges are OpenAI's, but for those marked. */

@@ -1,0 +1,51 @@
+// An engine as the page sees it: every method is a call to the host.
+
+import type { Client } from "./client.js";
+import { WispError } from "./error.js";
+import { createChat } from "./openai/chat.js";
+import { createCompletion } from "./openai/completions.js";
+import type { ChatCompletionRequest, CompletionRequest } from "./openai-types.js";
+import type { CallOptions, WispEngine } from "./types.js";
+
+/** For this repository's tests; not part of the interface. */
+export const TESTING = Symbol.for("wisp-llm.testing");
+
+export interface Testing {
+  selfCheck(): Promise<{ name: string; ok: boolean; error: string }[]>;
+  /** As if the driver had reset. */
+  destroyDevice(): Promise<null>;
+}
+
+export function engineOn(client: Client, engine: number, model: string): WispEngine {
+  let unloading: Promise<void> | undefined;
+  const unload = async () => {
+    try {
+      await client.call("unload", { engine });
+    } finally {
+      client.end(new WispError("input", "this engine was unloaded: load the model again"));
+    }
+  };
+  const testing: Testing = {
+    selfCheck: () => client.call("selfCheck", { engine }),
+    destroyDevice: () => client.call("destroyDevice", { engine }),
+  };
+  const proxy = {
+    chat: {
+      completions: {
+        create: (body: ChatCompletionRequest, options?: CallOptions) => createChat(client, engine, model, body, options),
+      },
+    },
+    completions: {
+      create: (body: CompletionRequest, options?: CallOptions) => createCompletion(client, engine, model, body, options),
+    },
+    tokenize: (text: string, { addSpecial = true, parseSpecial = true } = {}) =>
+      client.call("tokenize", { engine, text, addSpecial, parseSpecial }),
+    detokenize: (tokens: ArrayLike<number>) => client.call("detokenize", { engine, tokens: Array.from(tokens) }),
+    info: () => client.call("info", { engine }),
+    stats: () => client.call("stats", { engine }),
+    unload: () => (unloading ??= unload()),
+    [TESTING]: testing,
+  };
+  // Its `create` methods give what their overloads say.
+  return proxy as unknown as WispEngine;
+}

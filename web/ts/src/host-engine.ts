@@ -1,0 +1,215 @@
+// One loaded model, in the host: wasm's engine, its bytes, and what wasm's events become.
+
+import { asWispError, WispError } from "./error.js";
+import { Batch } from "./batch.js";
+import type { Done, HostOptions, ModelSpec, Piece, Prompt, Settings, TokenText } from "./protocol.js";
+import { openModel, type Opened } from "./sources/open.js";
+import type { Demand } from "./sources/supplied.js";
+import { askForSubgroups, subgroupsOf } from "./subgroups.js";
+import { requestAdapter } from "./support.js";
+import type { EngineEvent, Info, Memory, Progress, Stats } from "./types.js";
+import type { WasmEngine, WasmEvent, WasmLoadOptions, WasmLogprobs, WasmModule } from "./wasm-types.js";
+
+export interface PlanContext {
+  wasm: () => Promise<WasmModule>;
+  demand: Demand;
+  signal: AbortSignal;
+}
+
+export interface LoadContext extends PlanContext {
+  onProgress(progress: Progress): void;
+  onEvent(event: EngineEvent): void;
+}
+
+/** The memory a model would take, from its header alone. */
+export async function planFor(model: ModelSpec, options: HostOptions, context: PlanContext): Promise<Memory> {
+  const ignore = () => {};
+  const [wasm, opened] = await both(
+    context.wasm(),
+    openModel(model, { ...options, peek: true }, { ...context, onProgress: ignore, onNote: ignore }),
+  );
+  try {
+    return await wasm.planMemory(opened.source, wasmOptions(options));
+  } catch (error) {
+    throw sourceError(opened, error);
+  } finally {
+    await opened.close();
+  }
+}
+
+/** Download, storage, weights to the GPU: all of a load. */
+export async function loadEngine(model: ModelSpec, options: HostOptions, context: LoadContext): Promise<HostEngine> {
+  const { signal, onProgress, onEvent } = context;
+  const adapter = await requestAdapter();
+  const note = (text: string) => onEvent({ type: "note", text });
+  const [wasm, opened] = await both(context.wasm(), openModel(model, options, { ...context, onNote: note }));
+  // For as long as the engine lives: it opens the adapter again when the device is lost.
+  const restoreAdapter = askForSubgroups();
+  let engine: WasmEngine | undefined;
+  try {
+    const subgroups = subgroupsOf(adapter);
+    const wanted = { ...wasmOptions(options), ...(subgroups && { subgroups }) };
+    const { size } = opened.source;
+    engine = await wasm.Engine.load(
+      opened.source,
+      wanted,
+      (progress) => {
+        if (progress.phase === "note") return note(progress.text);
+        if (progress.phase === "checking") return onProgress({ phase: "check", loaded: 0, total: size });
+        onProgress({ phase: "weights", loaded: progress.done, total: progress.total });
+      },
+      signal,
+    );
+    await opened.finish();
+    signal.throwIfAborted();
+    onProgress({ phase: "ready", loaded: size, total: size });
+    return new HostEngine(engine, opened, onEvent, restoreAdapter);
+  } catch (error) {
+    engine?.unload();
+    restoreAdapter();
+    await opened.close();
+    throw sourceError(opened, error);
+  }
+}
+
+export class HostEngine {
+  readonly #engine: WasmEngine;
+  readonly #opened: Opened;
+  readonly #onEvent: (event: EngineEvent) => void;
+  readonly #restoreAdapter: () => void;
+  readonly #texts = new Map<number, Omit<TokenText, "logprob">>();
+  #lost = false;
+
+  constructor(
+    engine: WasmEngine,
+    opened: Opened,
+    onEvent: (event: EngineEvent) => void,
+    restoreAdapter: () => void,
+  ) {
+    this.#engine = engine;
+    this.#opened = opened;
+    this.#onEvent = onEvent;
+    this.#restoreAdapter = restoreAdapter;
+  }
+
+  info(): Info {
+    return this.#engine.info();
+  }
+
+  stats(): Stats {
+    return this.#engine.stats();
+  }
+
+  tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): number[] {
+    return Array.from(this.#engine.tokenize(text, addSpecial, parseSpecial));
+  }
+
+  detokenize(tokens: number[]): string {
+    return this.#engine.detokenize(Uint32Array.from(tokens));
+  }
+
+  selfCheck() {
+    return this.#engine.selfCheck();
+  }
+
+  destroyDevice(): null {
+    this.#engine.destroyDevice();
+    return null;
+  }
+
+  async unload(): Promise<null> {
+    this.#engine.unload();
+    this.#restoreAdapter();
+    await this.#opened.close();
+    return null;
+  }
+
+  /** Reports pieces, the first time with none: the prompt was accepted. */
+  generate(
+    prompt: Prompt,
+    settings: Settings,
+    signal: AbortSignal,
+    onPieces: (pieces: Piece[]) => void,
+  ): Promise<Done> {
+    const tokens = this.#promptTokens(prompt);
+    const batch = new Batch(onPieces);
+    return new Promise((resolve, reject) => {
+      const onEvent = (event: WasmEvent) => {
+        switch (event.type) {
+          case "piece":
+            return batch.push({ text: event.text, ...(event.logprobs && { logprobs: this.#logprobs(event.token, event.logprobs) }) });
+          case "lost":
+          case "restored":
+            return this.#deviceEvent(event);
+          case "done": {
+            batch.flush();
+            const { finishReason } = event;
+            if (finishReason === "cancelled") return reject(new WispError("cancelled", "the request was cancelled"));
+            const { text, tokens, promptTokens, timings } = event;
+            return resolve({ finishReason, text, tokens: Array.from(tokens), promptTokens, timings });
+          }
+          case "error":
+            batch.flush();
+            return reject(sourceError(this.#opened, event));
+        }
+      };
+      const id = this.#engine.submit({ ...settings, prompt: tokens }, onEvent);
+      signal.addEventListener("abort", () => this.#engine.cancel(id), { once: true });
+      onPieces([]);
+    });
+  }
+
+  #promptTokens(prompt: Prompt): Uint32Array {
+    const engine = this.#engine;
+    if ("tokens" in prompt) return Uint32Array.from(prompt.tokens);
+    if ("text" in prompt) return engine.tokenize(prompt.text, true, true);
+    // A template writes special tokens itself, so that none are added.
+    return engine.tokenize(engine.renderChat(prompt.messages, prompt.tools, true), false, true);
+  }
+
+  #logprobs(token: number, { logprob, top }: WasmLogprobs): NonNullable<Piece["logprobs"]> {
+    const described = (id: number, logprob: number) => ({ ...this.#text(id), logprob });
+    return { ...described(token, logprob), top: top.map((other) => described(other.token, other.logprob)) };
+  }
+
+  #text(token: number): Omit<TokenText, "logprob"> {
+    let text = this.#texts.get(token);
+    if (!text) {
+      const bytes = this.#engine.tokenText(token);
+      text = { text: new TextDecoder().decode(bytes), bytes: Array.from(bytes) };
+      this.#texts.set(token, text);
+    }
+    return text;
+  }
+
+  /** Every running request hears of it; the application once. */
+  #deviceEvent(event: WasmEvent & { type: "lost" | "restored" }): void {
+    const lost = event.type === "lost";
+    if (lost === this.#lost) return;
+    this.#lost = lost;
+    this.#onEvent(event.type === "lost" ? { type: "device-lost", message: event.message } : { type: "device-restored" });
+  }
+}
+
+function wasmOptions(options: HostOptions): WasmLoadOptions {
+  const { caps, kv, contextLength, maxSequences, memoryLimit } = options;
+  const given = Object.entries({ caps, kv, contextLength, maxSequences, memoryLimit });
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
+
+/** Wasm passes on only the text of what a source threw. */
+function sourceError(opened: Opened, error: unknown): WispError {
+  const ours = asWispError(error);
+  const { failure } = opened.source;
+  const io = (error as { kind?: string } | undefined)?.kind === "io";
+  return io && failure instanceof WispError ? failure : ours;
+}
+
+/** Both at the same time. Where one fails, the other is not left behind open. */
+async function both(wasm: Promise<WasmModule>, opening: Promise<Opened>): Promise<[WasmModule, Opened]> {
+  const [first, second] = await Promise.allSettled([wasm, opening]);
+  if (second.status === "rejected") throw second.reason;
+  if (first.status === "fulfilled") return [first.value, second.value];
+  await second.value.close();
+  throw first.reason;
+}

@@ -1,0 +1,64 @@
+// What a caller calls a model, as it can be sent to the host.
+
+import type { Client, Supplier } from "./client.js";
+import { WispError } from "./error.js";
+import type { ModelSpec } from "./protocol.js";
+import type { Model, Source, StoredModel } from "./types.js";
+
+export interface Described {
+  spec: ModelSpec;
+  /** Lets go of a stream that wasn't read to its end. */
+  release(): void;
+}
+
+export function describe(model: Model, name: string | undefined, client: Client): Described {
+  const spec = (spec: ModelSpec): Described => ({ spec, release: () => {} });
+  if (typeof model === "string" || model instanceof URL) return spec({ kind: "url", url: absolute(model) });
+  if (model instanceof Blob) {
+    return spec({ kind: "blob", blob: model, name: name ?? (model instanceof File ? model.name : "the given Blob") });
+  }
+  if (model instanceof ReadableStream) return stream(model, name, client);
+  if (isSource(model)) {
+    const supplier = client.supply((offset, length) => model.read(offset, length));
+    return spec({ kind: "source", supplier, name: name ?? model.name, size: model.size });
+  }
+  if (isStored(model)) return spec({ kind: "stored", id: model.id });
+  throw new WispError(
+    "input",
+    "model is not something to load: give a URL, a File or Blob, a ReadableStream, a Source, or one of listModels()",
+  );
+}
+
+function stream(model: ReadableStream<Uint8Array>, name: string | undefined, client: Client): Described {
+  if (model.locked) {
+    throw new WispError("input", "model is a stream that someone else is reading: give one that is not locked");
+  }
+  const reader = model.getReader();
+  const next: Supplier = async () => {
+    const { value, done } = await reader.read();
+    if (done) return null;
+    if (!(value instanceof Uint8Array)) throw new WispError("input", "model is a stream of something else than Uint8Array");
+    return value;
+  };
+  const spec = { kind: "stream" as const, supplier: client.supply(next), name: name ?? "the given stream" };
+  return { spec, release: () => void reader.cancel().catch(() => {}) };
+}
+
+function absolute(url: string | URL): string {
+  const base = typeof document === "undefined" ? globalThis.location?.href : document.baseURI;
+  try {
+    const { protocol, href } = new URL(url, base);
+    if (protocol === "https:" || protocol === "http:") return href;
+  } catch {
+    // Said below.
+  }
+  throw new WispError("input", `model is "${url}"; it must be an http or https address`);
+}
+
+function isSource(model: object): model is Source {
+  return "read" in model && typeof model.read === "function" && "size" in model && typeof model.size === "number";
+}
+
+function isStored(model: object): model is StoredModel {
+  return "id" in model && typeof model.id === "string" && /^[0-9a-f]{32}$/.test(model.id);
+}

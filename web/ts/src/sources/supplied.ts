@@ -1,0 +1,31 @@
+// Bytes that only the page can give: a `Source` written by the caller, or a stream.
+
+import { WispError } from "../error.js";
+
+/** Asks the page: for a range, or a stream's next bytes (`null` at its end). */
+export type Demand = (supplier: number, offset: number, length: number) => Promise<Uint8Array | null>;
+
+export async function suppliedRange(
+  demand: Demand,
+  supplier: number,
+  name: string,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  const bytes = await demand(supplier, offset, length);
+  if (bytes?.length !== length) {
+    throw new WispError(
+      "input",
+      `the source ${name} gave ${bytes?.length ?? "no"} bytes at ${offset} where ${length} were asked for`,
+    );
+  }
+  return bytes;
+}
+
+export async function* suppliedStream(demand: Demand, supplier: number): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const bytes = await demand(supplier, 0, 0);
+    if (bytes === null) return;
+    yield bytes;
+  }
+}

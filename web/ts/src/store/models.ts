@@ -1,0 +1,84 @@
+// What is stored: listing, deleting, and how much room there is.
+
+import { WispError } from "../error.js";
+import type { Quota, StoredModel } from "../types.js";
+import { MANIFEST, storedBytes, USED } from "./entry.js";
+import { openRoot, readFile, removeEntry, type Folder } from "./files.js";
+import { hold, useLock } from "./locks.js";
+import { isComplete, parseManifest } from "./manifest.js";
+
+/** The models in this browser's private storage, those used last first. */
+export async function listModels(): Promise<StoredModel[]> {
+  const root = await openRoot();
+  if (!root) return [];
+  const models: StoredModel[] = [];
+  for await (const [id, folder] of root.entries()) {
+    if (folder.kind !== "directory") continue;
+    const model = await describe(id, folder as Folder);
+    if (model) models.push(model);
+  }
+  return models.sort((a, b) => b.lastUsed - a.lastUsed);
+}
+
+/** Deletes a stored model. Unload it first, in every tab. */
+export async function deleteModel(id: string): Promise<void> {
+  const root = await openRoot();
+  if (!root) return;
+  const release = await hold(useLock(id), { mode: "exclusive", ifAvailable: true });
+  if (!release) {
+    throw new WispError("storage", "this model is in use: unload it, in every tab that has it, then delete it");
+  }
+  try {
+    await removeEntry(root, id);
+  } finally {
+    release();
+  }
+}
+
+/** How much this site has stored, and how much more it may. */
+export async function quota(): Promise<Quota> {
+  const storage = navigator.storage as StorageManager | undefined;
+  const { usage = 0, quota: most = 0 } = (await storage?.estimate()) ?? {};
+  const persistent = (await storage?.persisted()) ?? false;
+  return { usage, available: Math.max(0, most - usage), persistent };
+}
+
+/** Refuses a download that has no room. */
+export async function checkRoom(name: string, bytes: number): Promise<void> {
+  const { available } = await quota();
+  if (bytes <= available) return;
+  throw new WispError(
+    "storage",
+    `${name} needs ${megabytes(bytes)} more, but the browser gives this site only ${megabytes(available)}: delete stored models, free disk space, or load it with cache: false`,
+  );
+}
+
+/** Deletes what a crashed tab left of models that were not meant to stay. */
+export async function sweep(): Promise<void> {
+  const root = await openRoot();
+  if (!root) return;
+  for await (const [id, folder] of root.entries()) {
+    const file = folder.kind === "directory" ? await readFile(folder as Folder, MANIFEST) : undefined;
+    if (file && parseManifest(await file.text())?.temporary) await deleteModel(id).catch(() => {});
+  }
+}
+
+async function describe(id: string, folder: Folder): Promise<StoredModel | undefined> {
+  const file = await readFile(folder, MANIFEST);
+  const manifest = file && parseManifest(await file.text());
+  if (!manifest || manifest.temporary) return undefined;
+  const used = await readFile(folder, USED);
+  return {
+    id,
+    name: manifest.name,
+    url: manifest.url,
+    size: manifest.size,
+    stored: storedBytes(manifest),
+    complete: isComplete(manifest),
+    lastUsed: used?.lastModified ?? file.lastModified,
+  };
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+}
