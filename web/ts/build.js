@@ -1,27 +1,32 @@
-// Builds dist/: TypeScript, the one bundled library, and the wasm files that `cargo xtask web`
-// has put into src/wasm.
+// Builds dist/: the types, the bundled JavaScript, and the wasm that `cargo xtask web` has put
+// into src/wasm.
 
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 process.chdir(fileURLToPath(new URL(".", import.meta.url)));
-const wasm = "src/wasm/wisp_web_bg.wasm";
-if (!existsSync(wasm)) {
-  console.error(`${wasm} is missing: run \`cargo xtask web --build\`, which makes it and then this package`);
+const glue = "wasm/wisp_web.js";
+const wasm = "wasm/wisp_web_bg.wasm";
+if (!existsSync(`src/${wasm}`)) {
+  console.error(`src/${wasm} is missing: run \`cargo xtask web --build\`, which makes it and then this package`);
   process.exit(1);
 }
 rmSync("dist", { recursive: true, force: true });
 execFileSync(process.execPath, ["node_modules/typescript/lib/tsc.js"], { stdio: "inherit" });
+rmSync("dist/sha256.d.ts");
+
+const common = { outdir: "dist", format: "esm", target: "es2022", minify: true, sourcemap: true };
 await build({
-  entryPoints: ["src/sha256.ts"],
-  outfile: "dist/sha256.js",
+  ...common,
+  entryPoints: ["src/index.ts", "src/worker.ts", "src/service-worker.ts"],
   bundle: true,
-  minify: true,
-  format: "esm",
-  target: "es2022",
+  splitting: true,
+  // All files side by side: the worker and the wasm are found relative to whichever names them.
+  chunkNames: "[name]-[hash]",
+  external: [`./${glue}`],
   legalComments: "inline",
 });
-rmSync("dist/sha256.d.ts", { force: true });
-cpSync("src/wasm", "dist/wasm", { recursive: true, filter: (file) => !file.endsWith(".gitignore") });
+await build({ ...common, entryPoints: [`src/${glue}`], outdir: "dist/wasm" });
+copyFileSync(`src/${wasm}`, `dist/${wasm}`);
