@@ -1,10 +1,15 @@
 //! What the whole-engine tests share: the model under test, golden data, measures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod tiny;
+
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use wisp_formats::FileSource;
-use wisp_runtime::{Engine, EngineOptions};
+use pollster::block_on;
+use wisp_base::Result;
+use wisp_formats::{BytesSource, FileSource, Source};
+use wisp_runtime::{Completion, Engine, EngineOptions, Progress, Request};
 
 /// The four capability variants, as `--caps` has them.
 pub const VARIANTS: [&str; 4] = ["", "f16=off", "subgroups=off", "subgroups=off,f16=off"];
@@ -21,14 +26,59 @@ pub fn model() -> Option<PathBuf> {
 
 /// Loads a model.
 pub fn load(path: &Path, caps: &str, options: EngineOptions) -> Engine {
-    let source = FileSource::open(path).unwrap();
-    let options = EngineOptions { caps: caps.to_owned(), verdicts: verdicts(), ..options };
-    pollster::block_on(Engine::load(&source, &options, &mut |_| ())).unwrap()
+    let options = EngineOptions { caps: caps.to_owned(), ..options };
+    load_from(&FileSource::open(path).unwrap(), options).unwrap().0
 }
 
-/// Kernels are compared with their definitions by tests of their own: once is enough.
-fn verdicts() -> Option<PathBuf> {
-    Some(std::env::temp_dir().join(format!("wisp-test-verdicts-{}", std::process::id())))
+/// Loads a model that is in memory, in f32; gives the notes for the person as well.
+pub fn load_tiny(model: &tiny::Tiny, options: EngineOptions) -> Result<(Engine, Vec<String>)> {
+    let caps = "f16=off".to_owned();
+    let source = BytesSource::new("tiny.gguf", model.bytes());
+    load_from(&source, EngineOptions { caps, ..options })
+}
+
+/// Loads a model; gives the notes for the person as well.
+pub fn load_from(source: &dyn Source, options: EngineOptions) -> Result<(Engine, Vec<String>)> {
+    let options = EngineOptions { verdicts: Some(verdicts()), ..options };
+    let mut notes = Vec::new();
+    let engine = block_on(Engine::load(source, &options, &mut |event| {
+        if let Progress::Note(note) = event {
+            notes.push(note);
+        }
+    }))?;
+    Ok((engine, notes))
+}
+
+/// Kernels are compared with their definitions by tests of their own: once for all test
+/// files is enough. The file's lines name the shaders, so that it may stay.
+fn verdicts() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    program.with_file_name("wisp-test-verdicts")
+}
+
+/// The answer to one request.
+pub fn ask(engine: &mut Engine, request: &Request) -> Completion {
+    try_ask(engine, request).unwrap()
+}
+
+/// The answer to one request, or what is wrong with it.
+pub fn try_ask(engine: &mut Engine, request: &Request) -> Result<Completion> {
+    block_on(engine.generate(request, &mut |_| ControlFlow::Continue(())))
+}
+
+/// The answers to several requests at once, and whose token came when.
+pub fn ask_all(engine: &mut Engine, requests: &[Request]) -> (Vec<Result<Completion>>, Vec<usize>) {
+    let mut order = Vec::new();
+    let answers = block_on(engine.generate_all(requests, &mut |index, _| {
+        order.push(index);
+        ControlFlow::Continue(())
+    }));
+    (answers.unwrap(), order)
+}
+
+/// A greedy request that goes on past end-of-generation tokens.
+pub fn greedy(prompt: &[u32], max_tokens: usize) -> Request {
+    Request { prompt: prompt.to_vec(), max_tokens, ignore_eos: true, ..Request::default() }
 }
 
 /// One prompt of `golden/smollm2`: made by PyTorch, see `golden/make_smollm2.py`.
