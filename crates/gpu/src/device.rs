@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use wisp_base::{Error, Result};
 
@@ -11,6 +10,7 @@ use crate::caps::{Caps, Off};
 use crate::kernel::Pipeline;
 use crate::link::{Kernel, Replaced};
 use crate::memory;
+use crate::signal::Signal;
 use crate::tuning::Tuning;
 
 /// What is known of an adapter before it is opened.
@@ -20,6 +20,10 @@ pub struct AdapterFacts {
     pub index: usize,
     /// Its name.
     pub name: String,
+    /// Who made it and its generation, as a browser calls them; empty elsewhere.
+    pub vendor: String,
+    /// See `vendor`.
+    pub architecture: String,
     /// vulkan, metal, dx12, …
     pub backend: String,
     /// Driver name and version.
@@ -62,6 +66,16 @@ struct Inner {
     replaced: Mutex<Replaced>,
 }
 
+/// In a browser, memory on the device is free when a garbage collector happens to come
+/// by, unless the device is destroyed.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if cfg!(target_arch = "wasm32") {
+            self.device.destroy();
+        }
+    }
+}
+
 /// Every adapter that wgpu reaches here, software ones last.
 pub async fn adapters() -> Vec<AdapterFacts> {
     enumerate().await.iter().enumerate().map(|(index, adapter)| facts(adapter, index)).collect()
@@ -71,6 +85,14 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::PRIMARY;
     let instance = wgpu::Instance::new(descriptor);
+    if cfg!(target_arch = "wasm32") {
+        // A browser shows one adapter, chosen by this wish.
+        let wish = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        return instance.request_adapter(&wish).await.into_iter().collect();
+    }
     let mut found = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
     found.sort_by_key(|adapter| match adapter.get_info().device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -89,6 +111,8 @@ fn facts(adapter: &wgpu::Adapter, index: usize) -> AdapterFacts {
     AdapterFacts {
         index,
         name: info.name,
+        vendor: String::new(),
+        architecture: String::new(),
         backend: info.backend.to_string(),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         kind: match info.device_type {
@@ -121,10 +145,13 @@ impl Gpu {
     pub async fn open(select: Option<&str>, off: Off) -> Result<Self> {
         let found = enumerate().await;
         if found.is_empty() {
-            return Err(Error::device(
+            return Err(Error::device(if cfg!(target_arch = "wasm32") {
+                "this browser gives no GPU to this page: it has no WebGPU, or has it switched off, \
+                 or its GPU is blocked (its page about:gpu tells which)"
+            } else {
                 "no GPU driver was found: install one (a software one does: on Debian and Ubuntu \
-                 `apt-get install mesa-vulkan-drivers`), then try again",
-            ));
+                 `apt-get install mesa-vulkan-drivers`), then try again"
+            }));
         }
         let index = match select {
             None => Some(0),
@@ -170,6 +197,8 @@ impl Gpu {
             })
             .await
             .map_err(|e| Error::device(format!("{} cannot be opened: {e}", facts.name)))?;
+        #[cfg(target_arch = "wasm32")]
+        crate::browser::complete(&mut facts, &device, off);
         let lost = Arc::new(Mutex::new(None));
         let shared = lost.clone();
         device.set_device_lost_callback(move |reason, message| {
@@ -305,27 +334,22 @@ impl Gpu {
         Ok(index)
     }
 
-    /// Pushes written data to the device and frees its staging memory.
-    pub fn flush(&self) -> Result<()> {
-        self.queue().submit([]);
-        let _ = self.device().poll(wgpu::PollType::wait_indefinitely());
+    /// Waits until the device has taken all that was written and done all that was
+    /// submitted: the memory that held it on its way is free again.
+    ///
+    /// # Errors
+    /// The device was lost.
+    pub async fn flush(&self) -> Result<()> {
+        let submission = self.queue().submit([]);
+        let done = Signal::new();
+        let setter = done.clone();
+        self.queue().on_submitted_work_done(move || setter.set(()));
+        done.wait(self, &submission).await;
         self.check()
     }
 
     /// Destroys the device, as a driver reset would. For tests of recovery.
     pub fn destroy(&self) {
         self.device().destroy();
-    }
-
-    /// Natively somebody must turn the crank for callbacks to run: waits for
-    /// `submission`. In a browser this does nothing.
-    pub(crate) fn turn(&self, submission: &wgpu::SubmissionIndex) {
-        if cfg!(target_arch = "wasm32") {
-            return;
-        }
-        let _ = self.device().poll(wgpu::PollType::Wait {
-            submission_index: Some(submission.clone()),
-            timeout: Some(Duration::from_millis(500)),
-        });
     }
 }

@@ -1,6 +1,8 @@
 //! The only crate that names wgpu: device, capabilities, shader linking,
 //! pipelines, readback, profiling.
 
+#[cfg(target_arch = "wasm32")]
+mod browser;
 mod caps;
 mod device;
 mod kernel;
@@ -8,6 +10,7 @@ mod link;
 mod memory;
 mod profile;
 mod readback;
+mod signal;
 mod tuning;
 
 pub use caps::{Caps, Off, Reduce, Scalar, Variant};

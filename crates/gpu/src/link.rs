@@ -135,9 +135,16 @@ pub(crate) fn link_replacing(kernel: &Kernel, replaced: &Replaced) -> Result<Lin
     }
     let mut source = String::new();
     let mut lines = Vec::new();
-    if linker.seen.contains(&"scalar/f16") {
-        source.push_str("enable f16;\n");
-        lines.push((kernel.name, 0));
+    // Browsers demand the second; naga has the functions, but not this directive.
+    let directives = [
+        ("scalar/f16", "enable f16;\n", true),
+        ("reduce/subgroup", "enable subgroups;\n", cfg!(target_arch = "wasm32")),
+    ];
+    for (file, directive, known) in directives {
+        if known && linker.seen.contains(&file) {
+            source.push_str(directive);
+            lines.push((kernel.name, 0));
+        }
     }
     for (file, at, text) in &linker.out {
         source.push_str(text);

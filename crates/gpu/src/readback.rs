@@ -1,24 +1,16 @@
 //! Device memory back to the host, without stalling the steps behind it.
 
-use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
-
 use wisp_base::{Error, Result};
 
 use crate::device::Gpu;
+use crate::signal::Signal;
 
 /// A mapping under way: `await` [`Readback::wait`] for its bytes.
 #[derive(Debug)]
 pub struct Readback {
     buffer: wgpu::Buffer,
-    state: Arc<Mutex<State>>,
+    mapped: Signal<Result<(), String>>,
     after: wgpu::SubmissionIndex,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    done: Option<Result<(), String>>,
-    waker: Option<Waker>,
 }
 
 impl Gpu {
@@ -35,17 +27,12 @@ impl Gpu {
     /// Asks for the contents of a staging buffer once the submission `after`, the
     /// last that writes it, is done; later submissions are not waited for.
     pub fn begin_read(&self, staging: wgpu::Buffer, after: wgpu::SubmissionIndex) -> Readback {
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = state.clone();
+        let mapped = Signal::new();
+        let setter = mapped.clone();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            if let Ok(mut state) = shared.lock() {
-                state.done = Some(result.map_err(|e| e.to_string()));
-                if let Some(waker) = state.waker.take() {
-                    waker.wake();
-                }
-            }
+            setter.set(result.map_err(|e| e.to_string()));
         });
-        Readback { buffer: staging, state, after }
+        Readback { buffer: staging, mapped, after }
     }
 
     /// Copies `bytes` of `buffer` from `offset` on to the host. Waits for all submitted work.
@@ -69,23 +56,7 @@ impl Readback {
     /// # Errors
     /// The device was lost.
     pub async fn wait(self, gpu: &Gpu) -> Result<(Vec<u8>, wgpu::Buffer)> {
-        let state = self.state.clone();
-        let mapped = std::future::poll_fn(|context| {
-            gpu.turn(&self.after);
-            let Ok(mut state) = state.lock() else { return Poll::Ready(Err("poisoned".into())) };
-            match state.done.take() {
-                Some(result) => Poll::Ready(result),
-                None => {
-                    state.waker = Some(context.waker().clone());
-                    // Natively nobody else turns the crank: come back at once.
-                    if cfg!(not(target_arch = "wasm32")) {
-                        context.waker().wake_by_ref();
-                    }
-                    Poll::Pending
-                }
-            }
-        })
-        .await;
+        let mapped = self.mapped.wait(gpu, &self.after).await;
         gpu.check()?;
         mapped.map_err(|e| Error::device(format!("reading from the GPU failed: {e}")))?;
         let range = self

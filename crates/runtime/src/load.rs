@@ -28,7 +28,8 @@ pub async fn weights(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
     let total = gguf.tensors.iter().map(|t| t.bytes).sum();
-    let mut loader = Loader { gpu, source, gguf, tape, resources, progress, under_way: 0, done: 0, total };
+    let mut loader =
+        Loader { gpu, source, gguf, tape, resources, progress, under_way: 0, done: 0, total };
     for (index, resource) in tape.resources().iter().enumerate() {
         let id = tape.id(index);
         match resource {
