@@ -1,0 +1,46 @@
+// IndexedDB: conversations by id, and a few small values by name.
+
+import { openDB, type DBSchema, type IDBPDatabase } from "idb";
+import type { Conversation } from "./schema";
+
+interface Schema extends DBSchema {
+  conversations: { key: string; value: Conversation; indexes: { updated: number } };
+  values: { key: string; value: unknown };
+}
+
+let opened: Promise<IDBPDatabase<Schema>> | undefined;
+
+function database(): Promise<IDBPDatabase<Schema>> {
+  opened ??= openDB<Schema>("wisp-chat", 1, {
+    upgrade(db) {
+      db.createObjectStore("conversations", { keyPath: "id" }).createIndex("updated", "updated");
+      db.createObjectStore("values");
+    },
+    // Another tab has a newer page and wants to upgrade: let it.
+    blocking: (_current, _blocked, event) => (event.target as IDBDatabase).close(),
+    terminated: () => void (opened = undefined),
+  });
+  return opened;
+}
+
+/** Newest first. */
+export async function allConversations(): Promise<Conversation[]> {
+  const found = await (await database()).getAllFromIndex("conversations", "updated");
+  return found.reverse();
+}
+
+export async function putConversation(conversation: Conversation): Promise<void> {
+  await (await database()).put("conversations", conversation);
+}
+
+export async function removeConversation(id: string): Promise<void> {
+  await (await database()).delete("conversations", id);
+}
+
+export async function getValue(name: string): Promise<unknown> {
+  return (await database()).get("values", name);
+}
+
+export async function putValue(name: string, value: unknown): Promise<void> {
+  await (await database()).put("values", value, name);
+}

@@ -1,0 +1,184 @@
+// Which model there is: found, planned, loaded, lost, and kept for the next visit.
+
+import { computed, signal } from "@preact/signals";
+import * as v from "valibot";
+import * as wisp from "wisp-llm";
+import type { Info, Memory, Progress, Quota, StoredModel, Support, WispEngine } from "wisp-llm";
+import * as db from "./db";
+import { asSentence, notify, sentence } from "./notices";
+import { firstIssue, type ModelEntry, ModelList } from "./schema";
+import { confinedWorker } from "./worker";
+
+/** Something that can be loaded. */
+export interface Choice {
+  name: string;
+  source: { url: string; sha256?: string | undefined } | { file: File } | { stored: StoredModel };
+}
+
+export type Failure = { kind: string; message: string };
+
+export type State =
+  | { at: "none" }
+  | { at: "loading"; choice: Choice; progress: Partial<Record<Progress["phase"], Progress>>; phase: Progress["phase"]; stop: AbortController }
+  | { at: "ready"; choice: Choice; engine: WispEngine; info: Info; lost: boolean }
+  | { at: "failed"; choice: Choice; failure: Failure; contextLength: number };
+
+export const state = signal<State>({ at: "none" });
+export const support = signal<Support | null>(null);
+export const stored = signal<StoredModel[]>([]);
+export const quota = signal<Quota | null>(null);
+export const offered = signal<ModelList>({ models: [] });
+/** Tokens of context to make room for. */
+export const contextLength = signal(4096);
+export const CONTEXTS = [512, 1024, 2048, 4096, 8192, 16_384, 32_768] as const;
+/** To be told of a lost device while an answer is written. */
+export const listeners = new Set<(event: "lost" | "restored") => void>();
+
+export const ready = computed(() => (state.value.at === "ready" ? state.value : null));
+export const modelName = computed(() => (state.value.at === "none" ? null : state.value.choice.name));
+
+/** Computed by the processor, not by a graphics card. */
+export const software = computed(() => {
+  const kind = ready.value?.info.adapter.kind.toLowerCase() ?? "";
+  return kind.includes("cpu") || (support.value?.ok === true && support.value.adapter.software);
+});
+
+const Last = v.object({ name: v.string(), url: v.string(), contextLength: v.number() });
+
+/** What is offered, what is kept, and the model of the last visit if it is still here. */
+export async function start(): Promise<void> {
+  support.value = await wisp.checkSupport();
+  await Promise.all([readOffered(), refresh()]);
+  const last = v.safeParse(Last, await db.getValue("model"));
+  if (!last.success) return;
+  contextLength.value = last.output.contextLength;
+  const same = stored.value.find((one) => one.complete && same_(one, last.output));
+  if (same && support.value.ok) await load({ name: last.output.name, source: { stored: same } });
+}
+
+const same_ = (one: { name: string; url: string }, other: { name: string; url: string }): boolean =>
+  one.url === "" ? one.name === other.name : one.url === other.url;
+
+async function readOffered(): Promise<void> {
+  try {
+    const response = await fetch("models.json");
+    if (!response.ok) throw new Error(`the host answered ${response.status}`);
+    const parsed = v.safeParse(ModelList, await response.json());
+    if (!parsed.success) throw new Error(firstIssue(parsed.issues));
+    const absolute = (url: string) => new URL(url, document.baseURI).href;
+    const models = parsed.output.models.map((one) => ({ ...one, url: absolute(one.url) }));
+    offered.value = { ...parsed.output, models };
+  } catch (error) {
+    notify(`The list of models (models.json) can't be read. ${sentence(error)}`, { tone: "bad" });
+  }
+}
+
+/** What is stored, and how much room there is. */
+export async function refresh(): Promise<void> {
+  // Without private storage (some private windows) there is nothing to list.
+  const [models, room] = await Promise.allSettled([wisp.listModels(), wisp.quota()]);
+  if (models.status === "fulfilled") stored.value = models.value;
+  if (room.status === "fulfilled") quota.value = room.value;
+}
+
+export const offeredChoice = ({ name, url, sha256 }: ModelEntry): Choice => ({
+  name,
+  source: { url, sha256 },
+});
+
+export const findStored = (url: string): StoredModel | undefined =>
+  stored.value.find((one) => one.url === url);
+
+export async function deleteStored(model: StoredModel): Promise<void> {
+  await wisp.deleteModel(model.id);
+  await refresh();
+}
+
+const sourceOf = (choice: Choice) =>
+  "url" in choice.source
+    ? choice.source.url
+    : "file" in choice.source
+      ? choice.source.file
+      : choice.source.stored;
+
+/** GPU memory that a model needs, by its header alone. */
+export async function plan(choice: Choice, tokens: number): Promise<Memory> {
+  planner ??= confinedWorker();
+  return wisp.planMemory(sourceOf(choice), { contextLength: tokens, worker: planner });
+}
+
+let planner: Worker | null = null;
+/** The engine's. It goes with the engine. */
+let worker: Worker | null = null;
+
+export async function load(choice: Choice): Promise<void> {
+  await unload();
+  const stop = new AbortController();
+  const mine = confinedWorker();
+  worker = mine;
+  state.value = { at: "loading", choice, progress: {}, phase: "download", stop };
+  const tokens = contextLength.value;
+  try {
+    const sha256 = "url" in choice.source ? choice.source.sha256 : undefined;
+    const engine = await wisp.load(sourceOf(choice), {
+      worker: mine,
+      cache: true,
+      contextLength: tokens,
+      name: choice.name,
+      signal: stop.signal,
+      ...(sha256 ? { sha256 } : {}),
+      onProgress: (progress) => onProgress(stop, progress),
+      onEvent,
+    });
+    const info = await engine.info();
+    if (stop.signal.aborted) return;
+    state.value = { at: "ready", choice, engine, info, lost: false };
+    const url = "url" in choice.source ? choice.source.url : "stored" in choice.source ? choice.source.stored.url : "";
+    await db.putValue("model", { name: choice.name, url, contextLength: tokens });
+  } catch (error) {
+    mine.terminate();
+    if (stop.signal.aborted) {
+      if (isLoading(stop)) state.value = { at: "none" };
+    } else {
+      state.value = { at: "failed", choice, failure: toFailure(error), contextLength: tokens };
+    }
+  }
+  await refresh();
+}
+
+const isLoading = (stop: AbortController): boolean =>
+  state.value.at === "loading" && state.value.stop === stop;
+
+function onProgress(stop: AbortController, progress: Progress): void {
+  const now = state.value;
+  if (now.at !== "loading" || now.stop !== stop) return;
+  const known = { ...now.progress, [progress.phase]: progress };
+  state.value = { ...now, progress: known, phase: progress.phase };
+}
+
+function onEvent(event: wisp.EngineEvent): void {
+  if (event.type === "note") return notify(asSentence(event.text));
+  const now = state.value;
+  const lost = event.type === "device-lost";
+  if (now.at === "ready") state.value = { ...now, lost };
+  for (const listener of listeners) listener(lost ? "lost" : "restored");
+}
+
+export function toFailure(error: unknown): Failure {
+  const kind = (error as { kind?: unknown } | null)?.kind;
+  return { kind: typeof kind === "string" ? kind : "internal", message: sentence(error) };
+}
+
+/** Ends a load, or gives the GPU's memory back. */
+export async function unload(): Promise<void> {
+  const now = state.value;
+  if (now.at === "loading") now.stop.abort();
+  state.value = { at: "none" };
+  if (now.at === "ready") await now.engine.unload().catch(() => undefined);
+  worker?.terminate();
+  worker = null;
+}
+
+/** The next smaller context, for where memory is short. */
+export const smallerContext = (tokens: number): number | null =>
+  [...CONTEXTS].reverse().find((one) => one <= tokens / 2) ?? null;

@@ -1,0 +1,93 @@
+// The service worker: the page without a network, and its policy as a header.
+// It keeps the page's own files only; models are in the package's private storage.
+
+/// <reference lib="webworker" />
+import { ALLOWED_CACHE, ALLOWED_KEY } from "./offline-names";
+
+declare const self: ServiceWorkerGlobalScope;
+/** Put in by the build: all files of the page, a hash of them, and the page's policy. */
+declare const __FILES__: string[];
+declare const __VERSION__: string;
+declare const __POLICY__: string;
+
+const CACHE = `wisp-page-${__VERSION__}`;
+const scope = new URL(self.registration.scope);
+
+self.addEventListener("install", (event) => {
+  const fresh = __FILES__.map((file) => new Request(new URL(file, scope), { cache: "reload" }));
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(fresh)));
+});
+
+self.addEventListener("activate", (event) => {
+  event.waitUntil(
+    (async () => {
+      for (const name of await caches.keys()) {
+        if (name.startsWith("wisp-page-") && name !== CACHE) await caches.delete(name);
+      }
+      await self.clients.claim();
+    })(),
+  );
+});
+
+// The page says when: never under a running answer.
+self.addEventListener("message", (event) => {
+  if (event.data === "activate") void self.skipWaiting();
+});
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (request.method !== "GET" || url.origin !== scope.origin) return;
+  if (!url.pathname.startsWith(scope.pathname)) return;
+  const file = url.pathname.slice(scope.pathname.length);
+  if (request.mode === "navigate" && (file === "" || file === "index.html")) {
+    event.respondWith(page(request));
+  } else if (file === "models.json") {
+    event.respondWith(freshFirst(request));
+  } else if (__FILES__.includes(file)) {
+    event.respondWith(kept(request, file));
+  }
+});
+
+async function kept(request: Request, file: string): Promise<Response> {
+  const cache = await caches.open(CACHE);
+  return (await cache.match(new URL(file, scope))) ?? fetch(request);
+}
+
+/** Whoever hosts the page may change this one file. */
+async function freshFirst(request: Request): Promise<Response> {
+  const cache = await caches.open(CACHE);
+  try {
+    const response = await fetch(request);
+    if (response.ok) await cache.put(new URL("models.json", scope), response.clone());
+    if (response.ok) return response;
+  } catch {
+    // Offline: what was there last time.
+  }
+  return (await cache.match(new URL("models.json", scope))) ?? Response.error();
+}
+
+/** The page with its policy, as wide as the person at the keyboard made it. */
+async function page(request: Request): Promise<Response> {
+  const response = await kept(request, "index.html");
+  const html = await response.text();
+  const extra = await allowed();
+  // In the page's attribute the quotes are written as entities.
+  const wider = (text: string) =>
+    text.replace(/connect-src ('|&#39;)self\1/, (own) => [own, ...extra].join(" "));
+  return new Response(wider(html), {
+    headers: {
+      "content-type": "text/html; charset=utf-8",
+      "content-security-policy": wider(__POLICY__),
+      "referrer-policy": "no-referrer",
+    },
+  });
+}
+
+async function allowed(): Promise<string[]> {
+  const entry = await (await caches.open(ALLOWED_CACHE)).match(new URL(ALLOWED_KEY, scope));
+  const origins: unknown = entry ? await entry.json() : [];
+  const sound = (origin: unknown): origin is string =>
+    typeof origin === "string" && /^https?:\/\/[\w.:[\]-]+$/.test(origin);
+  return Array.isArray(origins) ? origins.filter(sound) : [];
+}

@@ -1,0 +1,113 @@
+// What the model is doing, unless it is simply there.
+
+import type { Progress } from "wisp-llm";
+import { bytes, count, seconds } from "../format";
+import * as model from "../model";
+import { asSentence, orSay } from "../notices";
+import { Icon } from "./icons";
+import { dialog, focusComposer } from "./shell";
+
+export function ModelCard() {
+  const state = model.state.value;
+  const support = model.support.value;
+  if (support && !support.ok) return <Banner text={asSentence(support.message)} />;
+  if (state.at === "loading") return <Loading state={state} />;
+  if (state.at === "failed") return <Failed state={state} />;
+  if (state.at === "none" && support) return <Banner text="No model is loaded." action="Choose a model" />;
+  return null;
+}
+
+function Banner({ text, action }: { text: string; action?: string }) {
+  return (
+    <div class="card row-card">
+      <p>{text}</p>
+      {action && (
+        <button type="button" class="solid" onClick={() => (dialog.value = "models")}>
+          {action}
+        </button>
+      )}
+    </div>
+  );
+}
+
+const PHASES: Record<Progress["phase"], string> = {
+  download: "Downloading",
+  verify: "Checking the file",
+  check: "Checking the arithmetic of this GPU",
+  weights: "Moving the weights to the GPU",
+  ready: "Ready",
+};
+
+function Loading({ state }: { state: Extract<model.State, { at: "loading" }> }) {
+  const shown = shownPhase(state);
+  const { loaded = 0, total = 0, bytesPerSecond, text } = state.progress[shown] ?? {};
+  const known = total > 0 && loaded > 0;
+  const left = known && bytesPerSecond ? ((total - loaded) / bytesPerSecond) * 1000 : null;
+  const facts = [
+    known ? `${bytes(loaded)} of ${bytes(total)}` : "",
+    bytesPerSecond && loaded < total ? `${bytes(bytesPerSecond)}/s` : "",
+    left !== null && left >= 1000 ? `${seconds(left)} left` : "",
+  ].filter(Boolean);
+  const phase = shown === "download" && !known ? "Connecting" : PHASES[shown];
+  return (
+    <section class="card" aria-label="Loading the model">
+      <div class="card-head">
+        <strong>{state.choice.name}</strong>
+        <button
+          type="button"
+          class="plain"
+          onClick={() => {
+            orSay(model.unload());
+            focusComposer();
+          }}
+        >
+          Cancel
+        </button>
+      </div>
+      <progress aria-label={phase} {...(known ? { value: loaded, max: total } : {})} />
+      <p class="card-facts">
+        <span aria-live="polite">{phase}</span>
+        <span class="numbers">{facts.join(" · ")}</span>
+      </p>
+      {text && <p class="faint">{asSentence(text)}</p>}
+    </section>
+  );
+}
+
+/** Download and weights go on side by side: the download is what one waits for. */
+function shownPhase({ progress, phase }: Extract<model.State, { at: "loading" }>): Progress["phase"] {
+  const { download } = progress;
+  const downloading = download !== undefined && (download.total === 0 || download.loaded < download.total);
+  return phase === "weights" && downloading ? "download" : phase;
+}
+
+function Failed({ state }: { state: Extract<model.State, { at: "failed" }> }) {
+  const { choice, failure, contextLength } = state;
+  const smaller = failure.kind === "memory" ? model.smallerContext(contextLength) : null;
+  const retry = (tokens: number) => {
+    model.contextLength.value = tokens;
+    orSay(model.load(choice));
+  };
+  return (
+    <section class="card bad" role="alert">
+      <div class="card-head">
+        <Icon name="warning" />
+        <strong>{choice.name} was not loaded</strong>
+      </div>
+      <p>{failure.message}</p>
+      <div class="buttons">
+        <button type="button" class="plain" onClick={() => (dialog.value = "models")}>
+          Another model
+        </button>
+        <button type="button" class={smaller ? "plain" : "solid"} onClick={() => retry(contextLength)}>
+          Try again
+        </button>
+        {smaller && (
+          <button type="button" class="solid" onClick={() => retry(smaller)}>
+            Try with a context of {count(smaller)}
+          </button>
+        )}
+      </div>
+    </section>
+  );
+}
