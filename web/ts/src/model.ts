@@ -18,12 +18,17 @@ export function describe(model: Model, name: string | undefined, client: Client)
     return spec({ kind: "blob", blob: model, name: name ?? (model instanceof File ? model.name : "the given Blob") });
   }
   if (model instanceof ReadableStream) return stream(model, name, client);
+  if (typeof model !== "object" || model === null) throw notAModel();
   if (isSource(model)) {
     const supplier = client.supply((offset, length) => model.read(offset, length));
     return spec({ kind: "source", supplier, name: name ?? model.name, size: model.size });
   }
   if (isStored(model)) return spec({ kind: "stored", id: model.id });
-  throw new WispError(
+  throw notAModel();
+}
+
+function notAModel(): WispError {
+  return new WispError(
     "input",
     "model is not something to load: give a URL, a File or Blob, a ReadableStream, a Source, or one of listModels()",
   );

@@ -13,7 +13,8 @@ export class Meter {
   readonly #samples: { at: number; loaded: number }[] = [];
   #loaded = 0;
   #total = 0;
-  #reported = 0;
+  /** Nothing is said of bytes that aren't a download: of a file that is read where it lies. */
+  #reported = Infinity;
 
   constructor(report: (progress: Progress) => void) {
     this.#report = report;
