@@ -160,6 +160,17 @@ fn accessors_convert_what_fits() {
 }
 
 #[test]
+fn what_is_forgotten_is_gone_and_the_rest_is_found() {
+    let mut m = Metadata::new("t.gguf");
+    for (value, key) in (0u32..).zip(["tokenizer.a", "first", "tokenizer.b", "last"]) {
+        m.insert(key, value).unwrap();
+    }
+    m.forget("tokenizer.");
+    assert_eq!((m.len(), m.u32("first").unwrap(), m.u32("last").unwrap()), (2, 1, 3));
+    assert!(m.get("tokenizer.a").is_none());
+}
+
+#[test]
 fn accessors_say_what_is_wrong() {
     fn sentence<T: std::fmt::Debug>(result: wisp_base::Result<T>) -> String {
         result.unwrap_err().to_string()

@@ -91,26 +91,7 @@ async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
         ("subgroup_max", u64::from(facts.subgroup_size.1)),
         ("memory", facts.memory.unwrap_or(0)),
     ];
-    let mut checks = Vec::new();
-    if check {
-        for case in wisp_ops::check::cases()? {
-            for variant in Variant::ALL.into_iter().filter(|v| v.runs_on(facts.caps)) {
-                let made = wisp_ops::check::run(gpu, &case, variant, gpu.tuning()).await;
-                gpu.check()?;
-                let (error, bound) = match made {
-                    Ok(report) => (report.error, report.bound),
-                    Err(_) => (f64::INFINITY, case.bound),
-                };
-                checks.push(CheckReport {
-                    case: case.name.clone(),
-                    variant: variant.to_string(),
-                    error,
-                    bound,
-                    passed: error <= bound,
-                });
-            }
-        }
-    }
+    let checks = if check { self_check(gpu).await? } else { Vec::new() };
     Ok(DeviceReport {
         index,
         name: facts.name.clone(),
@@ -122,6 +103,32 @@ async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
         copy_gb_per_s: copy_bandwidth(gpu).await? / 1e9,
         checks,
     })
+}
+
+/// Every case of every operation in every variant that the adapter can run.
+///
+/// # Errors
+/// The device failed; not: it computed wrongly.
+pub async fn self_check(gpu: &Gpu) -> Result<Vec<CheckReport>> {
+    let mut checks = Vec::new();
+    for case in wisp_ops::check::cases()? {
+        for variant in Variant::ALL.into_iter().filter(|v| v.runs_on(gpu.facts().caps)) {
+            let made = wisp_ops::check::run(gpu, &case, variant, gpu.tuning()).await;
+            gpu.check()?;
+            let (error, bound) = match made {
+                Ok(report) => (report.error, report.bound),
+                Err(_) => (f64::INFINITY, case.bound),
+            };
+            checks.push(CheckReport {
+                case: case.name.clone(),
+                variant: variant.to_string(),
+                error,
+                bound,
+                passed: error <= bound,
+            });
+        }
+    }
+    Ok(checks)
 }
 
 /// Bytes read and written a second by copies from one buffer to another: the

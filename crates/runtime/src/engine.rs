@@ -2,14 +2,16 @@
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use wisp_base::{Error, Result};
 use wisp_formats::{Gguf, Source};
-use wisp_gpu::{Gpu, Off};
+use wisp_gpu::{Gpu, Off, Variant};
 use wisp_graph::{Step, StepToken, Target};
 use wisp_ops::splits;
 use wisp_tokenizer::Tokenizer;
 
+use crate::activity::Activity;
 use crate::cache::{PagePool, Pages};
 use crate::generate::{Generator, check_tokens};
 use crate::memory::{Room, default_kv, fit, pages, with_ctx};
@@ -38,9 +40,11 @@ pub enum Progress {
 pub struct Engine {
     pub(crate) stepper: Stepper,
     pub(crate) pool: PagePool,
-    tokenizer: Result<Tokenizer>,
+    tokenizer: Result<Rc<Tokenizer>>,
     memory: MemoryPlan,
     options: EngineOptions,
+    name: String,
+    architecture: String,
 }
 
 impl Engine {
@@ -54,16 +58,29 @@ impl Engine {
         options: &EngineOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Engine> {
+        let mut gguf = Gguf::read(source).await?;
+        let tokenizer = load_tokenizer(&gguf).map_err(|error| named(source.name(), error));
+        // Most of a header is the vocabulary, which lives on in the tokenizer.
+        gguf.metadata.forget("tokenizer.");
+        Self::with_tokenizer(source, &gguf, tokenizer.map(Rc::new), options, progress).await
+    }
+
+    async fn with_tokenizer(
+        source: &dyn Source,
+        gguf: &Gguf,
+        tokenizer: Result<Rc<Tokenizer>>,
+        options: &EngineOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Engine> {
         let named = |error| named(source.name(), error);
-        let gguf = Gguf::read(source).await?;
-        let decoder = wisp_models::read(&gguf).map_err(named)?;
+        let decoder = wisp_models::read(gguf).map_err(named)?;
         let gpu = Gpu::open(options.device.as_deref(), Off::parse(&options.caps)?).await?;
 
         let factors = match decoder.rope_factors.and_then(|name| gguf.tensor(name)) {
             Some(tensor) => Some(load::vector(source, tensor).await?),
             None => None,
         };
-        let tape = decoder.tape(&gguf, 1, None)?.tape;
+        let tape = decoder.tape(gguf, 1, None)?.tape;
         let verdicts = options.verdicts.as_deref();
         let variant = verdict::choose(&gpu, &tape, options.kv, verdicts, progress).await?;
         let facts = gpu.facts();
@@ -80,23 +97,27 @@ impl Engine {
             memory: options.memory_limit.or(facts.memory),
             buffer: facts.max_binding.min(facts.max_buffer),
         };
-        let (memory, note) = fit(&decoder, &gguf, &target, options, room)?;
+        let (memory, note) = fit(&decoder, gguf, &target, options, room)?;
         if let Some(note) = note {
             progress(Progress::Note(note));
         }
         let target = with_ctx(&target, memory.ctx);
         let sequences = options.max_sequences;
         let pages = pages(&target, options);
-        let forward = decoder.tape(&gguf, memory.ctx, factors.as_deref())?;
+        let forward = decoder.tape(gguf, memory.ctx, factors.as_deref())?;
         let stepper = Stepper::new(gpu, target, decoder, forward, sequences, pages).await?;
+        stepper.activity.show_free_pages(pages);
         let Stepper { gpu, forward, resources, .. } = &stepper;
-        load::weights(gpu, source, &gguf, &forward.tape, resources, progress).await?;
+        let text = |key| gguf.metadata.opt_str(key).ok().flatten().unwrap_or_default().to_owned();
+        load::weights(gpu, source, gguf, &forward.tape, resources, progress).await?;
         Ok(Engine {
             pool: PagePool::new(pages),
             stepper,
-            tokenizer: load_tokenizer(&gguf).map_err(named),
+            tokenizer,
             memory,
             options: options.clone(),
+            architecture: text("general.architecture"),
+            name: text("general.name"),
         })
     }
 
@@ -110,9 +131,13 @@ impl Engine {
         source: &dyn Source,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<()> {
+        // What a failed device holds may be held until it is destroyed.
+        self.stepper.gpu.destroy();
         // The same context: prompts that fitted must fit again.
         let options = EngineOptions { ctx: Some(self.memory.ctx), ..self.options.clone() };
-        *self = Self::load(source, &options, progress).await?;
+        let gguf = Gguf::read(source).await?;
+        let tokenizer = self.tokenizer.clone();
+        *self = Self::with_tokenizer(source, &gguf, tokenizer, &options, progress).await?;
         Ok(())
     }
 
@@ -121,7 +146,35 @@ impl Engine {
     /// # Errors
     /// The file has none that this version knows.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        self.tokenizer.as_ref().map_err(Clone::clone)
+        self.tokenizer.as_deref().map_err(Clone::clone)
+    }
+
+    /// The tokenizer, to be used while the engine is busy.
+    ///
+    /// # Errors
+    /// As [`Self::tokenizer`].
+    pub fn shared_tokenizer(&self) -> Result<Rc<Tokenizer>> {
+        self.tokenizer.clone()
+    }
+
+    /// What the file calls the model; may be empty.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The model's family, as the file names it.
+    pub fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
+    /// The kernels in use.
+    pub fn variant(&self) -> Variant {
+        self.stepper.target.variant
+    }
+
+    /// Shows what the engine does, while it does it.
+    pub fn activity(&self) -> Activity {
+        self.stepper.activity.clone()
     }
 
     /// Entries of the vocabulary: the width of a row of logits.
@@ -204,7 +257,7 @@ impl Engine {
     /// A device that failed; requests that have not ended are in the queue, and go on
     /// after [`Self::restore`]. What is wrong with one request is told to its sink.
     pub async fn serve(&mut self, queue: &Queue<'_>) -> Result<()> {
-        let tokenizer = self.tokenizer.as_ref().map_err(Clone::clone);
+        let tokenizer = self.tokenizer.as_deref().map_err(Clone::clone);
         let ctx = self.memory.ctx;
         let (stepper, pool) = (&mut self.stepper, &mut self.pool);
         let result = Generator::new(stepper, pool, tokenizer, ctx, queue).run().await;

@@ -121,6 +121,7 @@ impl<'e, 'q> Generator<'e, 'q> {
         loop {
             self.queue.end_cancelled();
             self.admit();
+            self.stepper.activity.show_free_pages(self.pool.free());
             while self.flights.len() < most
                 && let Some(flight) = self.next_step().await?
             {

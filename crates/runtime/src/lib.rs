@@ -1,6 +1,7 @@
 //! Sessions, KV cache, sampling, generation and the memory planner: what a
 //! front (command line, npm package) drives.
 
+mod activity;
 mod bench;
 mod cache;
 mod devices;
@@ -16,8 +17,9 @@ mod text;
 mod tokens;
 mod verdict;
 
+pub use activity::Activity;
 pub use bench::{BenchOptions, BenchReport, OpTime, Spread};
-pub use devices::{CheckReport, DeviceReport, devices};
+pub use devices::{CheckReport, DeviceReport, devices, self_check};
 pub use engine::{Engine, Progress};
 pub use memory::{MemoryPlan, plan_memory};
 pub use options::{Cancel, Completion, EngineOptions, FinishReason, Request, Sampling, Timings};

@@ -8,6 +8,8 @@ use wisp_graph::{DeviceResources, PAGE, Plan, PlanKey, Scratch, Shared, Step, Ta
 use wisp_models::{Decoder, DecoderTape};
 use wisp_ops::{SETTING_WORDS, Settings};
 
+use crate::activity::Activity;
+
 /// Steps of up to so many tokens share a plan, and the largest that the adapter
 /// should take at once.
 const BUCKETS: [usize; 4] = [1, 8, 32, 128];
@@ -24,6 +26,7 @@ pub struct Stepper {
     pub forward: DecoderTape,
     pub resources: DeviceResources,
     pub sequences: usize,
+    pub activity: Activity,
     scratch: Scratch,
     plans: HashMap<PlanKey, Plan>,
 }
@@ -60,6 +63,7 @@ impl Stepper {
             forward,
             resources,
             sequences,
+            activity: Activity::default(),
             scratch: Scratch::default(),
             plans: HashMap::new(),
         })
@@ -139,6 +143,7 @@ impl Stepper {
             plan.record(&mut self.gpu.pass(&mut encoder), &step.counts());
         }
         finish(&mut encoder, self);
+        self.activity.count_step();
         self.gpu.submit(encoder)
     }
 

@@ -42,6 +42,13 @@ impl Metadata {
         Ok(())
     }
 
+    /// Removes all keys that begin with `prefix`: their values may be large.
+    pub fn forget(&mut self, prefix: &str) {
+        self.entries.retain(|(key, _)| !key.starts_with(prefix));
+        let keys = self.entries.iter().enumerate();
+        self.index = keys.map(|(at, (key, _))| (key.clone(), at)).collect();
+    }
+
     /// How many keys.
     pub fn len(&self) -> usize {
         self.entries.len()
