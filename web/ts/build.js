@@ -30,3 +30,5 @@ await build({
 });
 await build({ ...common, entryPoints: [`src/${glue}`], outdir: "dist/wasm" });
 copyFileSync(`src/${wasm}`, `dist/${wasm}`);
+// npm packs only what lies in this folder.
+for (const license of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(`../../${license}`, license);

@@ -74,8 +74,7 @@ export function checkFields(body: unknown, own: string[]): Record<string, unknow
 export function settingsOf(fields: Record<string, unknown>): Settings {
   return defined({
     stop: stops(fields.stop),
-    // 53 bits, of which a whole number of JavaScript can hold no more.
-    seed: integer("seed", fields.seed, Number.MIN_SAFE_INTEGER) ?? crypto.getRandomValues(new Uint32Array(1))[0],
+    seed: seedOf(fields.seed),
     temperature: number("temperature", fields.temperature, 0, 2) ?? 1,
     topP: number("top_p", fields.top_p, 0, 1),
     topK: integer("top_k", fields.top_k, 0),
@@ -90,6 +89,12 @@ export function settingsOf(fields: Record<string, unknown>): Settings {
 /** A property that is `undefined` is left out. */
 export function defined<T extends object>(object: { [K in keyof T]: T[K] | undefined }): T {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T;
+}
+
+/** The engine takes none below 0: those are moved above all others. */
+function seedOf(value: unknown): number | undefined {
+  const seed = integer("seed", value, Number.MIN_SAFE_INTEGER) ?? crypto.getRandomValues(new Uint32Array(1))[0]!;
+  return seed < 0 ? seed + 2 ** 53 : seed;
 }
 
 function stops(value: unknown): string[] | undefined {

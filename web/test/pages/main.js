@@ -1,0 +1,39 @@
+// The package as `wisp`, and what the tests often need.
+
+import * as wisp from "/pkg/index.js";
+
+const longTasks = [];
+new PerformanceObserver((list) => {
+  for (const { duration } of list.getEntries()) longTasks.push(duration);
+}).observe({ type: "longtask" });
+
+/** Continues a prompt with the likeliest tokens. */
+async function greedy(engine, prompt, max_tokens, options) {
+  const answer = await engine.completions.create({ prompt, max_tokens, temperature: 0 }, options);
+  return { text: answer.choices[0].text, tokens: answer.usage.completion_tokens, timings: answer.timings };
+}
+
+/** The same as a stream. */
+async function streamed(engine, prompt, max_tokens, options, onText = () => {}) {
+  let text = "";
+  const body = { prompt, max_tokens, temperature: 0, stream: true };
+  for await (const chunk of await engine.completions.create(body, options)) {
+    text += chunk.choices[0].text;
+    onText(text);
+  }
+  return text;
+}
+
+/** What a promise rejects with, as plain data. */
+async function failure(promise) {
+  try {
+    await promise;
+  } catch ({ name, kind, message }) {
+    return { name, kind, message };
+  }
+  return undefined;
+}
+
+const testing = (engine) => engine[Symbol.for("wisp-llm.testing")];
+
+Object.assign(globalThis, { wisp, longTasks, greedy, streamed, failure, testing, ready: true });

@@ -1,0 +1,133 @@
+// Serves the pages of the tests, the package and the model, under the content security policy
+// that the package promises to live with. The model can be made hard to get.
+
+import { createReadStream, statSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, join, normalize } from "node:path";
+import { Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { MODEL } from "./paths.js";
+
+export const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
+
+const TYPES: Record<string, string> = {
+  ".css": "text/css",
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".json": "application/json",
+  ".map": "application/json",
+  ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
+};
+
+/** How the model is served. */
+export interface Difficulties {
+  ranges: boolean;
+  /** Nothing at all is answered. */
+  off: boolean;
+  /** Bytes a second of each connection; 0 for all it gives. */
+  speed: number;
+  /** So many connections break after 1 MB. */
+  breaks: number;
+}
+
+export class TestServer {
+  readonly difficulties: Difficulties = { ranges: true, off: false, speed: 0, breaks: 0 };
+  /** Ranges of the model that were asked for since `forget`. */
+  asked: string[] = [];
+  /** Address prefixes and the folders behind them. */
+  readonly #folders: Record<string, string>;
+  readonly #policy: string;
+  readonly #server: Server;
+  #port = 0;
+
+  private constructor(folders: Record<string, string>, policy: string) {
+    this.#folders = folders;
+    this.#policy = policy;
+    this.#server = createServer((request, response) => {
+      this.#answer(request, response).catch(() => response.destroy());
+    });
+  }
+
+  static async start(folders: Record<string, string>, policy = POLICY): Promise<TestServer> {
+    const server = new TestServer(folders, policy);
+    await new Promise<void>((resolve) => server.#server.listen(0, "127.0.0.1", resolve));
+    server.#port = (server.#server.address() as AddressInfo).port;
+    return server;
+  }
+
+  get origin(): string {
+    return `http://localhost:${this.#port}`;
+  }
+
+  get model(): string {
+    return `${this.origin}/smollm2.gguf`;
+  }
+
+  /** Everything easy again. */
+  forget(): void {
+    Object.assign(this.difficulties, { ranges: true, off: false, speed: 0, breaks: 0 });
+    this.asked = [];
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = decodeURIComponent(new URL(request.url!, this.origin).pathname);
+    response.setHeader("Content-Security-Policy", this.#policy);
+    if (path === "/smollm2.gguf") return this.#model(request, response);
+    const file = this.#file(path);
+    if (!file) return void response.writeHead(404).end();
+    response.setHeader("Content-Type", TYPES[extname(file)] ?? "application/octet-stream");
+    response.setHeader("Cache-Control", "no-store");
+    await pipeline(createReadStream(file), response);
+  }
+
+  #file(path: string): string | undefined {
+    for (const [prefix, folder] of Object.entries(this.#folders)) {
+      if (!path.startsWith(prefix)) continue;
+      const rest = normalize(path.slice(prefix.length) || "index.html");
+      if (rest.startsWith("..")) return undefined;
+      const file = join(folder, rest);
+      if (statSync(file, { throwIfNoEntry: false })?.isFile()) return file;
+    }
+    return undefined;
+  }
+
+  async #model(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { difficulties } = this;
+    if (difficulties.off) return void response.destroy();
+    const { range } = request.headers;
+    this.asked.push(range ?? "all");
+    const { size } = statSync(MODEL);
+    const asked = difficulties.ranges ? /^bytes=(\d+)-(\d+)$/.exec(range ?? "") : null;
+    const [start, end] = asked ? [Number(asked[1]), Math.min(Number(asked[2]), size - 1)] : [0, size - 1];
+    response.setHeader("ETag", '"smollm2"');
+    // Vite's development server is another origin.
+    response.setHeader("Access-Control-Allow-Origin", "*");
+    response.setHeader("Content-Length", end - start + 1);
+    if (asked) response.setHeader("Content-Range", `bytes ${start}-${end}/${size}`);
+    response.writeHead(asked ? 206 : 200);
+    if (request.method === "HEAD") return void response.end();
+    const broken = difficulties.breaks > 0 && end - start > 2e6;
+    if (broken) difficulties.breaks -= 1;
+    await pipeline(createReadStream(MODEL, { start, end }), hinder(difficulties.speed, broken), response);
+  }
+}
+
+/** Slows a stream down, or breaks it after 1 MB. */
+function hinder(speed: number, broken: boolean): Transform {
+  let sent = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      sent += chunk.length;
+      if (broken && sent > 1e6) return done(new Error("broken on purpose"));
+      if (speed === 0) return done(null, chunk);
+      setTimeout(() => done(null, chunk), (chunk.length * 1000) / speed);
+    },
+  });
+}

@@ -1,0 +1,125 @@
+// What the chat page promises: nothing leaves, and it comes back without network.
+
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { buildFake, type Host, hostFiles, Person, startBrowser } from "../src/page.js";
+
+let chromium: Browser;
+let site: Host;
+let context: BrowserContext;
+let page: Page;
+let person: Person;
+/** Other hosts that anything in the browser tried to reach. */
+let strangers: string[];
+
+beforeAll(async () => {
+  site = await hostFiles(buildFake());
+  chromium = await startBrowser();
+});
+afterAll(async () => {
+  await chromium.close();
+  await site.stop();
+});
+beforeEach(async () => {
+  context = await chromium.newContext();
+  context.setDefaultTimeout(10_000);
+  strangers = [];
+  // What the policy refuses never gets here.
+  await context.route(/example\.(com|org)/, (route) => {
+    strangers.push(route.request().url());
+    return route.fulfill({ status: 200, headers: { "access-control-allow-origin": "*" }, body: "here" });
+  });
+  page = await context.newPage();
+  person = new Person(page);
+  await page.goto(site.url);
+});
+afterEach(async () => {
+  await context.close();
+  expect(person.errors).toEqual([]);
+});
+
+const fetching = (url: string) =>
+  page.evaluate((url) => fetch(url).then(() => "sent", () => "refused"), url);
+
+test("the page cannot contact a stranger, and shows it", async () => {
+  expect(await fetching("https://example.com/?secret")).toBe("refused");
+  await page.getByRole("button", { name: /Nothing you type leaves this device/ }).click();
+  await person.button("Try to send something out").click();
+  await page.getByText("Your browser refused to contact example.com.").waitFor();
+  expect(strangers).toEqual([]);
+});
+
+test("the worker that computes cannot either, on a host that sends no policy", async () => {
+  await person.start();
+  expect(await person.hear("[worker]")).toContain("The worker’s message was refused.");
+  expect(strangers).toEqual([]);
+});
+
+test("nothing in an answer is run or fetched", async () => {
+  await person.start();
+  await person.hear("[hostile]");
+  expect(await page.title()).toBe("Wisp");
+  const answer = person.answers.last();
+  expect(await answer.locator("img, script, iframe").count()).toBe(0);
+  expect(await answer.locator("a").evaluateAll((links) => links.map((link) => link.getAttribute("href")))).toEqual([
+    "https://example.com/p.png?q=secret",
+    null,
+  ]);
+  expect(strangers).toEqual([]);
+});
+
+test("a model of another host needs a person's consent, which can be taken back", async () => {
+  await person.kept();
+  const look = async () => {
+    await page.getByRole("button", { name: "Choose a model no model" }).click();
+    await page.getByLabel("Address of a GGUF file").fill("https://example.org/tiny.gguf");
+    await person.button("Look").click();
+  };
+  await look();
+  await page.getByText("This page may not contact example.org").waitFor();
+  expect(await fetching("https://example.org/tiny.gguf")).toBe("refused");
+  await person.button("Allow and reload").click();
+
+  // The address is still there, and may be contacted now; others may not.
+  await page.locator("dialog[open] .model").getByText("tiny").waitFor();
+  await page.locator("dialog[open] .model").getByText("Needs 314 MB of GPU memory").last().waitFor();
+  expect(await fetching("https://example.org/tiny.gguf")).toBe("sent");
+  expect(await fetching("https://example.com/")).toBe("refused");
+  await person.closeDialog();
+
+  await page.getByRole("button", { name: /Nothing you type leaves this device/ }).click();
+  await page.getByText("allowed by you").waitFor();
+  await person.button("Forget https://example.org").click();
+  await page.waitForLoadState();
+  await page.getByRole("button", { name: "Choose a model no model" }).waitFor();
+  expect(await fetching("https://example.org/tiny.gguf")).toBe("refused");
+});
+
+test("model and conversations are where they were, without network", async () => {
+  await person.start();
+  await person.hear("Why is the sky blue?");
+  await person.kept();
+  await page.close();
+  await context.setOffline(true);
+  page = await context.newPage();
+  person = new Person(page);
+  await page.goto(site.url);
+  await person.answers.getByText("Sunlight holds all colours.").waitFor();
+  await page.getByRole("button", { name: "SmolLM2 135M Instruct ready" }).waitFor();
+  expect(await person.hear("And code?")).toContain("count_words");
+});
+
+test("a question whose page was closed is there with what was answered", async () => {
+  await person.start();
+  await person.ask("[long]");
+  await page.locator("[data-live]").getByText("Sunlight").first().waitFor();
+  await page.waitForTimeout(2500);
+  await page.reload();
+  await person.answers.getByText("Sunlight").first().waitFor();
+  await person.answers.getByText(/broken off$/).waitFor();
+});
+
+test("the files of the page are complete, under a path that is not the root", async () => {
+  await person.kept();
+  expect(site.missing).toEqual([]);
+});
