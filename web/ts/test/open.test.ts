@@ -184,7 +184,7 @@ test("a stream is kept only as long as it is in use, a named one for good", asyn
   next = [content.subarray(0, 1000), content.subarray(1000)];
   await load({ kind: "stream", supplier: 1, name: "the given stream" });
   expect(await listModels()).toEqual([]);
-  expect(onlyEntry().children.size).toBe(0);
+  expect(stored().children.size).toBe(0);
   next = [content.subarray(0, 1000), content.subarray(1000)];
   await load({ kind: "stream", supplier: 1, name: "mine" }, { name: "mine" });
   expect(await listModels()).toMatchObject([{ name: "mine", complete: true }]);
@@ -203,6 +203,12 @@ test("private windows load from everywhere, and store nothing", async () => {
   await load({ kind: "stream", supplier: 1, name: "stream" });
 });
 
+test("an address where nothing is leaves nothing behind", async () => {
+  server.behaviour.status = 404;
+  await expect(open(server.url)).rejects.toMatchObject({ kind: "network" });
+  expect(stored().children.size).toBe(0);
+});
+
 test("cache: false stores nothing", async () => {
   await load(server.url, { cache: false });
   expect(stored()?.children.size ?? 0).toBe(0);
@@ -212,7 +218,7 @@ test("a look at a model stores nothing", async () => {
   const found = await open(server.url, { peek: true });
   await found.source.read(0, 100);
   await found.close();
-  expect(await listModels()).toEqual([]);
+  expect(stored().children.size).toBe(0);
 });
 
 test("no room is an error before the download", async () => {

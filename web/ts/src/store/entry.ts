@@ -22,7 +22,8 @@ export class Entry implements ChunkStore {
   manifest: Manifest | undefined;
   /** Chunks that were not what had been written. */
   damaged = 0;
-  readonly #folder: Folder;
+  readonly #root: Folder;
+  #folder: Folder;
   readonly #inUse: Release;
   /** Hashes of damaged chunks: what comes in their place must be the same. */
   readonly #lost = new Map<number, string>();
@@ -30,8 +31,9 @@ export class Entry implements ChunkStore {
   #locking: Promise<void> | undefined;
   #saved = 0;
 
-  private constructor(id: string, folder: Folder, inUse: Release) {
+  private constructor(id: string, root: Folder, folder: Folder, inUse: Release) {
     this.id = id;
+    this.#root = root;
     this.#folder = folder;
     this.#inUse = inUse;
   }
@@ -41,7 +43,8 @@ export class Entry implements ChunkStore {
     const root = await openRoot();
     if (!root) return undefined;
     const inUse = await hold(useLock(id), { mode: "shared", signal });
-    const entry = new Entry(id, await root.getDirectoryHandle(id, { create: true }), inUse ?? (() => {}));
+    const folder = await root.getDirectoryHandle(id, { create: true });
+    const entry = new Entry(id, root, folder, inUse ?? (() => {}));
     await entry.#load();
     return entry;
   }
@@ -60,10 +63,12 @@ export class Entry implements ChunkStore {
   async #lock(signal: AbortSignal, onWait: () => void): Promise<void> {
     const name = writeLock(this.id);
     this.#writing = await hold(name, { mode: "exclusive", ifAvailable: true });
-    if (this.#writing) return this.#load();
-    onWait();
-    this.#writing = await hold(name, { mode: "exclusive", signal });
-    // The other one has written meanwhile.
+    if (!this.#writing) {
+      onWait();
+      this.#writing = await hold(name, { mode: "exclusive", signal });
+    }
+    // The one before may have written, or given up and removed the folder.
+    this.#folder = await this.#root.getDirectoryHandle(this.id, { create: true });
     await this.#load();
   }
 
@@ -158,10 +163,16 @@ export class Entry implements ChunkStore {
     for await (const name of this.#folder.keys()) await removeEntry(this.#folder, name);
   }
 
-  /** Releases all locks; a temporary entry is deleted with its last user. */
+  /** Releases all locks. What isn't to stay, or never began, leaves nothing behind. */
   async close(): Promise<void> {
-    if (this.manifest?.temporary) await this.lock(AbortSignal.timeout(1000), () => {}).catch(() => {});
-    if (this.manifest?.temporary && this.#writing) await this.clear();
+    if (!this.manifest || this.manifest.temporary) {
+      await this.lock(AbortSignal.timeout(1000), () => {}).catch(() => {});
+      const going = this.#writing && (!this.manifest || this.manifest.temporary);
+      if (going) {
+        this.manifest = undefined;
+        await removeEntry(this.#root, this.id);
+      }
+    }
     await this.unlock();
     this.#inUse();
   }
