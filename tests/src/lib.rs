@@ -50,10 +50,10 @@ pub fn load_from(source: &dyn Source, options: EngineOptions) -> Result<(Engine,
 }
 
 /// Kernels are compared with their definitions by tests of their own: once for all test
-/// files is enough. The file's lines name the shaders, so that it may stay.
+/// files is enough, and for those of `native/tests`, which have the same home. The file's
+/// lines name the shaders, so that it may stay.
 fn verdicts() -> PathBuf {
-    let program = std::env::current_exe().unwrap();
-    program.with_file_name("wisp-test-verdicts")
+    std::env::current_exe().unwrap().with_file_name("wisp-test-home").join("verdicts.json")
 }
 
 /// The answer to one request.

@@ -237,6 +237,11 @@ impl Gpu {
         self.0.pipelines.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Forgets compiled kernels: those in use live on with their users.
+    pub fn forget_pipelines(&self) {
+        self.pipelines().clear();
+    }
+
     /// Files of `shaders/` with other texts, on this device.
     pub(crate) fn replaced(&self) -> MutexGuard<'_, Replaced> {
         self.0.replaced.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

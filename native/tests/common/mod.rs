@@ -3,9 +3,12 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+
+#[path = "../../../tests/src/tiny.rs"]
+pub mod tiny;
 
 /// What a run of `wisp` gave.
 pub struct Run {
@@ -54,6 +57,97 @@ pub fn run(command: &mut Command) -> Run {
 pub fn run_args(args: &[&str]) -> Run {
     let home = tempfile::tempdir().unwrap();
     run(wisp(home.path()).args(args))
+}
+
+/// A home that all tests with models share, those of `wisp-tests` too: the kernels are
+/// checked once. It holds no model.
+pub fn home() -> PathBuf {
+    std::env::current_exe().unwrap().with_file_name("wisp-test-home")
+}
+
+/// Runs it with that home, and a model that has been checked before.
+pub fn run_model(args: &[&str]) -> Run {
+    run(wisp(&home()).args(args))
+}
+
+/// SmolLM2, which `cargo xtask test` fetches; `None` (the test says so) without it.
+pub fn smollm2() -> Option<String> {
+    let path = std::env::var("WISP_TEST_MODEL").ok();
+    if path.is_none() {
+        eprintln!("WISP_TEST_MODEL is not set: nothing was tested; run `cargo xtask test`");
+    }
+    path
+}
+
+/// A file of its own in a folder that goes with it.
+pub struct Temp(tempfile::TempDir, PathBuf);
+
+impl Temp {
+    pub fn new(name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        Self(folder, path)
+    }
+
+    pub fn path(&self) -> &str {
+        self.1.to_str().unwrap()
+    }
+}
+
+/// The tiny model as a file.
+pub fn tiny_file() -> Temp {
+    Temp::new("tiny.gguf", tiny::Tiny::new().bytes())
+}
+
+/// stdout as the one JSON object that it must be, with these keys and no others.
+pub fn object(run: &Run, keys: &[&str]) -> serde_json::Value {
+    let value: serde_json::Value = serde_json::from_str(run.ok()).unwrap();
+    has_keys(&value, keys);
+    value
+}
+
+/// An object with these keys and no others; all numbers in it are finite and ≥ 0.
+pub fn has_keys(value: &serde_json::Value, keys: &[&str]) {
+    let object = value.as_object().unwrap_or_else(|| panic!("no object: {value}"));
+    let mut found: Vec<&str> = object.keys().map(String::as_str).collect();
+    let mut wanted = keys.to_vec();
+    found.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(found, wanted);
+    not_negative(value);
+}
+
+/// JSON has no infinity and no NaN: what is left to check is the sign.
+fn not_negative(value: &serde_json::Value) {
+    match value {
+        serde_json::Value::Number(number) => assert!(number.as_f64().unwrap() >= 0.0, "{number}"),
+        serde_json::Value::Array(values) => values.iter().for_each(not_negative),
+        serde_json::Value::Object(values) => values.values().for_each(not_negative),
+        _ => {}
+    }
+}
+
+/// Token ids as `--tokens` takes them.
+pub fn list(ids: &[u32]) -> String {
+    ids.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Runs it with `input` on stdin.
+pub fn run_with(command: &mut Command, input: impl AsRef<[u8]>) -> Run {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.as_ref().to_vec();
+    // It may answer before it has read all.
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    let _ = writer.join().unwrap();
+    Run {
+        status: output.status.code().expect("ended by a signal"),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
 }
 
 /// A request as it came.
