@@ -101,7 +101,7 @@ fn more_context_than_the_model_was_trained_for_is_noted() {
 
 #[test]
 fn a_silly_context_is_refused_before_anything_is_allocated() {
-    for ctx in [1 << 30] {
+    for ctx in [1 << 30, 1 << 40, usize::MAX] {
         let start = std::time::Instant::now();
         let error = load_tiny(&Tiny::new(), options(Some(ctx), None)).err().unwrap();
         assert!(matches!(error, Error::Memory(_)), "{error}");

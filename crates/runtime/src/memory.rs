@@ -132,18 +132,14 @@ pub(crate) fn fit(
     }
     let make = |ctx| plan(decoder, gguf, target, options, ctx);
     let asked = make(wanted)?;
-    let fixed = asked.weights.saturating_add(asked.scratch);
+    let least = make(PAGE)?;
     // A page of every layer; half of it is one layer's keys or values, times layers.
-    let page = make(PAGE)?.kv.max(1);
+    let page = least.kv.max(1);
     let layers = 2 * decoder.config.layers as u64;
     let by_buffer = room.buffer / (page / layers).max(1);
-    let by_memory = match room.memory {
-        Some(memory) => memory.saturating_sub(fixed) / page,
-        None => u64::MAX,
-    };
-    let most = usize::try_from(by_buffer.min(by_memory)).unwrap_or(usize::MAX);
-    let most = most.saturating_mul(PAGE);
-    if wanted <= most {
+    let by_buffer = usize::try_from(by_buffer).unwrap_or(usize::MAX).saturating_mul(PAGE);
+    let over = |plan: &MemoryPlan| room.memory.map_or(0, |m| plan.total().saturating_sub(m));
+    if wanted <= by_buffer && over(&asked) == 0 {
         let note = (wanted > trained).then(|| {
             format!(
                 "the model was trained for {trained} tokens of context, and {wanted} are asked for"
@@ -162,6 +158,20 @@ pub(crate) fn fit(
         mb(asked.kv),
         mb(asked.scratch)
     );
+    let mut most = by_buffer;
+    if let Some(memory) = room.memory {
+        let pages = memory.saturating_sub(least.total() - least.kv) / page;
+        most = most.min(usize::try_from(pages).unwrap_or(usize::MAX).saturating_mul(PAGE));
+    }
+    // Page tables grow with the context too, a little.
+    while most > 0 {
+        let over = over(&make(most)?);
+        if over == 0 {
+            break;
+        }
+        let pages = usize::try_from(over.div_ceil(page)).unwrap_or(usize::MAX);
+        most = most.saturating_sub(pages.saturating_mul(PAGE));
+    }
     if most == 0 {
         return Err(Error::memory(format!("{numbers}: not even the shortest context would")));
     }
