@@ -1,6 +1,6 @@
 // Asking and answering: one answer is written at a time.
 
-import { signal } from "@preact/signals";
+import { batch, signal } from "@preact/signals";
 import type { ChatCompletionRequest, ChatMessage } from "wisp-llm";
 import * as store from "./conversations";
 import * as model from "./model";
@@ -63,9 +63,12 @@ async function answer(id: string, messages: Message[]): Promise<void> {
   } finally {
     model.listeners.delete(onDevice);
     answering.end();
-    await store.change(id, { messages: [...messages, toMessage(answering.now, engine.choice.name)] });
-    live.value = null;
     stopper = null;
+    // At once, or the answer would be shown twice for a moment.
+    await batch(() => {
+      live.value = null;
+      return store.change(id, { messages: [...messages, toMessage(answering.now, engine.choice.name)] });
+    });
   }
 }
 

@@ -47,17 +47,15 @@ const Last = v.object({ name: v.string(), url: v.string(), contextLength: v.numb
 
 /** What is offered, what is kept, and the model of the last visit if it is still here. */
 export async function start(): Promise<void> {
-  support.value = await wisp.checkSupport();
-  await Promise.all([readOffered(), refresh()]);
+  const [found] = await Promise.all([wisp.checkSupport(), readOffered(), refresh()]);
+  support.value = found;
   const last = v.safeParse(Last, await db.getValue("model"));
   if (!last.success) return;
   contextLength.value = last.output.contextLength;
-  const same = stored.value.find((one) => one.complete && same_(one, last.output));
-  if (same && support.value.ok) await load({ name: last.output.name, source: { stored: same } });
+  const { name, url } = last.output;
+  const same = stored.value.find((one) => one.complete && one.url === url && (url !== "" || one.name === name));
+  if (same && found.ok) await load({ name, source: { stored: same } });
 }
-
-const same_ = (one: { name: string; url: string }, other: { name: string; url: string }): boolean =>
-  one.url === "" ? one.name === other.name : one.url === other.url;
 
 async function readOffered(): Promise<void> {
   try {
@@ -93,6 +91,12 @@ export async function deleteStored(model: StoredModel): Promise<void> {
   await wisp.deleteModel(model.id);
   await refresh();
 }
+
+const urlOf = ({ source }: Choice): string =>
+  "url" in source ? source.url : "stored" in source ? source.stored.url : "";
+
+export const isSame = (one: Choice, other: Choice): boolean =>
+  urlOf(one) === urlOf(other) && (urlOf(one) !== "" || one.name === other.name);
 
 const sourceOf = (choice: Choice) =>
   "url" in choice.source
@@ -133,8 +137,7 @@ export async function load(choice: Choice): Promise<void> {
     const info = await engine.info();
     if (stop.signal.aborted) return;
     state.value = { at: "ready", choice, engine, info, lost: false };
-    const url = "url" in choice.source ? choice.source.url : "stored" in choice.source ? choice.source.stored.url : "";
-    await db.putValue("model", { name: choice.name, url, contextLength: tokens });
+    await db.putValue("model", { name: choice.name, url: urlOf(choice), contextLength: tokens });
   } catch (error) {
     mine.terminate();
     if (stop.signal.aborted) {

@@ -85,6 +85,13 @@ export const load: typeof wisp.load = async (model, options = {}) => {
   return engine(contextLength, options);
 };
 
+/** What becomes of a message that the engine's worker tries to send away. */
+const probe = (worker: Worker): Promise<string> =>
+  new Promise((resolve) => {
+    worker.addEventListener("message", ({ data }: MessageEvent<string>) => resolve(data), { once: true });
+    worker.postMessage("https://example.com/?secret");
+  });
+
 function engine(contextLength: number, options: wisp.LoadOptions): wisp.WispEngine {
   const info: wisp.Info = {
     adapter: {
@@ -103,7 +110,8 @@ function engine(contextLength: number, options: wisp.LoadOptions): wisp.WispEngi
   async function* stream(body: wisp.ChatCompletionRequest, signal: AbortSignal) {
     const last = body.messages.at(-1)?.content;
     const asked = typeof last === "string" ? last : "";
-    const pieces = answerTo(asked, body).match(/\s*\S{1,5}/g) ?? [];
+    const answer = asked.includes("[worker]") ? `The worker’s message was ${await probe(options.worker as Worker)}.` : answerTo(asked, body);
+    const pieces = answer.match(/\s*\S{1,5}/g) ?? [];
     const base = { id: "chat-1", object: "chat.completion.chunk" as const, created: 0, model: "fake" };
     const choice = { index: 0, logprobs: null, finish_reason: null };
     const pace = when("slow") ? 60 : 6;

@@ -9,6 +9,7 @@ import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium, type Browser, type Locator, type Page } from "playwright-core";
+import { expect } from "vitest";
 
 const CHAT = fileURLToPath(new URL("../../chat", import.meta.url));
 
@@ -16,7 +17,9 @@ const CHAT = fileURLToPath(new URL("../../chat", import.meta.url));
 export function buildFake(): string {
   const vite = join(CHAT, "node_modules/vite/bin/vite.js");
   if (!existsSync(vite)) throw new Error("web/chat/node_modules is missing: run `npm ci` in web/chat");
-  execFileSync(process.execPath, [vite, "build", "--mode", "fake", "--logLevel", "error"], { cwd: CHAT, stdio: "inherit" });
+  // Or it would be a build for vitest.
+  const env = { ...process.env, NODE_ENV: "production" };
+  execFileSync(process.execPath, [vite, "build", "--mode", "fake", "--logLevel", "error"], { cwd: CHAT, env, stdio: "inherit" });
   return join(CHAT, "node_modules/.fake");
 }
 
@@ -122,7 +125,7 @@ export class Person {
   async kept(): Promise<void> {
     // (`waitForFunction` would need eval, which the page's policy forbids.)
     const controlled = () => this.page.evaluate(() => navigator.serviceWorker.controller !== null);
-    while (!(await controlled())) await this.page.waitForTimeout(50);
+    await expect.poll(controlled, { timeout: 10_000 }).toBe(true);
   }
 
   async closeDialog(): Promise<void> {

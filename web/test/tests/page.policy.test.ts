@@ -71,7 +71,7 @@ test("nothing in an answer is run or fetched", async () => {
 test("a model of another host needs a person's consent, which can be taken back", async () => {
   await person.kept();
   const look = async () => {
-    await page.getByRole("button", { name: "Choose a model no model" }).click();
+    await person.button("Choose a model").click();
     await page.getByLabel("Address of a GGUF file").fill("https://example.org/tiny.gguf");
     await person.button("Look").click();
   };
@@ -89,9 +89,10 @@ test("a model of another host needs a person's consent, which can be taken back"
 
   await page.getByRole("button", { name: /Nothing you type leaves this device/ }).click();
   await page.getByText("allowed by you").waitFor();
+  const loaded = page.waitForEvent("load");
   await person.button("Forget https://example.org").click();
-  await page.waitForLoadState();
-  await page.getByRole("button", { name: "Choose a model no model" }).waitFor();
+  await loaded;
+  await person.button("Choose a model").waitFor();
   expect(await fetching("https://example.org/tiny.gguf")).toBe("refused");
 });
 

@@ -37,7 +37,7 @@ export function App() {
         {conversation ? <Thread conversation={conversation} key={conversation.id} /> : <Welcome />}
         <div class="dock">
           {conversation && <ModelCard />}
-          <Composer />
+          {model.support.value?.ok !== false && <Composer />}
         </div>
       </main>
       <Models />

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import * as chat from "../chat";
 import type { Conversation } from "../schema";
-import { nextSentences, toMessage } from "../stream";
+import { type Live, nextSentences, toMessage } from "../stream";
 import * as model from "../model";
 import { IconButton } from "./icons";
 import { Answer, Question } from "./Message";
@@ -56,25 +56,28 @@ export function Thread({ conversation }: { conversation: Conversation }) {
           onClick={() => box.current?.scrollTo({ top: box.current.scrollHeight, behavior: "smooth" })}
         />
       )}
-      <Announcer text={live?.text ?? null} lost={live?.lost === true} />
+      <Announcer live={live} last={messages.at(-1)?.text ?? ""} />
     </div>
   );
 }
 
 /** Tells a screen reader the answer sentence by sentence, as it is written. */
-function Announcer({ text, lost }: { text: string | null; lost: boolean }) {
-  const said = useRef({ text: "", until: 0 });
+function Announcer({ live, last }: { live: Live | null; last: string }) {
+  const said = useRef<number | null>(null);
   const say = useSignal("");
   useEffect(() => {
-    const over = text === null;
-    if (!over && said.current.until === 0 && text === "") say.value = "Wisp is answering.";
-    const next = nextSentences(over ? said.current.text : text, said.current.until, over);
+    if (live && said.current === null) {
+      said.current = 0;
+      say.value = "Wisp is answering.";
+    }
+    if (said.current === null) return;
+    const next = nextSentences(live?.text ?? last, said.current, live === null);
     if (next.say) say.value = next.say;
-    said.current = over ? { text: "", until: 0 } : { text, until: next.said };
-  }, [text]);
+    said.current = live ? next.said : null;
+  }, [live]);
   return (
     <div class="unseen" aria-live="polite" aria-atomic="true">
-      {lost ? "The graphics card was reset. Wisp is setting it up again." : say.value}
+      {live?.lost ? "The graphics card was reset. Wisp is setting it up again." : say.value}
     </div>
   );
 }
