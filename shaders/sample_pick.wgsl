@@ -23,7 +23,8 @@ fn ordered(value: f32) -> u32 {
 fn threshold(row: u32, wanted: f32, floor: u32, by_mass: bool, top: f32, thread: u32) -> u32 {
     var found = 0u;
     for (var shift = 32u; shift > 0u; shift -= 4u) {
-        var sums: array<f32, 15>;
+        // Written out: Chromium zeroes a variable without it once, not at each turn.
+        var sums = array<f32, 15>();
         for (var id = thread; id < VOCAB; id += THREADS) {
             let logit = logits[row + id];
             let key = ordered(logit);
