@@ -4,7 +4,9 @@
 pub mod tiny;
 
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use pollster::block_on;
 use wisp_base::Result;
@@ -28,6 +30,37 @@ pub fn model() -> Option<PathBuf> {
 pub fn load(path: &Path, caps: &str, options: EngineOptions) -> Engine {
     let options = EngineOptions { caps: caps.to_owned(), ..options };
     load_from(&FileSource::open(path).unwrap(), options).unwrap().0
+}
+
+/// What is to be done with a shared engine.
+type Work = Box<dyn FnOnce(&mut Engine) + Send>;
+
+/// An engine that tests share: it lives in a thread of its own, since it cannot leave it.
+pub struct Shared(Mutex<mpsc::Sender<Work>>);
+
+impl Shared {
+    /// `make` runs in that thread.
+    pub fn new(make: impl FnOnce() -> Engine + Send + 'static) -> Self {
+        let (sender, receiver) = mpsc::channel::<Work>();
+        std::thread::spawn(move || {
+            let mut engine = make();
+            receiver.into_iter().for_each(|work| work(&mut engine));
+        });
+        Self(Mutex::new(sender))
+    }
+
+    /// Runs `work` when it is its turn; a test that fails leaves the engine to the others.
+    pub fn with(&self, work: impl FnOnce(&mut Engine) + Send + 'static) {
+        let (sender, receiver) = mpsc::channel();
+        let work: Work = Box::new(move |engine| {
+            let result = catch_unwind(AssertUnwindSafe(|| work(engine)));
+            sender.send(result).unwrap();
+        });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).send(work).unwrap();
+        if let Err(panic) = receiver.recv().expect("the engine was not loaded") {
+            resume_unwind(panic);
+        }
+    }
 }
 
 /// Loads a model that is in memory, in f32; gives the notes for the person as well.
@@ -69,8 +102,10 @@ pub fn try_ask(engine: &mut Engine, request: &Request) -> Result<Completion> {
 /// The answers to several requests at once, and whose token came when.
 pub fn ask_all(engine: &mut Engine, requests: &[Request]) -> (Vec<Result<Completion>>, Vec<usize>) {
     let mut order = Vec::new();
-    let answers = block_on(engine.generate_all(requests, &mut |index, _| {
-        order.push(index);
+    let answers = block_on(engine.generate_all(requests, &mut |index, piece| {
+        if piece.token.is_some() {
+            order.push(index);
+        }
         ControlFlow::Continue(())
     }));
     (answers.unwrap(), order)

@@ -3,14 +3,15 @@
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
 use pollster::block_on;
 use wisp_base::{KvType, Result};
 use wisp_formats::{FileSource, LocalFuture, Source};
 use wisp_runtime::{Engine, EngineOptions, FinishReason, Request, Sampling};
 use wisp_tests::{
-    Golden, ask, ask_all, first_difference, goldens, greedy, load, load_from, model, relative_l2,
+    Golden, Shared, ask, ask_all, first_difference, goldens, greedy, load, load_from, model,
+    relative_l2,
 };
 
 static GOLDENS: LazyLock<Vec<Golden>> = LazyLock::new(|| goldens().1);
@@ -19,69 +20,75 @@ fn golden(name: &str) -> &'static Golden {
     GOLDENS.iter().find(|golden| golden.name == name).unwrap()
 }
 
-/// Room for three sequences; `None` without the model.
-static SHARED: LazyLock<Option<Mutex<Engine>>> = LazyLock::new(|| {
+/// Room for three sequences.
+static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     let options = EngineOptions { ctx: Some(320), max_sequences: 3, ..Default::default() };
-    Some(Mutex::new(load(&model()?, "f16=off", options)))
+    Shared::new(|| load(&model().unwrap(), "f16=off", options))
 });
 
-fn engine() -> Option<MutexGuard<'static, Engine>> {
-    SHARED.as_ref().map(|engine| engine.lock().unwrap_or_else(PoisonError::into_inner))
+/// Runs a test where the model is here.
+fn with(work: impl FnOnce(&mut Engine) + Send + 'static) {
+    if model().is_some() {
+        SHARED.with(work);
+    }
 }
 
 #[test]
 fn three_prompts_together_get_what_each_gets_alone() {
-    let Some(mut engine) = engine() else { return };
-    let three = ["code", "french", "json"].map(golden);
-    let requests = three.map(|golden| greedy(&golden.tokens, 24));
-    let (answers, order) = ask_all(&mut engine, &requests);
-    for ((answer, golden), request) in answers.into_iter().zip(three).zip(&requests) {
-        let together = answer.unwrap();
-        let alone = ask(&mut engine, request);
-        assert_eq!(together.tokens.len(), 24);
-        for (tokens, what) in [(&together.tokens, "together"), (&alone.tokens, "alone")] {
-            let differs = first_difference(tokens, &golden.greedy[..24], &golden.margins);
-            assert_eq!(differs, None, "{} {what}", golden.name);
+    with(|engine| {
+        let three = ["code", "french", "json"].map(golden);
+        let requests = three.map(|golden| greedy(&golden.tokens, 16));
+        let (answers, order) = ask_all(engine, &requests);
+        for ((answer, golden), request) in answers.into_iter().zip(three).zip(&requests) {
+            let together = answer.unwrap();
+            let alone = ask(engine, request);
+            assert_eq!(together.tokens.len(), 16);
+            for (tokens, what) in [(&together.tokens, "together"), (&alone.tokens, "alone")] {
+                let differs = first_difference(tokens, &golden.greedy[..16], &golden.margins);
+                assert_eq!(differs, None, "{} {what}", golden.name);
+            }
+            let differs = first_difference(&together.tokens, &alone.tokens, &golden.margins);
+            assert_eq!(differs, None, "{}", golden.name);
         }
-        let differs = first_difference(&together.tokens, &alone.tokens, &golden.margins);
-        assert_eq!(differs, None, "{}", golden.name);
-    }
-    // They took turns, a token each a step.
-    assert!(order[20..50].windows(3).all(|three| three[0] != three[1] && three[0] != three[2]));
+        // They took turns, a token each a step.
+        assert!(order[15..35].windows(3).all(|three| three[0] != three[1] && three[0] != three[2]));
+    });
 }
 
 #[test]
 fn logits_do_not_depend_on_how_the_tokens_are_fed() {
-    let Some(mut engine) = engine() else { return };
-    let golden = golden("json");
-    let size = f64::from(golden.norms[golden.tokens.len() - 1]);
-    for chunk in [None, Some(1), Some(8), Some(50)] {
-        let last = block_on(engine.logits(&golden.tokens, false, chunk)).unwrap();
-        let error = relative_l2(&last, &golden.last, size);
-        assert!(error <= 1e-4, "chunks of {chunk:?}: {error:.1e}");
-    }
+    with(|engine| {
+        let golden = golden("code");
+        let size = f64::from(golden.norms[golden.tokens.len() - 1]);
+        for chunk in [None, Some(1), Some(8), Some(20)] {
+            let last = block_on(engine.logits(&golden.tokens, false, chunk)).unwrap();
+            let error = relative_l2(&last, &golden.last, size);
+            assert!(error <= 1e-4, "chunks of {chunk:?}: {error:.1e}");
+        }
+    });
 }
 
 #[test]
 fn nll_is_pytorchs() {
-    let Some(mut engine) = engine() else { return };
-    for name in ["french", "short"] {
-        let golden = golden(name);
-        let all = [golden.tokens.as_slice(), &golden.greedy].concat();
-        let nll = block_on(engine.nll(&all, &Default::default())).unwrap();
-        assert_eq!(nll.len(), all.len() - 1);
-        assert_eq!(golden.nll.len(), nll.len());
-        let errors = nll.iter().zip(&golden.nll).map(|(nll, want)| (nll - want).abs());
-        let worst = errors.fold(0.0, f64::max);
-        assert!(worst <= 1e-4, "{name}: {worst:.1e}");
-    }
+    with(|engine| {
+        for name in ["french", "short"] {
+            let golden = golden(name);
+            let all = [golden.tokens.as_slice(), &golden.greedy].concat();
+            let nll = block_on(engine.nll(&all, &Default::default())).unwrap();
+            assert_eq!(nll.len(), all.len() - 1);
+            assert_eq!(golden.nll.len(), nll.len());
+            let errors = nll.iter().zip(&golden.nll).map(|(nll, want)| (nll - want).abs());
+            let worst = errors.fold(0.0, f64::max);
+            assert!(worst <= 1e-4, "{name}: {worst:.1e}");
+        }
+    });
 }
 
 /// How far −ln p is from PyTorch's over a text: the mean of the distances, and the
 /// distance of the means.
 fn nll_errors(engine: &mut Engine) -> (f64, f64) {
     let golden = golden("json");
-    let all = [golden.tokens.as_slice(), &golden.greedy].concat();
+    let all = [&golden.tokens[..], &golden.greedy[..12]].concat();
     let nll = block_on(engine.nll(&all, &Default::default())).unwrap();
     let errors: Vec<_> = nll.iter().zip(&golden.nll).map(|(a, b)| a - b).collect();
     let count = errors.len() as f64;
@@ -109,60 +116,63 @@ fn smaller_caches_stay_close() {
 
 #[test]
 fn a_stop_text_across_tokens_ends_the_answer_and_is_never_shown() {
-    let Some(mut engine) = engine() else { return };
-    // " a wise and kind woman named Elara. She was": the text ends within a token.
-    let prompt = &golden("story").tokens;
-    for (stop, shown) in [
-        ("named Ela", " a wise and kind woman "),
-        (" woman named Elara.", " a wise and kind"),
-        ("e and k", " a wis"),
-    ] {
-        let mut seen = String::new();
-        let request = Request { stop: vec![stop.into()], ..greedy(prompt, 20) };
-        let answer = block_on(engine.generate(&request, &mut |piece| {
-            seen.push_str(&piece.text);
-            ControlFlow::Continue(())
-        }));
-        let answer = answer.unwrap();
-        assert_eq!((answer.text.as_str(), seen.as_str()), (shown, shown), "{stop:?}");
-        assert_eq!(answer.finish, FinishReason::Stop);
-        assert!(answer.tokens.len() < 15);
-    }
+    with(|engine| {
+        // " a wise and kind woman named Elara. She was": the text ends within a token.
+        let prompt = &golden("story").tokens;
+        for (stop, shown) in [
+            ("named Ela", " a wise and kind woman "),
+            (" woman named Elara.", " a wise and kind"),
+            ("e and k", " a wis"),
+        ] {
+            let mut seen = String::new();
+            let request = Request { stop: vec![stop.into()], ..greedy(prompt, 20) };
+            let answer = block_on(engine.generate(&request, &mut |piece| {
+                seen.push_str(&piece.text);
+                ControlFlow::Continue(())
+            }));
+            let answer = answer.unwrap();
+            assert_eq!((answer.text.as_str(), seen.as_str()), (shown, shown), "{stop:?}");
+            assert_eq!(answer.finish, FinishReason::Stop);
+            assert!(answer.tokens.len() < 15);
+        }
+    });
 }
 
 #[test]
 fn an_answer_ends_by_itself() {
-    let Some(mut engine) = engine() else { return };
-    let prompt = "<|im_start|>system\nYou are a helpful AI assistant.<|im_end|>\n<|im_start|>user\n\
+    with(|engine| {
+        let prompt = "<|im_start|>system\nYou are a helpful AI assistant.<|im_end|>\n<|im_start|>user\n\
                   What is 2+2? Answer with one word.<|im_end|>\n<|im_start|>assistant\n";
-    let tokenizer = engine.tokenizer().unwrap();
-    let prompt = tokenizer.encode(prompt.as_bytes(), false, true).unwrap();
-    let end = tokenizer.encode(b"<|im_end|>", false, true).unwrap();
-    let request = Request { ignore_eos: false, ..greedy(&prompt, 60) };
-    let answer = ask(&mut engine, &request);
-    println!("{:?}", answer.text);
-    assert_eq!(answer.finish, FinishReason::Stop);
-    assert!(!answer.tokens.is_empty() && !answer.tokens.contains(&end[0]));
-    assert!(!answer.text.contains("<|"), "{:?}", answer.text);
-    // Past it, where that is asked for; the answer up to there is the same.
-    let on = ask(&mut engine, &Request { ignore_eos: true, max_tokens: 60, ..request });
-    assert_eq!(on.tokens[..answer.tokens.len()], answer.tokens);
-    assert_eq!(on.tokens[answer.tokens.len()], end[0]);
-    assert_eq!(on.finish, FinishReason::Length);
+        let tokenizer = engine.tokenizer().unwrap();
+        let prompt = tokenizer.encode(prompt.as_bytes(), false, true).unwrap();
+        let end = tokenizer.encode(b"<|im_end|>", false, true).unwrap();
+        let request = Request { ignore_eos: false, ..greedy(&prompt, 60) };
+        let answer = ask(engine, &request);
+        println!("{:?}", answer.text);
+        assert_eq!(answer.finish, FinishReason::Stop);
+        assert!(!answer.tokens.is_empty() && !answer.tokens.contains(&end[0]));
+        assert!(!answer.text.contains("<|"), "{:?}", answer.text);
+        // Past it, where that is asked for; the answer up to there is the same.
+        let on = ask(engine, &Request { ignore_eos: true, max_tokens: 60, ..request });
+        assert_eq!(on.tokens[..answer.tokens.len()], answer.tokens);
+        assert_eq!(on.tokens[answer.tokens.len()], end[0]);
+        assert_eq!(on.finish, FinishReason::Length);
+    });
 }
 
 #[test]
 fn a_drawn_answer_follows_its_seed() {
-    let Some(mut engine) = engine() else { return };
-    let request = |seed| {
-        let sampling = Sampling { temperature: 1.0, top_p: 0.95, seed, ..Sampling::default() };
-        Request { sampling, ..greedy(&golden("story").tokens, 16) }
-    };
-    let one = ask(&mut engine, &request(1)).tokens;
-    assert_eq!(ask(&mut engine, &request(1)).tokens, one);
-    assert_ne!(ask(&mut engine, &request(2)).tokens, one);
-    let (answers, _) = ask_all(&mut engine, &[request(5), request(1), request(6)]);
-    assert_eq!(answers[1].as_ref().unwrap().tokens, one);
+    with(|engine| {
+        let request = |seed| {
+            let sampling = Sampling { temperature: 1.0, top_p: 0.95, seed, ..Sampling::default() };
+            Request { sampling, ..greedy(&golden("story").tokens, 16) }
+        };
+        let one = ask(engine, &request(1)).tokens;
+        assert_eq!(ask(engine, &request(1)).tokens, one);
+        assert_ne!(ask(engine, &request(2)).tokens, one);
+        let (answers, _) = ask_all(engine, &[request(5), request(1), request(6)]);
+        assert_eq!(answers[1].as_ref().unwrap().tokens, one);
+    });
 }
 
 /// Remembers how it was read.
