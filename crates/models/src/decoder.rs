@@ -76,7 +76,7 @@ impl Decoder {
     pub(crate) fn new(config: DecoderConfig, gguf: &Gguf) -> Result<Self> {
         let c = &config;
         let wrong = |what: String| Err(Error::input(format!("{what}: the file is damaged")));
-        if c.kv_heads == 0 || c.heads % c.kv_heads != 0 {
+        if c.kv_heads == 0 || !c.heads.is_multiple_of(c.kv_heads) {
             return wrong(format!("{} query heads cannot share {} kv heads", c.heads, c.kv_heads));
         }
         if c.head_dim == 0 || c.ffn == 0 || c.layers == 0 || c.context == 0 {

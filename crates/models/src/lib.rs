@@ -10,8 +10,11 @@ pub use decoder::{Decoder, DecoderConfig, DecoderTape, Rope};
 use wisp_base::{Error, Result};
 use wisp_formats::Gguf;
 
+/// How a family's metadata read.
+type Config = fn(&Gguf) -> Result<DecoderConfig>;
+
 /// One row a family: its name in `general.architecture`, and how its metadata read.
-const FAMILIES: [(&str, fn(&Gguf) -> Result<DecoderConfig>); 1] = [("llama", llama::config)];
+const FAMILIES: [(&str, Config); 1] = [("llama", llama::config)];
 
 /// The model that a file holds.
 ///
