@@ -38,6 +38,8 @@ const PHASES: Record<Progress["phase"], string> = {
   ready: "Ready",
 };
 
+const FIRST_CHECK = "Every kernel is compared with its definition, once for each GPU and version";
+
 function Loading({ state }: { state: Extract<model.State, { at: "loading" }> }) {
   const shown = shownPhase(state);
   const { loaded = 0, total = 0, bytesPerSecond, text } = state.progress[shown] ?? {};
@@ -48,6 +50,7 @@ function Loading({ state }: { state: Extract<model.State, { at: "loading" }> }) 
     bytesPerSecond && loaded < total ? `${bytes(bytesPerSecond)}/s` : "",
     left !== null && left >= 1000 ? `${seconds(left)} left` : "",
   ].filter(Boolean);
+  const note = text ?? (shown === "check" ? FIRST_CHECK : "");
   const phase = shown === "download" && !known ? "Connecting" : PHASES[shown];
   return (
     <section class="card" aria-label="Loading the model">
@@ -69,7 +72,7 @@ function Loading({ state }: { state: Extract<model.State, { at: "loading" }> }) 
         <span aria-live="polite">{phase}</span>
         <span class="numbers">{facts.join(" · ")}</span>
       </p>
-      {text && <p class="faint">{asSentence(text)}</p>}
+      {note && <p class="faint">{asSentence(note)}</p>}
     </section>
   );
 }
