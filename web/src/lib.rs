@@ -1,2 +1,57 @@
-//! The engine in a browser.
+//! The engine in a browser: what JavaScript sees of `wisp-runtime`. The npm package
+//! (`ts/`) is the only caller; `ts/src/wasm-types.ts` has the types.
 #![cfg(target_arch = "wasm32")]
+
+mod engine;
+mod error;
+mod panic;
+mod promise;
+mod session;
+mod source;
+mod stop;
+mod values;
+
+use wasm_bindgen::prelude::*;
+use wisp_formats::Gguf;
+
+use crate::error::thrown;
+use crate::source::{JsSource, WasmSource};
+use crate::values::{LoadOptions, Memory, from_js, to_js};
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = r#"
+/** Bytes by range: exactly `length` bytes, or a rejection. */
+export interface WasmSource {
+  readonly name: string;
+  readonly size: number;
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+"#;
+
+#[wasm_bindgen(start)]
+fn start() {
+    panic::install();
+}
+
+/// What a model would take, from its header alone: no device is opened.
+#[wasm_bindgen(js_name = planMemory, unchecked_return_type = "Promise<any>")]
+pub fn plan_memory(source: WasmSource, options: JsValue) -> Result<js_sys::Promise, JsValue> {
+    panic::check()?;
+    let options = from_js::<LoadOptions>("the options", options)?.engine_options()?;
+    Ok(promise::of(async move {
+        let source = JsSource::new(source);
+        let plan = async {
+            let mut gguf = Gguf::read(&source).await?;
+            gguf.metadata.forget("tokenizer.");
+            wisp_runtime::plan_memory(&gguf, &options)
+        };
+        to_js(&Memory::from(plan.await.map_err(thrown)?))
+    }))
+}
+
+/// Bytes of wasm's memory. It never shrinks: this is also the most there ever was.
+#[wasm_bindgen(js_name = heapBytes)]
+pub fn heap_bytes() -> f64 {
+    const PAGE: usize = 64 << 10;
+    (core::arch::wasm32::memory_size(0) * PAGE) as f64
+}
