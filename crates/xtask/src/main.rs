@@ -5,6 +5,7 @@ mod setup;
 mod step;
 mod tasks;
 mod tidy;
+mod web;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,8 @@ cargo xtask TASK
                       cargo xtask chat \"Why is the sky blue?\"
   test                set up, then format, house rules, lints, tests and docs
   tidy                the house rules alone
+  web                 the engine for browsers: set up, build, and serve the chat page here
+                      (--build only builds; --sizes weighs what was built)
   bench-rival [ARGS…] speed beside llama.cpp's Vulkan backend, same file, same adapter
                       (--model FILE, --rounds N, --prompt-tokens N, --generate N)
 ";
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         "chat" => tasks::chat(&rest),
         "test" => tasks::test(),
         "tidy" => tasks::tidy(),
+        "web" => web::web(&rest),
         "bench-rival" => bench_rival::compare(&rest),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");

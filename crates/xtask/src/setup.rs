@@ -127,20 +127,26 @@ fn has_ending(path: &Path, ending: &str) -> bool {
 }
 
 fn install() -> Result {
-    let by_hand = format!(
-        "this machine has no Vulkan driver: install one with its package manager ({} on Debian \
-         and Ubuntu, mesa-vulkan-drivers and vulkan-loader on Fedora, vulkan-swrast on Arch), \
-         then try again",
-        PACKAGES.join(" ")
-    );
-    if !on_path("apt-get") {
-        return Err(by_hand);
-    }
-    let root = is_root();
-    if !root && !on_path("sudo") {
-        return Err(by_hand);
-    }
     eprintln!("set-up: no Vulkan driver here; installing {} with apt-get", PACKAGES.join(" and "));
+    apt_install(&PACKAGES).map_err(|why| {
+        format!(
+            "this machine has no Vulkan driver: install one with its package manager ({} on Debian \
+             and Ubuntu, mesa-vulkan-drivers and vulkan-loader on Fedora, vulkan-swrast on Arch), \
+             then try again ({why})",
+            PACKAGES.join(" ")
+        )
+    })
+}
+
+/// Installs packages of Debian or Ubuntu.
+pub fn apt_install(packages: &[&str]) -> Result {
+    let root = is_root();
+    if !on_path("apt-get") {
+        return Err("there is no apt-get".into());
+    }
+    if !root && !on_path("sudo") {
+        return Err("apt-get needs root, and there is no sudo".into());
+    }
     let apt = |args: &[&str]| {
         let mut command = if root {
             Command::new("apt-get")
@@ -150,12 +156,12 @@ fn install() -> Result {
             command
         };
         command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
-        step::run(&mut command).map_err(|why| format!("{why}; {by_hand}"))
+        step::run(&mut command)
     };
     // A list of packages that is old but good enough may do: the update may fail.
     let updated = apt(&["update", "-q"]);
     let mut args = vec!["install", "-q", "-y", "--no-install-recommends"];
-    args.extend(PACKAGES);
+    args.extend(packages);
     apt(&args).map_err(|why| match updated {
         Ok(()) => why,
         Err(first) => format!("{first}; then {why}"),

@@ -1,0 +1,65 @@
+//! `web`: the engine as WebAssembly, the npm package around it, the chat page, and a
+//! server to look at it.
+
+mod serve;
+mod sizes;
+mod toolchain;
+mod wasm;
+
+use crate::step::{Result, root, run, step};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// `web`: builds and serves; `--build` does not serve; `--sizes` builds nothing and
+/// fails where what is there is too large.
+pub fn web(args: &[String]) -> Result {
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => build().and_then(|()| serve::serve(&folder("chat").join("dist"))),
+        ["--build"] => build(),
+        ["--sizes"] => sizes::check(),
+        other => {
+            Err(format!("web does not know {}: give nothing, --build or --sizes", other.join(" ")))
+        }
+    }
+}
+
+/// From Rust to a folder of static files.
+pub fn build() -> Result {
+    step("wasm", || wasm::build(&wasm_out()))?;
+    step("npm package", || package(&folder("ts")))?;
+    step("chat page", || package(&folder("chat")))
+}
+
+/// `web/NAME`
+fn folder(name: &str) -> PathBuf {
+    root().join("web").join(name)
+}
+
+/// Where TypeScript takes the module from.
+fn wasm_out() -> PathBuf {
+    folder("ts").join("src").join("wasm")
+}
+
+/// Builds an npm package, with what its lock file names.
+fn package(folder: &Path) -> Result {
+    let needs_node =
+        |why| format!("{why}; this needs Node.js 20 or later with npm: install it, then try again");
+    if !is_installed(folder) {
+        let ci = ["ci", "--no-audit", "--no-fund"];
+        run(npm().current_dir(folder).args(ci)).map_err(needs_node)?;
+    }
+    run(npm().current_dir(folder).args(["run", "build"]))
+}
+
+/// Whether npm has installed what the lock file names since it was last changed.
+fn is_installed(folder: &Path) -> bool {
+    let changed = |path: PathBuf| path.metadata().and_then(|file| file.modified()).ok();
+    let installed = changed(folder.join("node_modules").join(".package-lock.json"));
+    let wanted = changed(folder.join("package-lock.json"));
+    installed.zip(wanted).is_some_and(|(installed, wanted)| installed >= wanted)
+}
+
+/// npm, wherever it is on the path.
+fn npm() -> Command {
+    Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" })
+}

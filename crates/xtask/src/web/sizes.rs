@@ -1,0 +1,66 @@
+//! What a visitor downloads before any model, as a server sends it: gzipped.
+
+use super::folder;
+use crate::step::{Result, output};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Bytes at most.
+const WASM: u64 = 1_200_000;
+const JAVASCRIPT: u64 = 40_000;
+
+/// Prints the sizes of the package.
+pub fn check() -> Result {
+    let dist = folder("ts").join("dist");
+    let mut files = Vec::new();
+    find(&dist, &mut files).map_err(|cause| {
+        format!("cannot read {}: {cause}; run `cargo xtask web --build` first", dist.display())
+    })?;
+    files.sort();
+    let (wasm, javascript) = (total(&dist, &files, "wasm")?, total(&dist, &files, "js")?);
+    if wasm == 0 || javascript == 0 {
+        return Err(format!(
+            "there is nothing to measure in {}: run `cargo xtask web --build` first",
+            dist.display()
+        ));
+    }
+    limit("WebAssembly", wasm, WASM)?;
+    limit("JavaScript", javascript, JAVASCRIPT)
+}
+
+fn limit(what: &str, bytes: u64, most: u64) -> Result {
+    println!("{what}: {bytes} bytes gzipped, {most} at most");
+    if bytes <= most {
+        Ok(())
+    } else {
+        Err(format!("{what} has {bytes} bytes gzipped; {most} are the most"))
+    }
+}
+
+/// Gzipped bytes of all files with an ending.
+fn total(dist: &Path, files: &[PathBuf], ending: &str) -> Result<u64> {
+    let mut sum = 0;
+    for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == ending)) {
+        let bytes = gzipped(file)?;
+        println!("{bytes:>10}  {}", file.strip_prefix(dist).unwrap_or(file).display());
+        sum += bytes;
+    }
+    Ok(sum)
+}
+
+/// Node, which the package needs anyway, can gzip; Rust's standard library cannot.
+fn gzipped(file: &Path) -> Result<u64> {
+    const SCRIPT: &str = "const [, file] = process.argv;
+        const bytes = require('fs').readFileSync(file);
+        console.log(require('zlib').gzipSync(bytes, { level: 9 }).length)";
+    let said = output(Command::new("node").args(["-e", SCRIPT]).arg(file))?;
+    said.trim().parse().map_err(|_| format!("node said {said:?} instead of a size"))
+}
+
+fn find(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { find(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
+}
