@@ -29,7 +29,7 @@ pub fn options(global: &Global) -> EngineOptions {
         kv: global.kv,
         ctx: global.ctx,
         // Without a folder for it, the self-check runs each time.
-        verdicts: Store::open().ok().map(|store| store.verdicts()),
+        verdicts: Store::open().ok().map(|store| store.verdicts().into()),
         ..EngineOptions::default()
     }
 }

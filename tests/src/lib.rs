@@ -72,7 +72,7 @@ pub fn load_tiny(model: &tiny::Tiny, options: EngineOptions) -> Result<(Engine, 
 
 /// Loads a model; gives the notes for the person as well.
 pub fn load_from(source: &dyn Source, options: EngineOptions) -> Result<(Engine, Vec<String>)> {
-    let options = EngineOptions { verdicts: Some(verdicts()), ..options };
+    let options = EngineOptions { verdicts: Some(verdicts().into()), ..options };
     let mut notes = Vec::new();
     let engine = block_on(Engine::load(source, &options, &mut |event| {
         if let Progress::Note(note) = event {

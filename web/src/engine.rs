@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 use wisp_base::Error;
+use wisp_runtime::Verdicts;
 use wisp_tokenizer::Tokenizer;
 
 use crate::error::{message, thrown};
@@ -18,7 +19,7 @@ use crate::{panic, promise};
 
 /// One loaded model on one device.
 #[wasm_bindgen]
-pub struct Engine(Rc<Session>);
+pub struct Engine(Rc<Session>, Option<Verdicts>);
 
 #[wasm_bindgen]
 impl Engine {
@@ -44,7 +45,7 @@ impl Engine {
             let load = wisp_runtime::Engine::load(&source, &options, &mut progress);
             let engine = Stop::on(signal.as_ref()).unless_stopped(load).await;
             let engine = engine.unwrap_or(Err(Error::Cancelled)).map_err(thrown)?;
-            Ok(Self(Session::new(engine, source)))
+            Ok(Self(Session::new(engine, source), options.verdicts))
         }))
     }
 
@@ -53,6 +54,11 @@ impl Engine {
     pub fn info(&self) -> Result<JsValue, JsValue> {
         panic::check()?;
         to_js(&*self.0.info())
+    }
+
+    /// The self-check's verdicts, to be given to the next load.
+    pub fn verdicts(&self) -> String {
+        self.1.as_ref().map(Verdicts::text).unwrap_or_default()
     }
 
     /// What it does now.

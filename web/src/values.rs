@@ -33,6 +33,7 @@ pub struct LoadOptions {
     context_length: Option<usize>,
     max_sequences: Option<usize>,
     memory_limit: Option<u64>,
+    verdicts: String,
 }
 
 impl LoadOptions {
@@ -49,6 +50,7 @@ impl LoadOptions {
             max_sequences: self.max_sequences.unwrap_or(SEQUENCES),
             share_cache: true,
             memory_limit: self.memory_limit,
+            verdicts: Some(self.verdicts.into()),
             ..EngineOptions::default()
         })
     }

@@ -5,9 +5,9 @@ export default defineConfig({
     include: ["tests/*.test.ts"],
     // One browser at a time: two would only share the processor.
     fileParallelism: false,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    // A failed step of a file leaves its page in an unknown state.
-    bail: 0,
+    globalSetup: "src/scratch.ts",
+    // Generous: a software GPU shares the processor with whatever else runs.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 });

@@ -81,7 +81,7 @@ impl Engine {
             None => None,
         };
         let tape = decoder.tape(gguf, 1, None)?.tape;
-        let verdicts = options.verdicts.as_deref();
+        let verdicts = options.verdicts.as_ref();
         let variant = verdict::choose(&gpu, &tape, options.kv, verdicts, progress).await?;
         let facts = gpu.facts();
         let target = Target {

@@ -16,6 +16,7 @@ mod stepper;
 mod text;
 mod tokens;
 mod verdict;
+mod verdicts;
 
 pub use activity::Activity;
 pub use bench::{BenchOptions, BenchReport, OpTime, Spread};
@@ -25,4 +26,5 @@ pub use memory::{MemoryPlan, plan_memory};
 pub use options::{Cancel, Completion, EngineOptions, FinishReason, Request, Sampling, Timings};
 pub use queue::{Event, Logprobs, Piece, Queue};
 pub use tokens::load_tokenizer;
+pub use verdicts::Verdicts;
 pub use wisp_base::KvType;

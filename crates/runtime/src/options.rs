@@ -25,7 +25,7 @@ pub struct EngineOptions {
     /// Bytes to take at most, where less than the adapter offers.
     pub memory_limit: Option<u64>,
     /// Where the self-check's verdict on an adapter is kept between runs.
-    pub verdicts: Option<std::path::PathBuf>,
+    pub verdicts: Option<crate::verdicts::Verdicts>,
 }
 
 impl Default for EngineOptions {

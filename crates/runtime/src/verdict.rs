@@ -2,14 +2,13 @@
 //! compared with their CPU definitions. A variant that computes wrongly is replaced
 //! by a safer one, and the verdict is kept for the adapter and its driver.
 
-use std::path::Path;
-
 use wisp_base::{Error, KvType, Result};
 use wisp_gpu::{Gpu, Reduce, Scalar, Variant, shaders_hash};
 use wisp_graph::{Resource, Tape};
 use wisp_ops::check::{Case, cases, run};
 
 use crate::engine::Progress;
+use crate::verdicts::Verdicts;
 
 /// From the fastest to the safest: first without subgroups, then without f16.
 const ORDER: [Variant; 4] = [
@@ -27,7 +26,7 @@ pub(crate) async fn choose(
     gpu: &Gpu,
     tape: &Tape,
     kv: Option<KvType>,
-    verdicts: Option<&Path>,
+    verdicts: Option<&Verdicts>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Variant> {
     let caps = gpu.facts().caps;
@@ -37,14 +36,14 @@ pub(crate) async fn choose(
         let mut cases = cases()?;
         cases.retain(|case| wanted(case, tape, kv));
         let key = key(gpu, variant, &cases);
-        let known = verdicts.and_then(|path| remembered(path, &key));
+        let known = verdicts.and_then(|verdicts| verdicts.find(&key));
         let wrong = match known {
             Some(wrong) => wrong,
             None => {
                 progress(Progress::Checking);
                 let wrong = first_wrong(gpu, &cases, variant).await?.unwrap_or_default();
-                if let Some(path) = verdicts {
-                    remember(path, &key, &wrong);
+                if let Some(verdicts) = verdicts {
+                    verdicts.add(&key, &wrong);
                 }
                 wrong
             }
@@ -120,27 +119,6 @@ fn key(gpu: &Gpu, variant: Variant, cases: &[Case]) -> String {
     text.replace(['\t', '\n', '\r'], " ")
 }
 
-/// A line a verdict: key, tab, what was wrong (nothing, if all was right).
-fn remembered(path: &Path, key: &str) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let found = text.lines().rev().find_map(|line| line.strip_prefix(key)?.strip_prefix('\t'));
-    found.map(str::to_owned)
-}
-
-/// A verdict that cannot be kept is found again at the next start.
-fn remember(path: &Path, key: &str, wrong: &str) {
-    use std::io::Write;
-    if let Some(folder) = path.parent() {
-        let _ = std::fs::create_dir_all(folder);
-    }
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    if let Ok(mut file) = file {
-        let wrong = wrong.replace(['\t', '\n', '\r'], " ");
-        // One write: two processes do not mix their lines.
-        let _ = file.write_all(format!("{key}\t{wrong}\n").as_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +132,7 @@ mod tests {
         fn reduce_max(value: f32, thread: u32) -> f32 { return value; }
     ";
 
-    fn choose_with(gpu: &Gpu, verdicts: Option<&Path>) -> (Result<Variant>, Vec<String>, bool) {
+    fn choose_with(gpu: &Gpu, verdicts: Option<&Verdicts>) -> (Result<Variant>, Vec<String>, bool) {
         let (mut notes, mut checked) = (Vec::new(), false);
         let chosen =
             pollster::block_on(choose(gpu, &Tape::new(), None, verdicts, &mut |p| match p {
@@ -172,7 +150,7 @@ mod tests {
             return; // Nothing is safer than what is left.
         }
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("new/verdicts");
+        let file = Verdicts::from(folder.path().join("new/verdicts"));
         gpu.replace_shader("reduce/subgroup", WRONG);
         let (chosen, notes, checked) = choose_with(&gpu, Some(&file));
         assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
@@ -184,6 +162,11 @@ mod tests {
         let (chosen, _, checked) = choose_with(&gpu, Some(&file));
         assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
         assert!(!checked, "the verdict was not remembered");
+
+        let text = Verdicts::from(file.text());
+        let (chosen, _, checked) = choose_with(&gpu, Some(&text));
+        assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
+        assert!(!checked, "the verdict was not carried over");
     }
 
     #[test]

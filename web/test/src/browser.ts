@@ -1,9 +1,10 @@
 // Chromium with WebGPU on a software adapter, and a page of the test server in it.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium, type BrowserContext, type Page } from "playwright-core";
+import { inject } from "vitest";
 import { CHROMIUM, DIST, PAGES } from "./paths.js";
 import { TestServer } from "./server.js";
 
@@ -18,25 +19,48 @@ const QUIET = [
 
 export const SWIFTSHADER = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 
+interface Options {
+  args?: string[];
+  server?: TestServer;
+  fresh?: boolean;
+}
+
+async function putVerdicts(text: string): Promise<void> {
+  const root = await navigator.storage.getDirectory();
+  const folder = await root.getDirectoryHandle("wisp-llm", { create: true });
+  const writable = await (await folder.getFileHandle("verdicts", { create: true })).createWritable();
+  await writable.write(text);
+  await writable.close();
+}
+
+async function getVerdicts(): Promise<string> {
+  const root = await navigator.storage.getDirectory();
+  const folder = await root.getDirectoryHandle("wisp-llm");
+  return (await (await folder.getFileHandle("verdicts")).getFile()).text();
+}
+
 export class Browser {
   readonly context: BrowserContext;
   readonly server: TestServer;
   readonly #profile: string;
+  /** Where the kernel check's verdicts go from one browser to the next; none for a fresh one. */
+  readonly #verdicts: string | undefined;
 
-  private constructor(context: BrowserContext, server: TestServer, profile: string) {
+  private constructor(context: BrowserContext, server: TestServer, profile: string, fresh: boolean) {
     this.context = context;
     this.server = server;
     this.#profile = profile;
+    this.#verdicts = fresh ? undefined : join(inject("scratch"), "verdicts");
   }
 
-  /** With a profile of its own: nothing is stored yet. */
-  static async start({ args = SWIFTSHADER, server }: { args?: string[]; server?: TestServer } = {}): Promise<Browser> {
+  /** With a profile of its own: nothing is stored yet, but for the kernel check's verdicts unless `fresh`. */
+  static async start({ args = SWIFTSHADER, server, fresh = false }: Options = {}): Promise<Browser> {
     const profile = mkdtempSync(join(tmpdir(), "wisp-chromium-"));
     const context = await chromium.launchPersistentContext(profile, {
       executablePath: CHROMIUM,
       args: ["--headless=new", ...QUIET, ...args],
     });
-    return new Browser(context, server ?? (await TestServer.start({ "/pkg/": DIST, "/": PAGES })), profile);
+    return new Browser(context, server ?? (await TestServer.start({ "/pkg/": DIST, "/": PAGES })), profile, fresh);
   }
 
   /** A tab with the package in it as `wisp`. What it logs as an error is printed. */
@@ -48,10 +72,15 @@ export class Browser {
     page.on("pageerror", (error) => console.log(`[page] ${error.stack ?? error.message}`));
     await page.goto(new URL(address, this.server.origin).href);
     await page.waitForFunction(() => "ready" in globalThis);
+    const verdicts = this.#verdicts;
+    if (verdicts && existsSync(verdicts)) await page.evaluate(putVerdicts, readFileSync(verdicts, "utf8"));
     return page;
   }
 
   async stop(): Promise<void> {
+    const [page] = this.context.pages().filter((page) => page.url().startsWith("http"));
+    const verdicts = await page?.evaluate(getVerdicts).catch(() => "");
+    if (verdicts && this.#verdicts) writeFileSync(this.#verdicts, verdicts);
     await this.context.close();
     await this.server.stop();
     rmSync(this.#profile, { recursive: true, force: true });

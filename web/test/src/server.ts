@@ -80,6 +80,7 @@ export class TestServer {
     const path = decodeURIComponent(new URL(request.url!, this.origin).pathname);
     response.setHeader("Content-Security-Policy", this.#policy);
     if (path === "/smollm2.gguf") return this.#model(request, response);
+    if (path === "/favicon.ico") return void response.writeHead(204).end();
     const file = this.#file(path);
     if (!file) return void response.writeHead(404).end();
     response.setHeader("Content-Type", TYPES[extname(file)] ?? "application/octet-stream");

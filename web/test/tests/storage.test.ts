@@ -93,6 +93,7 @@ test("a flipped byte and a truncated file are found, and fetched again", async (
   await page.evaluate(async () => {
     const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("wisp-llm");
     for await (const folder of root.values()) {
+      if (folder.kind === "file") continue;
       const damage = async (chunk: string, change: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>) => {
         const file = await (folder as FileSystemDirectoryHandle).getFileHandle(chunk);
         const bytes = new Uint8Array(await (await file.getFile()).arrayBuffer());

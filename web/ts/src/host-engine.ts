@@ -5,6 +5,7 @@ import { Batch } from "./batch.js";
 import type { Done, HostOptions, ModelSpec, Piece, Prompt, Settings, TokenText } from "./protocol.js";
 import { openModel, type Opened } from "./sources/open.js";
 import type { Demand } from "./sources/supplied.js";
+import { readVerdicts, writeVerdicts } from "./store/verdicts.js";
 import { askForSubgroups, subgroupsOf } from "./subgroups.js";
 import { requestAdapter } from "./support.js";
 import type { EngineEvent, Info, Memory, Progress, Stats } from "./types.js";
@@ -48,7 +49,8 @@ export async function loadEngine(model: ModelSpec, options: HostOptions, context
   let engine: WasmEngine | undefined;
   try {
     const subgroups = subgroupsOf(adapter);
-    const wanted = { ...wasmOptions(options), ...(subgroups && { subgroups }) };
+    const verdicts = await readVerdicts();
+    const wanted = { ...wasmOptions(options), verdicts, ...(subgroups && { subgroups }) };
     const { size } = opened.source;
     engine = await wasm.Engine.load(
       opened.source,
@@ -60,6 +62,7 @@ export async function loadEngine(model: ModelSpec, options: HostOptions, context
       },
       signal,
     );
+    if (engine.verdicts() !== verdicts) await writeVerdicts(engine.verdicts());
     await opened.finish();
     signal.throwIfAborted();
     onProgress({ phase: "ready", loaded: size, total: size });

@@ -19,6 +19,8 @@ export interface WasmLoadOptions {
   maxSequences?: number;
   /** Bytes. */
   memoryLimit?: number;
+  /** What `verdicts()` of an earlier engine gave: what was checked needs no check. */
+  verdicts?: string;
   /** What the adapter offers, where `requestDevice` was wrapped to ask for it. */
   subgroups?: { min: number; max: number };
 }
@@ -97,6 +99,8 @@ export type WasmErrorKind = "input" | "unsupported" | "memory" | "device" | "io"
 
 export interface WasmEngine {
   info(): WasmInfo;
+  /** The kernel check's, those that were given included. */
+  verdicts(): string;
   stats(): WasmStats;
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Uint32Array;
   detokenize(tokens: Uint32Array): string;

@@ -103,6 +103,7 @@ export const browser = { root: new MemoryFolder(), quota: 1e9, full: false };
 export function stubBrowser({ storage = true } = {}): void {
   Object.assign(browser, { root: new MemoryFolder(), quota: 1e9, full: false });
   vi.stubGlobal("navigator", {
+    userAgent: "one version",
     locks: new Locks(),
     storage: {
       getDirectory: async () => {

@@ -30,6 +30,19 @@ test("loads, answers, and gives everything back", async () => {
   await expect(engine.stats()).rejects.toMatchObject({ kind: "input", message: expect.stringContaining("was unloaded") });
 });
 
+test("kernels are checked once, but by each version of a browser", async () => {
+  const phases = async () => {
+    const seen: string[] = [];
+    const engine = await load(blob, { onProgress: ({ phase }) => seen.push(phase) });
+    await engine.unload();
+    return seen;
+  };
+  expect(await phases()).toContain("check");
+  expect(await phases()).not.toContain("check");
+  Object.assign(navigator, { userAgent: "another version" });
+  expect(await phases()).toContain("check");
+});
+
 test("streams, sources and stored models load too", async () => {
   const bytes = sample(100_000);
   const stream = new Blob([bytes]).stream();

@@ -15,6 +15,8 @@ export class FakeEngine implements WasmEngine {
   readonly running = new Map<number, (event: WasmEvent) => void>();
   readonly requests: WasmRequest[] = [];
   unloaded = false;
+  /** The verdicts it was given. */
+  known = "";
   /** Milliseconds between words; 0 for all at once. */
   pace = 0;
   lose = false;
@@ -30,6 +32,10 @@ export class FakeEngine implements WasmEngine {
       vocab: 100,
       model: { name: "Parrot", architecture: "llama", hasChatTemplate: true },
     };
+  }
+
+  verdicts() {
+    return this.known || "fake adapter\t\n";
   }
 
   stats() {
@@ -129,8 +135,8 @@ export class FakeWasm {
       return new FakeEngine().info().memory;
     },
     Engine: {
-      load: async (source, _options, onProgress) => {
-        onProgress({ phase: "checking" });
+      load: async (source, { verdicts }, onProgress) => {
+        if (!verdicts) onProgress({ phase: "checking" });
         try {
           await this.read(source);
         } catch (error) {
@@ -138,6 +144,7 @@ export class FakeWasm {
         }
         onProgress({ phase: "weights", done: source.size, total: source.size });
         const engine = new FakeEngine();
+        engine.known = verdicts ?? "";
         this.engines.push(engine);
         return engine;
       },
