@@ -16,9 +16,23 @@ export const defaults = signal({ settings: DEFAULTS, system: "" });
 
 const Defaults = v.object({ settings: Settings, system: v.string() });
 
-export async function open(): Promise<void> {
+/** Says to other tabs of this page that something was written. */
+const tabs = new BroadcastChannel("wisp-conversations");
+const told = () => tabs.postMessage("written");
+
+/** Those with an answer that is being written here: the stored one lags behind. */
+const writing = new Set<string>();
+
+async function read(): Promise<void> {
   const stored = await db.allConversations();
-  conversations.value = stored.filter((one) => v.is(Conversation, one));
+  const ours = (id: string) => (writing.has(id) ? conversations.value.find((one) => one.id === id) : undefined);
+  conversations.value = stored.filter((one) => v.is(Conversation, one)).map((one) => ours(one.id) ?? one);
+}
+
+export async function open(): Promise<void> {
+  await read();
+  // If it can't be read, what is shown stays.
+  tabs.onmessage = () => void read().catch(() => undefined);
   const kept = v.safeParse(Defaults, await db.getValue("defaults"));
   if (kept.success) defaults.value = kept.output;
   const id = await db.getValue("current");
@@ -42,8 +56,13 @@ export async function create(first: string): Promise<Conversation> {
     messages: [],
   };
   conversations.value = [conversation, ...conversations.value];
-  await Promise.all([db.putConversation(conversation), select(conversation.id)]);
+  await Promise.all([put(conversation), select(conversation.id)]);
   return conversation;
+}
+
+async function put(conversation: Conversation): Promise<void> {
+  await db.putConversation(conversation);
+  told();
 }
 
 /** Changes one conversation; a change of its messages moves it to the top. */
@@ -52,16 +71,18 @@ export async function change(id: string, part: Partial<Omit<Conversation, "id">>
   if (!before) return;
   const after = { ...before, ...part };
   if (part.messages) after.updated = Date.now();
+  if (part.messages) writing.delete(id);
   const others = conversations.value.filter((one) => one.id !== id);
   conversations.value = part.messages
     ? [after, ...others]
     : conversations.value.map((one) => (one.id === id ? after : one));
-  await db.putConversation(after);
+  await put(after);
 }
 
 /** Keeps messages that are still being written, where a closed page finds them again. */
 export async function keep(id: string, messages: Message[]): Promise<void> {
   const one = conversations.value.find((each) => each.id === id);
+  writing.add(id);
   if (one) await db.putConversation({ ...one, messages });
 }
 
@@ -78,6 +99,7 @@ export async function remove(id: string): Promise<() => Promise<void>> {
   conversations.value = conversations.value.filter((one) => one.id !== id);
   if (currentId.value === id) await select(null);
   await db.removeConversation(id);
+  told();
   return async () => {
     if (gone) await insert(gone);
   };
@@ -86,7 +108,7 @@ export async function remove(id: string): Promise<() => Promise<void>> {
 async function insert(conversation: Conversation): Promise<void> {
   const all = [conversation, ...conversations.value.filter(({ id }) => id !== conversation.id)];
   conversations.value = all.sort((a, b) => b.updated - a.updated);
-  await db.putConversation(conversation);
+  await put(conversation);
 }
 
 export const exportText = (ids?: string[]): string =>

@@ -108,15 +108,21 @@ const sourceOf = (choice: Choice) =>
 /** GPU memory that a model needs, by its header alone. */
 export async function plan(choice: Choice, tokens: number): Promise<Memory> {
   planner ??= confinedWorker();
-  return wisp.planMemory(sourceOf(choice), { contextLength: tokens, worker: planner });
+  const here = "url" in choice.source ? findStored(choice.source.url) : undefined;
+  // What is here can be read without a network.
+  const source = here?.complete ? here : sourceOf(choice);
+  return wisp.planMemory(source, { contextLength: tokens, worker: planner });
 }
 
+/** Made for the first plan; a load, before which one looks at plans, takes its memory back. */
 let planner: Worker | null = null;
 /** The engine's. It goes with the engine. */
 let worker: Worker | null = null;
 
 export async function load(choice: Choice): Promise<void> {
   await unload();
+  planner?.terminate();
+  planner = null;
   const stop = new AbortController();
   const mine = confinedWorker();
   worker = mine;

@@ -20,12 +20,13 @@ export const Settings = v.object({
 });
 export type Settings = v.InferOutput<typeof Settings>;
 
+/** Tame: small models lose the thread at higher temperatures. */
 export const DEFAULTS: Settings = {
-  temperature: 0.7,
+  temperature: 0.3,
   topP: 0.9,
   topK: 40,
   minP: 0.05,
-  repetitionPenalty: 1.1,
+  repetitionPenalty: 1.05,
   presencePenalty: 0,
   frequencyPenalty: 0,
   maxTokens: 1024,

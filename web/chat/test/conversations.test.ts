@@ -72,6 +72,16 @@ it("imports nothing of a damaged file", async () => {
   expect(store.conversations.value).toEqual([]);
 });
 
+it("shows what another tab has written", async () => {
+  const here = store;
+  const there = await reload();
+  expect(there).not.toBe(here);
+  const { id } = await there.create("from there");
+  await vi.waitFor(() => expect(here.conversations.value.map((one) => one.id)).toEqual([id]));
+  await there.change(id, { messages: [{ role: "user", text: "x" }] });
+  await vi.waitFor(() => expect(here.conversations.value[0]?.messages).toHaveLength(1));
+});
+
 it("takes a title from the beginning of a message, at a word", () => {
   expect(store.titleOf("  Why\n is it? ")).toBe("Why is it?");
   expect(store.titleOf("word ".repeat(30))).toBe(`${"word ".repeat(11)}word…`);
