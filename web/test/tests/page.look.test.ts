@@ -159,6 +159,25 @@ test("all of it works with the keyboard alone", async () => {
   expect(await focused()).toBe("Settings");
 });
 
+test("in a narrow window the list of conversations lies over the page, and keeps the focus", async () => {
+  await visit({ width: 360 });
+  await person.start();
+  await person.hear("Why is the sky blue?");
+  const list = page.getByRole("navigation", { name: "Conversations" });
+  expect(await list.isVisible()).toBe(false);
+  await person.button("Conversations").click();
+  await list.waitFor();
+  const inside = () => list.evaluate((element) => element.contains(document.activeElement));
+  await expect.poll(inside).toBe(true);
+  for (let step = 0; step < 12; step += 1) {
+    await page.keyboard.press("Tab");
+    expect(await page.evaluate(() => document.activeElement?.closest("main"))).toBeNull();
+  }
+  await page.keyboard.press("Escape");
+  await list.waitFor({ state: "hidden" });
+  await expect.poll(() => person.box.evaluate((box) => box === document.activeElement)).toBe(true);
+});
+
 test("a screen reader hears an answer once, sentence by sentence", async () => {
   await visit({});
   await person.start();

@@ -23,7 +23,8 @@ export function App() {
   useEffect(() => {
     if (sessionStorage.getItem(PENDING)) dialog.value = "models";
     document.addEventListener("keydown", onKey);
-    return () => document.removeEventListener("keydown", onKey);
+    // In a wide window the list stands beside the page and can't be closed.
+    matchMedia("(min-width: 900px)").addEventListener("change", () => (drawer.value = false));
   }, []);
   const conversation = store.current.value;
   return (
@@ -32,7 +33,7 @@ export function App() {
         Skip to the message box
       </a>
       <Sidebar />
-      <main class="main">
+      <main class="main" inert={drawer.value}>
         <Header title={conversation?.title ?? "New chat"} />
         {conversation ? <Thread conversation={conversation} key={conversation.id} /> : <Welcome />}
         <div class="dock">
@@ -51,8 +52,10 @@ export function App() {
 /** Escape: what is open closes first, then the answer stops. */
 function onKey(event: KeyboardEvent): void {
   if (event.key !== "Escape" || event.defaultPrevented || dialog.value) return;
-  if (drawer.value) drawer.value = false;
-  else if (chat.live.value) {
+  if (drawer.value) {
+    drawer.value = false;
+    focusComposer();
+  } else if (chat.live.value) {
     chat.stop();
     focusComposer();
   }

@@ -12,6 +12,10 @@ import { dialog, download, drawer, focusComposer, pickFile } from "./shell";
 
 export function Sidebar() {
   const empty = store.conversations.value.length === 0;
+  const first = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (drawer.value) first.current?.focus();
+  }, [drawer.value]);
   return (
     <>
       <div class="scrim" data-open={drawer.value} onClick={() => (drawer.value = false)} />
@@ -20,7 +24,7 @@ export function Sidebar() {
           <Mark />
           <span>Wisp</span>
         </div>
-        <button type="button" class="new-chat" onClick={() => show(null)}>
+        <button ref={first} type="button" class="new-chat" onClick={() => show(null)}>
           <Icon name="plus" /> New chat
         </button>
         <div class="conversations">
