@@ -8,10 +8,16 @@ interface Schema extends DBSchema {
   values: { key: string; value: unknown };
 }
 
-let opened: Promise<IDBPDatabase<Schema>> | undefined;
+let opened: Promise<IDBPDatabase<Schema> | null> | undefined;
 
-function database(): Promise<IDBPDatabase<Schema>> {
-  opened ??= openDB<Schema>("wisp-chat", 1, {
+/** Null where the browser keeps nothing for this page: then all of this does nothing. */
+function database(): Promise<IDBPDatabase<Schema> | null> {
+  opened ??= connect().catch(() => null);
+  return opened;
+}
+
+async function connect(): Promise<IDBPDatabase<Schema>> {
+  return openDB<Schema>("wisp-chat", 1, {
     upgrade(db) {
       db.createObjectStore("conversations", { keyPath: "id" }).createIndex("updated", "updated");
       db.createObjectStore("values");
@@ -20,27 +26,30 @@ function database(): Promise<IDBPDatabase<Schema>> {
     blocking: (_current, _blocked, event) => (event.target as IDBDatabase).close(),
     terminated: () => void (opened = undefined),
   });
-  return opened;
+}
+
+export async function isKept(): Promise<boolean> {
+  return (await database()) !== null;
 }
 
 /** Newest first. */
 export async function allConversations(): Promise<Conversation[]> {
-  const found = await (await database()).getAllFromIndex("conversations", "updated");
-  return found.reverse();
+  const found = await (await database())?.getAllFromIndex("conversations", "updated");
+  return found?.reverse() ?? [];
 }
 
 export async function putConversation(conversation: Conversation): Promise<void> {
-  await (await database()).put("conversations", conversation);
+  await (await database())?.put("conversations", conversation);
 }
 
 export async function removeConversation(id: string): Promise<void> {
-  await (await database()).delete("conversations", id);
+  await (await database())?.delete("conversations", id);
 }
 
 export async function getValue(name: string): Promise<unknown> {
-  return (await database()).get("values", name);
+  return (await database())?.get("values", name);
 }
 
 export async function putValue(name: string, value: unknown): Promise<void> {
-  await (await database()).put("values", value, name);
+  await (await database())?.put("values", value, name);
 }

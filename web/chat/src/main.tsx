@@ -8,6 +8,7 @@ import "./styles/dialogs.css";
 
 import { render } from "preact";
 import * as conversations from "./conversations";
+import { isKept } from "./db";
 import * as model from "./model";
 import { notify, orSay } from "./notices";
 import { startOffline } from "./offline";
@@ -17,10 +18,9 @@ import { App } from "./ui/App";
 applyTheme();
 
 async function start(): Promise<void> {
-  try {
-    await conversations.open();
-  } catch {
-    notify("This browser keeps nothing for this site (a private window?): conversations will be gone with the tab.", { tone: "bad" });
+  await conversations.open();
+  if (!(await isKept())) {
+    notify("This browser keeps nothing for this page (a private window?): conversations will be gone with the tab.", { tone: "bad" });
   }
   render(<App />, document.getElementById("app") as HTMLElement);
   orSay(startOffline());

@@ -12,10 +12,6 @@ export async function startOffline(): Promise<void> {
   // While developing there is no service worker; over plain http there can't be one.
   if (!import.meta.env.PROD || !("serviceWorker" in navigator)) return;
   const container = navigator.serviceWorker;
-  const updating = container.controller !== null;
-  container.addEventListener("controllerchange", () => {
-    if (updating) location.reload();
-  });
   try {
     const registration = await container.register("sw.js", { updateViaCache: "none" });
     const look = () => {
@@ -32,7 +28,9 @@ export async function startOffline(): Promise<void> {
   }
 }
 
+/** Other tabs go on with what they have: an answer may be running there. */
 export function useUpdate(): void {
+  navigator.serviceWorker.addEventListener("controllerchange", () => location.reload());
   update.value?.postMessage("activate");
 }
 

@@ -10,8 +10,10 @@ declare const __FILES__: string[];
 declare const __VERSION__: string;
 declare const __POLICY__: string;
 
-const CACHE = `wisp-page-${__VERSION__}`;
 const scope = new URL(self.registration.scope);
+/** Another copy of the page may be served under another path of this host. */
+const OURS = `wisp-page-${scope.pathname}-`;
+const CACHE = OURS + __VERSION__;
 
 self.addEventListener("install", (event) => {
   const fresh = __FILES__.map((file) => new Request(new URL(file, scope), { cache: "reload" }));
@@ -22,7 +24,7 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(
     (async () => {
       for (const name of await caches.keys()) {
-        if (name.startsWith("wisp-page-") && name !== CACHE) await caches.delete(name);
+        if (name.startsWith(OURS) && name !== CACHE) await caches.delete(name);
       }
       await self.clients.claim();
     })(),

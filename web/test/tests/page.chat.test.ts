@@ -241,6 +241,19 @@ test("an answer that fails says why, and can be tried again", async () => {
   await person.button("Try again").waitFor();
 });
 
+test("where the browser keeps nothing, one can chat all the same, and is told", async () => {
+  await context.addInitScript(() => {
+    indexedDB.open = () => {
+      throw new DOMException("The user denied permission to access the database.", "UnknownError");
+    };
+  });
+  await visit("");
+  await page.getByText("conversations will be gone with the tab").waitFor();
+  await person.start();
+  expect(await person.hear("Why is the sky blue?")).toContain("Sunlight holds all colours.");
+  expect(await person.hear("And code?")).toContain("count_words");
+});
+
 test("without WebGPU the page says what is lacking and what to do", async () => {
   await visit("no-webgpu");
   await page.getByRole("heading", { name: "This browser has no WebGPU" }).waitFor();

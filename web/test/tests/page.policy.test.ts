@@ -1,5 +1,7 @@
 // What the chat page promises: nothing leaves, and it comes back without network.
 
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { buildFake, type Host, hostFiles, Person, startBrowser } from "../src/page.js";
@@ -11,9 +13,11 @@ let page: Page;
 let person: Person;
 /** Other hosts that anything in the browser tried to reach. */
 let strangers: string[];
+let folder: string;
 
 beforeAll(async () => {
-  site = await hostFiles(buildFake());
+  folder = buildFake();
+  site = await hostFiles(folder);
   chromium = await startBrowser();
 });
 afterAll(async () => {
@@ -118,6 +122,33 @@ test("a question whose page was closed is there with what was answered", async (
   await page.reload();
   await person.answers.getByText("Sunlight").first().waitFor();
   await person.answers.getByText(/broken off$/).waitFor();
+});
+
+test("a newer page waits until it is asked for", async () => {
+  await person.kept();
+  const worker = join(folder, "sw.js");
+  const before = readFileSync(worker, "utf8");
+  try {
+    writeFileSync(worker, `${before}\n// newer`);
+    await page.reload();
+    const loaded = page.waitForEvent("load");
+    await person.button("Update").click();
+    await loaded;
+    await person.button("Update").waitFor({ state: "detached" });
+  } finally {
+    writeFileSync(worker, before);
+  }
+});
+
+test("the page can be installed", async () => {
+  await person.kept();
+  const session = await context.newCDPSession(page);
+  const { installabilityErrors } = await session.send("Page.getInstallabilityErrors");
+  // A context of playwright counts as a private window.
+  const other = installabilityErrors.filter(({ errorId }) => errorId !== "in-incognito");
+  expect(other).toEqual([]);
+  const { errors } = await session.send("Page.getAppManifest");
+  expect(errors).toEqual([]);
 });
 
 test("the files of the page are complete, under a path that is not the root", async () => {
