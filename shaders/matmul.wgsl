@@ -37,10 +37,8 @@ fn main(
     let tokens = select(step_tokens(), step_outputs(), FOR_OUTPUTS);
     let first_token = group.y * TILE_T;
     let first_row = group.x * TILE_R;
-    // With TX = 1 no address of X depends on the thread, which a compiler should see:
-    // software adapters then load once for all lanes.
-    let tx = select(thread / RX, 0u, TX == 1u);
-    let rx = select(thread % RX, thread, TX == 1u);
+    let tx = thread / RX;
+    let rx = thread % RX;
     var sums: array<f32, TOKENS * ROWS>;
     for (var eight = 0u; eight < EIGHTS; eight += 4u) {
         workgroupBarrier();

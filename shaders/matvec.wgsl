@@ -1,21 +1,37 @@
-// y[r] = Σ_c W[r, c]·x[c], for each of a few rows of x (grid z).
+// Y[t, r] = Σ_c W[r, c]·X[t, c], a few rows of X at a time (grid z).
 // Within a block Σ w·x = d·Σ code·x + m·Σ x: the scale is applied once.
-// LANES threads share ROWS rows of W; each takes every LANES-th block of columns.
+// LANES threads share ROWS rows of W and TOKENS rows of X; each takes every LANES-th
+// block of columns. Where LANES is 1, a subgroup may load X together.
 //!import scalar
 //!import reduce
 //!import weight
 //!import input
 //!import output
 //!import lib/grid
+//!import lib/step
 const THREADS: u32 = 64u;
 const LANES: u32 = 16u;
 const ROWS: u32 = 4u; // even
+const TOKENS: u32 = 1u;
+const SHARE: u32 = 1u; // threads that load X together: 1, or a subgroup
 const COLS: u32 = 1u;
 const N_ROWS: u32 = 1u; // of this shard of W
 const FIRST_ROW: u32 = 0u; // of this shard in W
+const FOR_OUTPUTS: bool = false; // rows of X are rows of logits, not tokens
 
 const BLOCKS: u32 = (COLS + BLOCK - 1u) / BLOCK;
+const FOURS: u32 = BLOCK / 4u;
 
+// Numbers of X that a thread of the subgroup loaded, or this one where none shares.
+fn x_of(own: vec4f, lane: u32) -> vec4f {
+    if (SHARE == 1u) {
+        return own;
+    }
+    return from_lane(own, lane);
+}
+
+// Compilers keep arrays in registers if every index is known once loops are unrolled,
+// which they surely do where a loop's counter is the index and its end the length.
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -23,33 +39,68 @@ fn main(
 ) {
     let lane = thread % LANES;
     let first = (grid_index(group) * (THREADS / LANES) + thread / LANES) * ROWS;
-    input_begin(group.z, thread);
-    var sums: array<f32, ROWS>;
-    for (var b = lane; b < BLOCKS; b += LANES) {
-        var part: array<vec4f, BLOCK / 4u>;
-        var all = vec4f();
-        for (var i = 0u; i < BLOCK / 4u; i++) {
-            part[i] = input4(b * (BLOCK / 4u) + i);
-            all += part[i];
-        }
-        let total = dot(all, vec4(1.0));
-        for (var r = 0u; r < ROWS; r++) {
-            var block = weight_block(min(first + r, N_ROWS - 1u) * BLOCKS + b);
-            var products = vec4f();
-            for (var i = 0u; i < BLOCK / 8u; i++) {
-                let codes = codes8(&block, i);
-                products += codes.lo * part[2u * i] + codes.hi * part[2u * i + 1u];
+    let token = group.z * TOKENS;
+    let tokens = select(step_tokens(), step_outputs(), FOR_OUTPUTS);
+    input_begin(token, thread);
+    var sums: array<array<vec2f, TOKENS>, ROWS / 2u>; // of an even and an odd row
+    // Every thread takes every turn: `from_lane` must be called by all of a subgroup.
+    for (var turn = 0u; turn < BLOCKS; turn += LANES) {
+        let b = turn + lane;
+        var part: array<array<Eight, BLOCK / 8u>, TOKENS>;
+        var totals: array<f32, TOKENS>;
+        for (var t = 0u; t < TOKENS; t++) {
+            // Beyond the last row the last one is computed again.
+            let row = min(token + t, tokens - 1u);
+            var all = vec4f();
+            var own: array<vec4f, FOURS / SHARE>;
+            if (b < BLOCKS) {
+                for (var i = 0u; i < FOURS / SHARE; i++) {
+                    own[i] = input4(row, b * FOURS + i * SHARE + thread % SHARE);
+                }
             }
-            let scale = weight_scale(&block);
-            sums[r] += dot(products, vec4(scale.x)) + total * scale.y;
+            for (var i = 0u; i < BLOCK / 8u; i++) {
+                let lo = x_of(own[2u * i / SHARE], 2u * i % SHARE);
+                let hi = x_of(own[(2u * i + 1u) / SHARE], (2u * i + 1u) % SHARE);
+                part[t][i] = Eight(lo, hi);
+                all += lo + hi;
+            }
+            totals[t] = dot(all, vec4(1.0));
+        }
+        if (b < BLOCKS) {
+            for (var p = 0u; p < ROWS / 2u; p++) {
+                let row = first + 2u * p;
+                var even = weight_block(min(row, N_ROWS - 1u) * BLOCKS + b);
+                var odd = weight_block(min(row + 1u, N_ROWS - 1u) * BLOCKS + b);
+                // Written out: Chromium zeroes a variable without it once, not at each turn.
+                var products = array<vec2f, TOKENS>();
+                for (var i = 0u; i < BLOCK / 8u; i++) {
+                    let e = codes8(&even, i);
+                    let o = codes8(&odd, i);
+                    for (var t = 0u; t < TOKENS; t++) {
+                        let x = part[t][i];
+                        products[t] += vec2(
+                            dot(e.lo, x.lo) + dot(e.hi, x.hi),
+                            dot(o.lo, x.lo) + dot(o.hi, x.hi),
+                        );
+                    }
+                }
+                let scale_e = weight_scale(&even);
+                let scale_o = weight_scale(&odd);
+                for (var t = 0u; t < TOKENS; t++) {
+                    sums[p][t] += products[t] * vec2(scale_e.x, scale_o.x)
+                        + totals[t] * vec2(scale_e.y, scale_o.y);
+                }
+            }
         }
     }
     let scale = input_scale(thread);
-    for (var r = 0u; r < ROWS; r += 2u) {
-        let even = reduce_lanes(sums[r], thread) * scale;
-        let odd = reduce_lanes(sums[r + 1u], thread) * scale;
-        if (lane == 0u) {
-            output_pair(group.z, first + r, even, odd);
+    for (var t = 0u; t < TOKENS; t++) {
+        for (var p = 0u; p < ROWS / 2u; p++) {
+            let even = reduce_lanes(sums[p][t].x, thread, LANES) * scale;
+            let odd = reduce_lanes(sums[p][t].y, thread, LANES) * scale;
+            if (lane == 0u && token + t < tokens) {
+                output_pair(token + t, first + 2u * p, even, odd);
+            }
         }
     }
 }

@@ -1,13 +1,11 @@
 // interface input: where a matvec takes x from. Here the splits of decode
-// attention, merged on the way in.
+// attention, merged on the way in. One row at a time.
 //!import lib/merge
 const HEAD_DIM4: u32 = 1u;
 
 var<workgroup> merge_factors: array<f32, SPLITS * HEADS>;
-var<private> input_row: u32;
 
 fn input_begin(row: u32, thread: u32) {
-    input_row = row;
     for (var head = thread; head < HEADS; head += THREADS) {
         let total = merge_total(row, head);
         for (var s = 0u; s < step_splits(); s++) {
@@ -17,11 +15,11 @@ fn input_begin(row: u32, thread: u32) {
     workgroupBarrier();
 }
 
-fn input4(index4: u32) -> vec4f {
+fn input4(row: u32, index4: u32) -> vec4f {
     let head = index4 / HEAD_DIM4;
     var sum = vec4f();
     for (var s = 0u; s < step_splits(); s++) {
-        let at = (input_row * SPLITS + s) * HEADS * HEAD_DIM4 + index4;
+        let at = (row * SPLITS + s) * HEADS * HEAD_DIM4 + index4;
         sum += merge_factors[s * HEADS + head] * partials[at];
     }
     return sum;

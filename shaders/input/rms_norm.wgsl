@@ -1,6 +1,6 @@
 // interface input: where a matvec takes x from. Here RMS norm of the residual
 // stream: x·gain / sqrt(mean(x²) + eps). The root is one factor for the whole row,
-// so each thread sums x² beside its products and the factor comes last.
+// so each thread sums x² beside its products and the factor comes last. One row at a time.
 //!import lib/columns
 const X_STRIDE4: u32 = 1u;
 const EPS: f32 = 1e-5;
@@ -8,20 +8,18 @@ const EPS: f32 = 1e-5;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>; // [rows, X_STRIDE4]
 @group(0) @binding(4) var<storage, read> gain: array<vec4f>;
 
-var<private> input_row: u32;
 var<private> input_squares: f32;
 
 fn input_begin(row: u32, thread: u32) {
-    input_row = row * X_STRIDE4;
     input_squares = 0.0;
 }
 
-fn input4(index4: u32) -> vec4f {
-    let value = masked(x[input_row + index4], index4);
+fn input4(row: u32, index4: u32) -> vec4f {
+    let value = masked(x[row * X_STRIDE4 + index4], index4);
     input_squares += dot(value, value);
     return value * gain[index4];
 }
 
 fn input_scale(thread: u32) -> f32 {
-    return inverseSqrt(reduce_lanes(input_squares, thread) / f32(COLS) + EPS);
+    return inverseSqrt(reduce_lanes(input_squares, thread, LANES * SHARE) / f32(COLS) + EPS);
 }

@@ -1,14 +1,19 @@
 // interface reduce: sums and maxima over threads. Here by subgroup operations;
 // workgroup memory joins the subgroups. That neighbouring threads are
 // neighbouring lanes is true of every driver we know; the self-check would tell.
-// The kernel declares THREADS (a workgroup) and LANES (neighbours that share a
-// row, at most a subgroup).
+// The kernel declares THREADS (a workgroup).
 var<workgroup> reduce_shared: array<f32, THREADS>;
 
-// Over LANES neighbours; each of them gets the sum. LANES is a power of two.
-fn reduce_lanes(value: f32, thread: u32) -> f32 {
+// The value of another thread of the subgroup.
+fn from_lane(value: vec4f, lane: u32) -> vec4f {
+    return subgroupShuffle(value, lane);
+}
+
+// Over so many neighbours, a power of two and at most a subgroup; each of them gets
+// the sum.
+fn reduce_lanes(value: f32, thread: u32, lanes: u32) -> f32 {
     var sum = value;
-    for (var reach = LANES / 2u; reach > 0u; reach /= 2u) {
+    for (var reach = lanes / 2u; reach > 0u; reach /= 2u) {
         sum += subgroupShuffleXor(sum, reach);
     }
     return sum;

@@ -1,22 +1,27 @@
 // interface reduce: sums and maxima over threads. Here in workgroup memory.
-// The kernel declares THREADS (a workgroup) and LANES (neighbours that share a row).
+// The kernel declares THREADS (a workgroup).
 var<workgroup> reduce_shared: array<f32, THREADS>;
 
-// Over LANES neighbours; each of them gets the sum. LANES is a power of two.
-fn reduce_lanes(value: f32, thread: u32) -> f32 {
-    if (LANES == 1u) {
+// The value of another thread of the subgroup: there are none, and SHARE is 1.
+fn from_lane(value: vec4f, lane: u32) -> vec4f {
+    return value;
+}
+
+// Over so many neighbours, a power of two; each of them gets the sum.
+fn reduce_lanes(value: f32, thread: u32, lanes: u32) -> f32 {
+    if (lanes == 1u) {
         return value;
     }
     workgroupBarrier();
     reduce_shared[thread] = value;
     workgroupBarrier();
-    for (var reach = LANES / 2u; reach > 0u; reach /= 2u) {
-        if (thread % LANES < reach) {
+    for (var reach = lanes / 2u; reach > 0u; reach /= 2u) {
+        if (thread % lanes < reach) {
             reduce_shared[thread] += reduce_shared[thread + reach];
         }
         workgroupBarrier();
     }
-    return reduce_shared[thread - thread % LANES];
+    return reduce_shared[thread - thread % lanes];
 }
 
 // Over the workgroup; every thread gets the sum. THREADS is a power of two.

@@ -18,15 +18,23 @@ pub struct Tuning {
     pub steps_in_flight: usize,
 }
 
-/// `matvec.wgsl`: `threads / lanes` groups of `lanes` threads, each group `rows` rows.
+/// `matvec.wgsl`: `threads / lanes` groups of `lanes` threads, each group `rows` rows of W.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MatvecTuning {
     /// Threads a workgroup.
     pub threads: u32,
     /// Threads that share a row (a power of two).
     pub lanes: u32,
-    /// Rows a thread (even).
+    /// Rows of W a thread (even), for one row of x.
     pub rows: u32,
+    /// Rows of W a thread (even), for several rows of x.
+    pub rows_for_many: u32,
+    /// Rows of x a thread at most (a power of two).
+    pub tokens: u32,
+    /// A subgroup loads x together, where a thread has rows of W for itself.
+    pub share_x: bool,
+    /// More rows of x than that are for `matmul.wgsl`.
+    pub up_to: u32,
     /// Workgroups that keep the whole adapter busy: for smaller matrices a workgroup
     /// takes fewer rows.
     pub groups: u32,
@@ -60,7 +68,16 @@ impl Tuning {
     /// For adapters that run shaders on the processor: a load costs far more
     /// than a multiplication, and threads of a subgroup are SIMD lanes.
     pub const CPU: Tuning = Tuning {
-        matvec: MatvecTuning { threads: 32, lanes: 1, rows: 8, groups: 8 },
+        matvec: MatvecTuning {
+            threads: 32,
+            lanes: 1,
+            rows: 8,
+            rows_for_many: 4,
+            tokens: 8,
+            share_x: true,
+            up_to: u32::MAX,
+            groups: 8,
+        },
         matmul: MatmulTuning { threads: 32, rows: 4, tokens: 16, token_threads: 1 },
         attention: AttentionTuning { threads: 32, splits: 8, split_keys: 64 },
         reduce_threads: 32,
@@ -70,7 +87,16 @@ impl Tuning {
 
     /// For GPUs: neighbouring threads read neighbouring words.
     pub const GPU: Tuning = Tuning {
-        matvec: MatvecTuning { threads: 64, lanes: 16, rows: 4, groups: 128 },
+        matvec: MatvecTuning {
+            threads: 64,
+            lanes: 16,
+            rows: 4,
+            rows_for_many: 4,
+            tokens: 4,
+            share_x: false,
+            up_to: 8,
+            groups: 128,
+        },
         matmul: MatmulTuning { threads: 64, rows: 4, tokens: 4, token_threads: 8 },
         attention: AttentionTuning { threads: 64, splits: 16, split_keys: 128 },
         reduce_threads: 256,

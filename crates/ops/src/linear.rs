@@ -11,10 +11,6 @@ use wisp_graph::{
 use crate::check::{self, Case, matrix};
 use crate::{RmsNorm, expect_cols, nth, record, weight};
 
-/// Up to so many rows of x the matrix-vector kernel is used, a pass a row: W is
-/// read again for each, but no work is wasted on rows that are not there.
-const MATVEC_ROWS: u32 = 4;
-
 /// What becomes of the products: `shaders/output/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Epilogue {
@@ -101,19 +97,19 @@ impl Operation for Linear {
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
         let rows = lower.input(0).rows;
         let most = lower.rows(rows) as u32;
+        // Plans for many outputs hold both kernels, of which a step runs one.
+        let up_to = lower.target.tuning.matvec.up_to;
         let mut first = 0;
         for resource in 0..lower.resource_count() {
             let w = lower.weight(resource)?;
             for (shard, range) in lower.shards(w).into_iter().enumerate() {
                 let part =
                     Part { w, resource, shard, range: range.clone(), first: first + range.start };
-                // Few rows now and then: both kernels, of which a step runs one.
-                let both = rows == Rows::Outputs || most <= 2 * MATVEC_ROWS;
-                if most <= MATVEC_ROWS || both {
+                if most <= up_to || rows == Rows::Outputs {
                     self.matvec(lower, &part)?;
                 }
-                if most > MATVEC_ROWS {
-                    self.matmul(lower, &part, if both { MATVEC_ROWS } else { 0 })?;
+                if most > up_to {
+                    self.matmul(lower, &part)?;
                 }
             }
             first += w.rows;
@@ -137,18 +133,36 @@ impl Linear {
     fn matvec(&self, lower: &mut Lower<'_>, part: &Part<'_>) -> Result<()> {
         let mut tuning = lower.target.tuning.matvec;
         let lanes = lower.lanes(tuning.lanes);
+        let rows_of_x = lower.input(0).rows;
+        let most = lower.rows(rows_of_x) as u32;
+        // A whole subgroup, if it divides the block's quadruples of numbers.
+        let fours = part.w.format.block().max(8) as u32 / 4;
+        let subgroup = lower.lanes(u32::MAX);
+        let shares = tuning.share_x && lanes == 1 && fours.is_multiple_of(subgroup);
+        let share = if shares { subgroup } else { 1 };
+        // Where x should be shared and cannot be, loads of it are what a row costs.
+        let tokens = if tuning.share_x && !shares { 2 } else { tuning.tokens };
+        let tokens = tokens.min(most.next_power_of_two());
+        if tokens > 1 {
+            tuning.rows = tuning.rows_for_many;
+        }
         let rows = part.range.len() as u32;
         let groups = |t: &MatvecTuning| rows.div_ceil(t.threads / lanes * t.rows);
-        while groups(&tuning) < tuning.groups && tuning.threads > lanes.max(8) {
+        let passes = most.div_ceil(tokens);
+        while groups(&tuning) * passes < tuning.groups && tuning.threads > lanes.max(share).max(8) {
             tuning.threads /= 2;
         }
-        let groups = groups(&tuning);
+        let (groups, up_to) = (groups(&tuning), tuning.up_to);
         let mut kernel = self
             .common(lower, lower.kernel("matvec"), part)?
             .set("THREADS", tuning.threads)
             .set("LANES", lanes)
-            .set("ROWS", tuning.rows);
+            .set("ROWS", tuning.rows)
+            .set("TOKENS", tokens)
+            .set("SHARE", share)
+            .set_bool("FOR_OUTPUTS", rows_of_x == Rows::Outputs);
         let mut binds = self.binds(lower, part)?;
+        binds.push(("step", Bind::Step));
         match lower.prologue(0) {
             Some(prologue) => {
                 kernel = kernel.link("input", prologue.file);
@@ -163,26 +177,30 @@ impl Linear {
         }
         // Folded over x and y: shaders/lib/grid.wgsl.
         let (x, y) = if groups <= GRID_X { (groups, 1) } else { (GRID_X, groups.div_ceil(GRID_X)) };
-        let count = count(lower.input(0).rows);
-        let one = self.cost(lower, part, 1);
+        let count = count(rows_of_x);
+        let (none, one) = (self.cost(lower, part, 0), self.cost(lower, part, 1));
         lower.dispatch(
             kernel,
             binds,
-            move |c| {
-                let rows = count(c);
-                [x, y, if rows <= MATVEC_ROWS { rows } else { 0 }]
-            },
+            move |c| [x, y, if count(c) <= up_to { count(c).div_ceil(tokens) } else { 0 }],
             move |c| {
                 let rows = u64::from(count(c));
-                Cost { bytes: one.bytes * rows, flops: one.flops * rows }
+                Cost {
+                    bytes: none.bytes * rows.div_ceil(u64::from(tokens))
+                        + (one.bytes - none.bytes) * rows,
+                    flops: one.flops * rows,
+                }
             },
         );
         Ok(())
     }
 
-    /// `above`: runs where a step has more rows than that.
-    fn matmul(&self, lower: &mut Lower<'_>, part: &Part<'_>, above: u32) -> Result<()> {
+    fn matmul(&self, lower: &mut Lower<'_>, part: &Part<'_>) -> Result<()> {
         let tuning = lower.target.tuning.matmul;
+        let above = match lower.input(0).rows {
+            Rows::Outputs => lower.target.tuning.matvec.up_to,
+            Rows::Tokens => 0,
+        };
         let rows = lower.input(0).rows;
         let most = lower.rows(rows) as u32;
         let tx = most.div_ceil(tuning.tokens).next_power_of_two().min(tuning.token_threads);
