@@ -32,7 +32,7 @@ mod tests {
             rows: 49,
             cols: 64, // 32 bytes of quants a row
         };
-        assert_eq!(shards(&weight, 1 << 20), [0..49]);
+        assert_eq!(shards(&weight, 1 << 20), vec![0..49; 1]);
         assert_eq!(shards(&weight, 32 * 21), [0..20, 20..40, 40..49]);
     }
 }
