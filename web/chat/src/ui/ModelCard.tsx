@@ -51,7 +51,9 @@ function Loading({ state }: { state: Extract<model.State, { at: "loading" }> }) 
     left !== null && left >= 1000 ? `${seconds(left)} left` : "",
   ].filter(Boolean);
   const note = text ?? (shown === "check" ? FIRST_CHECK : "");
-  const phase = shown === "download" && !known ? "Connecting" : PHASES[shown];
+  const far = "url" in state.choice.source;
+  const start = far ? "Connecting" : "Opening";
+  const phase = shown !== "download" ? PHASES[shown] : !known ? start : far ? PHASES.download : "Reading the file";
   return (
     <section class="card" aria-label="Loading the model">
       <div class="card-head">
