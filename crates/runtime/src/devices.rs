@@ -136,7 +136,9 @@ pub async fn self_check(gpu: &Gpu) -> Result<Vec<CheckReport>> {
 pub(crate) async fn copy_bandwidth(gpu: &Gpu) -> Result<f64> {
     const ROUNDS: usize = 5;
     const COPIES: u64 = 4;
-    let bytes = (64u64 << 20).min(gpu.facts().max_buffer);
+    // More than caches hold; on a processor it is main memory, which the model has too.
+    let bytes: u64 = if gpu.facts().kind == "cpu" { 32 << 20 } else { 64 << 20 };
+    let bytes = bytes.min(gpu.facts().max_buffer);
     let (from, to) =
         gpu.catch(|| (gpu.buffer("copy from", bytes), gpu.buffer("copy to", bytes))).await?;
     let mut best = f64::INFINITY;
