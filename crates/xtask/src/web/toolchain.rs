@@ -46,9 +46,8 @@ impl Toolchain {
         Ok(Self::Debian(linker()?))
     }
 
-    /// `cargo build` for wasm, with flags for rustc.
-    pub fn cargo_build(&self, flags: &str) -> Command {
-        let flags = format!("{flags} --cfg getrandom_backend=\"wasm_js\"");
+    /// `cargo build` for wasm.
+    pub fn cargo_build(&self) -> Command {
         let mut command = cargo();
         if let Self::Debian(linker) = self {
             command = Command::new("/usr/bin/cargo");
@@ -57,7 +56,6 @@ impl Toolchain {
             command.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
             command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         }
-        command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags);
         command.args(["build", "--target", TARGET]);
         if let Self::Debian(_) = self {
             command.arg("-Zbuild-std=std,panic_abort");

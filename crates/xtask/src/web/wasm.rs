@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Builds into `out`: `wisp_web.js`, `wisp_web_bg.wasm` and their types.
+///
+/// Not through wasm-opt: it takes 8 % off the module, but what it leaves is larger when
+/// gzipped (1.178 MB instead of 1.153 MB with `-Os`), and building takes a minute more.
 pub fn build(out: &Path) -> Result {
     let toolchain = step("compiler for wasm", Toolchain::find)?;
     let bindgen = step("wasm-bindgen", bindgen)?;
     // Not where native builds are: neither should undo what the other has done.
     let target = root().join("target").join("web");
     step("wisp-web", || {
-        let mut build = toolchain.cargo_build("");
+        let mut build = toolchain.cargo_build();
         build.args(["--profile", "wasm", "-p", "wisp-web", "--locked", "--target-dir"]);
         run(build.arg(&target))
     })?;
