@@ -72,6 +72,26 @@ mod tests {
         }
     }
 
+    /// The chat page can't read this file: it has the list that browsers need.
+    #[test]
+    fn the_chat_page_offers_the_same_files() {
+        let page = include_str!("../../../web/chat/public/models.json");
+        let page: serde_json::Value = serde_json::from_str(page).unwrap();
+        for entry in page["models"].as_array().unwrap() {
+            let known = known(entry["id"].as_str().unwrap()).unwrap();
+            assert_eq!(entry["bytes"].as_u64(), Some(known.bytes));
+            assert_eq!(entry["sha256"].as_str(), Some(known.sha256));
+            let url = entry["url"].as_str().unwrap();
+            let here = |source: &Source| match source {
+                Source::Hub { repo, revision, file } => {
+                    url.ends_with(&format!("/{repo}/resolve/{revision}/{file}"))
+                }
+                Source::Wheel { .. } => false,
+            };
+            assert!(known.sources.iter().any(here), "{url}");
+        }
+    }
+
     #[test]
     fn typing_errors_are_near_and_greetings_are_not() {
         for near in ["smollm2-135", "smollm-135m", "SmolLM2_135M", "smolm2-135m"] {

@@ -130,7 +130,9 @@ fn short_files(files: &[File]) -> Vec<Problem> {
         .collect()
 }
 
-/// What works here only, and hosts that only the model store may know.
+/// What works here only, and hosts that only the model store may know. (The chat page's list of
+/// models is data for those who host it, and no text that is read here; a test of the store holds
+/// the two together.)
 fn no_places_of_one_machine(files: &[File]) -> Vec<Problem> {
     const PLACES: [&str; 4] = ["/work/", "/tmp/", "/home/", "/root/"];
     const HOSTS: [&str; 5] =

@@ -89,7 +89,7 @@ function Entry({ entry }: { entry: ModelEntry }) {
   const choice = model.offeredChoice(entry);
   const here = model.findStored(entry.url);
   const running = model.ready.value && model.isSame(model.ready.value.choice, choice);
-  const label = running ? "Running" : here?.complete ? "Load" : here ? "Go on downloading" : "Download";
+  const label = running ? "Load again" : here?.complete ? "Load" : here ? "Go on downloading" : "Download";
   return (
     <div class="model">
       <div class="card-head">
@@ -102,7 +102,7 @@ function Entry({ entry }: { entry: ModelEntry }) {
       {entry.about && <p>{entry.about}</p>}
       <Fit choice={choice} />
       <div class="buttons">
-        <button type="button" class="solid" onClick={() => loadNow(choice)} disabled={running === true || model.state.value.at === "loading"}>
+        <button type="button" class={running ? "plain" : "solid"} onClick={() => loadNow(choice)} disabled={model.state.value.at === "loading"}>
           {label}
         </button>
       </div>
