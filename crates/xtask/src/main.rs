@@ -15,7 +15,8 @@ cargo xtask TASK
   setup               make sure that this machine has a Vulkan driver (Linux)
   chat [ARGS…]        set up, build, fetch the default model, and chat:
                       cargo xtask chat \"Why is the sky blue?\"
-  test                set up, then format, house rules, lints, tests and docs
+  test                set up, then format, house rules, lints, tests and docs, then all
+                      that browsers get, in Chromium
   tidy                the house rules alone
   web                 the engine for browsers: set up, build, and serve the chat page here
                       (--build only builds; --sizes weighs what was built)

@@ -2,7 +2,7 @@
 
 use crate::setup;
 use crate::step::{Result, cargo, output, root, run, step, wisp};
-use crate::tidy;
+use crate::{tidy, web};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -48,7 +48,8 @@ pub fn test() -> Result {
         run(cargo()
             .args(["doc", "--release", "--no-deps", "--workspace"])
             .env("RUSTDOCFLAGS", "-Dwarnings"))
-    })
+    })?;
+    web::test(&model)
 }
 
 /// The house rules.

@@ -3,12 +3,15 @@
 
 mod serve;
 mod sizes;
+mod test;
 mod toolchain;
 mod wasm;
 
 use crate::step::{Result, root, run, step};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+pub use test::test;
 
 /// `web`: builds and serves; `--build` does not serve; `--sizes` builds nothing and
 /// fails where what is there is too large.
@@ -42,13 +45,18 @@ fn wasm_out() -> PathBuf {
 
 /// Builds an npm package, with what its lock file names.
 fn package(folder: &Path) -> Result {
-    let needs_node =
-        |why| format!("{why}; this needs Node.js 20 or later with npm: install it, then try again");
-    if !is_installed(folder) {
-        let ci = ["ci", "--no-audit", "--no-fund"];
-        run(npm().current_dir(folder).args(ci)).map_err(needs_node)?;
-    }
+    install(folder)?;
     run(npm().current_dir(folder).args(["run", "build"]))
+}
+
+/// Installs what a package's lock file names, where that has not been done.
+fn install(folder: &Path) -> Result {
+    if is_installed(folder) {
+        return Ok(());
+    }
+    run(npm().current_dir(folder).args(["ci", "--no-audit", "--no-fund"])).map_err(|why| {
+        format!("{why}; this needs Node.js 20 or later with npm: install it, then try again")
+    })
 }
 
 /// Whether npm has installed what the lock file names since it was last changed.

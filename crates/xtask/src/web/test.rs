@@ -1,0 +1,57 @@
+//! Tests of what browsers get: the packages' own, then all of it in Chromium.
+
+use super::{build, folder, install, npm};
+use crate::setup;
+use crate::step::{Result, run, step, wisp};
+use std::path::{Path, PathBuf};
+
+/// Where Debian and Ubuntu put it.
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// Builds everything for browsers and tests it with the model at `model`.
+pub fn test(model: &Path) -> Result {
+    build()?;
+    step("download sizes", super::sizes::check)?;
+    for name in ["ts", "chat"] {
+        step(&format!("web/{name}: tests"), || {
+            run(npm().current_dir(folder(name)).args(["run", "test"]))
+        })?;
+    }
+    step("web/ts: types", || run(npm().current_dir(folder("ts")).args(["run", "check"])))?;
+    let Some(chromium) = step("browser", chromium)? else { return Ok(()) };
+    step("web/test: tests in Chromium", || {
+        let folder = folder("test");
+        install(&folder)?;
+        run(npm().current_dir(&folder).args(["run", "check"]))?;
+        run(npm()
+            .current_dir(&folder)
+            .args(["run", "test"])
+            .env("WISP_CHROMIUM", &chromium)
+            .env("WISP_TEST_MODEL", model)
+            .env("WISP_BIN", wisp()))
+    })
+}
+
+/// The Chromium to test in; installs Debian's. `None`, and a sentence, where the system's
+/// package manager is another.
+fn chromium() -> Result<Option<PathBuf>> {
+    if let Some(named) = std::env::var_os("WISP_CHROMIUM").map(PathBuf::from) {
+        if !named.is_file() {
+            return Err(format!("WISP_CHROMIUM is {}, where there is no file", named.display()));
+        }
+        return Ok(Some(named));
+    }
+    if !cfg!(target_os = "linux") {
+        eprintln!("NOT TESTED in a browser: set WISP_CHROMIUM to the path of a Chromium to do so");
+        return Ok(None);
+    }
+    if !Path::new(CHROMIUM).is_file() {
+        setup::apt_install(&["chromium"]).map_err(|why| {
+            format!(
+                "there is no Chromium to test in: install one and set WISP_CHROMIUM to its path, \
+                 then try again ({why})"
+            )
+        })?;
+    }
+    Ok(Some(CHROMIUM.into()))
+}
