@@ -33,7 +33,7 @@ pub struct LoadOptions {
     context_length: Option<usize>,
     max_sequences: Option<usize>,
     memory_limit: Option<u64>,
-    verdicts: String,
+    verdicts: Option<String>,
 }
 
 impl LoadOptions {
@@ -50,7 +50,7 @@ impl LoadOptions {
             max_sequences: self.max_sequences.unwrap_or(SEQUENCES),
             share_cache: true,
             memory_limit: self.memory_limit,
-            verdicts: Some(self.verdicts.into()),
+            verdicts: Some(self.verdicts.unwrap_or_default().into()),
             ..EngineOptions::default()
         })
     }
@@ -188,10 +188,8 @@ impl From<CheckReport> for Check {
 pub struct Request {
     prompt: Vec<u32>,
     max_tokens: Option<usize>,
-    #[serde(default)]
-    stop: Vec<String>,
-    #[serde(default)]
-    ignore_eos: bool,
+    stop: Option<Vec<String>>,
+    ignore_eos: Option<bool>,
     temperature: Option<f32>,
     top_k: Option<u32>,
     top_p: Option<f32>,
@@ -199,8 +197,7 @@ pub struct Request {
     repetition_penalty: Option<f32>,
     presence_penalty: Option<f32>,
     frequency_penalty: Option<f32>,
-    #[serde(default)]
-    logit_bias: Vec<(u32, f32)>,
+    logit_bias: Option<Vec<(u32, f32)>>,
     seed: Option<u64>,
     logprobs: Option<usize>,
 }
@@ -211,8 +208,8 @@ impl From<Request> for wisp_runtime::Request {
         Self {
             prompt: request.prompt,
             max_tokens: request.max_tokens.unwrap_or(usize::MAX),
-            stop: request.stop,
-            ignore_eos: request.ignore_eos,
+            stop: request.stop.unwrap_or_default(),
+            ignore_eos: request.ignore_eos.unwrap_or_default(),
             logprobs: request.logprobs,
             cancel: Cancel::default(),
             sampling: Sampling {
@@ -223,7 +220,7 @@ impl From<Request> for wisp_runtime::Request {
                 repetition_penalty: request.repetition_penalty.unwrap_or(usual.repetition_penalty),
                 presence_penalty: request.presence_penalty.unwrap_or(usual.presence_penalty),
                 frequency_penalty: request.frequency_penalty.unwrap_or(usual.frequency_penalty),
-                logit_bias: request.logit_bias,
+                logit_bias: request.logit_bias.unwrap_or_default(),
                 seed: request.seed.unwrap_or(usual.seed),
             },
         }
