@@ -125,7 +125,7 @@ export class Person {
   async kept(): Promise<void> {
     // (`waitForFunction` would need eval, which the page's policy forbids.)
     const controlled = () => this.page.evaluate(() => navigator.serviceWorker.controller !== null);
-    await expect.poll(controlled, { timeout: 10_000 }).toBe(true);
+    await expect.poll(controlled, { timeout: 30_000 }).toBe(true);
   }
 
   async closeDialog(): Promise<void> {

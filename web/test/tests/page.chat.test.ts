@@ -21,7 +21,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   context = await chromium.newContext({ acceptDownloads: true });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(30_000);
   await visit("");
 });
 afterEach(async () => {

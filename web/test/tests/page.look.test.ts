@@ -34,7 +34,7 @@ interface Look {
 async function visit({ width = 1280, theme = "light", words = "" }: Look): Promise<void> {
   // axe is put into the page, which its policy would not let happen.
   context = await chromium.newContext({ viewport: { width, height: 740 }, colorScheme: theme, bypassCSP: true, reducedMotion: "reduce" });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(30_000);
   page = await context.newPage();
   person = new Person(page);
   await page.goto(words ? `${site.url}?fake=${words}` : site.url);

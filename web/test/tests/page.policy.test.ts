@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   context = await chromium.newContext();
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(30_000);
   strangers = [];
   // What the policy refuses never gets here.
   await context.route(/example\.(com|org)/, (route) => {
