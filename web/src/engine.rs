@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::source::{JsSource, WasmSource};
 use crate::stop::Stop;
 use crate::values::{Check, LoadOptions, Pages, Phase, Request, Stats, from_js, to_js};
-use crate::{panic, promise};
+use crate::{outlive, panic, promise};
 
 /// One loaded model on one device.
 #[wasm_bindgen]
@@ -115,9 +115,16 @@ impl Engine {
         let tokenizer = self.tokenizer()?;
         let messages = json("messages", &messages)?.unwrap_or(Json::Null);
         let tools = json("tools", &tools)?;
-        outlive_overflow(move || {
+        let rendered = outlive::exceptions(|| {
             tokenizer.chat()?.render(&messages, tools.as_ref(), add_generation_prompt)
-        })
+        });
+        panic::check()?;
+        let failed = || {
+            Err(Error::input(
+                "the model's chat template made the template engine fail: it is damaged or hostile",
+            ))
+        };
+        rendered.unwrap_or_else(failed).map_err(thrown)
     }
 
     /// Starts a request and gives its id. `on_event` is called until it is told `done`
@@ -189,22 +196,4 @@ fn json(what: &str, value: &JsValue) -> Result<Option<Json>, JsValue> {
     let text = JSON::stringify(value).map_err(|why| wrong(message(&why)))?;
     let text = text.as_string().unwrap_or_default();
     serde_json::from_str(&text).map(Some).map_err(|why| wrong(why.to_string()))
-}
-
-/// Runs what a hostile template may make recurse without end: the exception that the
-/// browser throws then would pass through wasm, but not through a call by JavaScript.
-fn outlive_overflow<T: 'static>(
-    work: impl FnOnce() -> wisp_base::Result<T> + 'static,
-) -> Result<T, JsValue> {
-    let result = Rc::new(std::cell::RefCell::new(None));
-    let into = result.clone();
-    let call: Function = Closure::once_into_js(move || *into.borrow_mut() = Some(work())).into();
-    let called = call.call0(&JsValue::UNDEFINED);
-    panic::check()?;
-    match (called, result.take()) {
-        (Ok(_), Some(result)) => result.map_err(thrown),
-        _ => Err(thrown(Error::input(
-            "the model's chat template made the template engine fail: it is damaged or hostile",
-        ))),
-    }
 }

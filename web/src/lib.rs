@@ -4,6 +4,7 @@
 
 mod engine;
 mod error;
+mod outlive;
 mod panic;
 mod promise;
 mod session;

@@ -1,12 +1,19 @@
 //! Futures as promises.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 
-use crate::panic;
+use crate::error::with_kind;
+use crate::{outlive, panic};
+
+/// What deep recursion leaves: a chat template is all that could have asked for it.
+const OVERFLOW: &str = "the model's chat template made the template engine fail: it is damaged or \
+                        hostile";
 
 /// A promise for what `work` gives; rejected as well if the module panics meanwhile.
 pub fn of<T: Into<JsValue>>(work: impl Future<Output = Result<T, JsValue>> + 'static) -> Promise {
@@ -18,6 +25,11 @@ pub fn of<T: Into<JsValue>>(work: impl Future<Output = Result<T, JsValue>> + 'st
             let _ = on_panic.call1(&JsValue::UNDEFINED, error);
         });
         spawn_local(async move {
+            let mut work = pin!(work);
+            let work = poll_fn(|context| {
+                let polled = outlive::exceptions(|| work.as_mut().poll(context));
+                polled.unwrap_or_else(|| Poll::Ready(Err(with_kind("input", OVERFLOW))))
+            });
             let (settle, value) = match work.await {
                 Ok(value) => (resolve, value.into()),
                 Err(error) => (reject, error),
