@@ -21,6 +21,7 @@ declare global {
     onText?: (text: string) => void,
   ): Promise<string>;
   function failure(promise: Promise<unknown>): Promise<{ name: string; kind?: string; message: string } | undefined>;
+  function runModule(path: string): Promise<unknown>;
   function testing(engine: Wisp.WispEngine): Testing;
   /** Kept by a test for its next steps. */
   var engine: Wisp.WispEngine;

@@ -37,7 +37,7 @@ test("every example runs and prints something", async () => {
     const printed: string[] = [];
     const listen = (message: { type(): string; text(): string }) => message.type() === "log" && printed.push(message.text());
     page.on("console", listen);
-    await page.evaluate((path) => import(path), `/examples/${index}.js`);
+    await page.evaluate(async (path) => void (await runModule(path)), `/examples/${index}.js`);
     page.off("console", listen);
     expect(printed, example).not.toEqual([]);
   }
