@@ -16,9 +16,23 @@ pub fn kind(error: &Error) -> &'static str {
     }
 }
 
+/// What the command line calls a flag, and `load` an option.
+const OPTIONS: [(&str, &str); 4] = [
+    ("--ctx", "contextLength"),
+    ("--kv", "kv"),
+    ("--caps", "caps"),
+    (" (--device)", ""),
+];
+
+/// The sentence, with the names that a web developer knows.
+pub fn sentence(error: &Error) -> String {
+    let text = error.to_string();
+    OPTIONS.iter().fold(text, |text, (flag, option)| text.replace(flag, option))
+}
+
 /// As an exception or a rejection.
 pub fn thrown(error: Error) -> JsValue {
-    with_kind(kind(&error), &error.to_string())
+    with_kind(kind(&error), &sentence(&error))
 }
 
 /// An `Error` of any kind.

@@ -278,7 +278,7 @@ pub struct Timings {
 
 impl Event {
     pub fn error(error: &Error) -> Self {
-        Self::Error { kind: crate::error::kind(error), message: error.to_string() }
+        Self::Error { kind: crate::error::kind(error), message: crate::error::sentence(error) }
     }
 
     /// `prompt_tokens`: how many there were.

@@ -141,9 +141,9 @@ impl<'a> Queue<'a> {
 
     /// Ends all that waits with an error: a device that cannot be replaced, say.
     pub fn fail(&self, error: &Error) {
-        while let Some(job) = self.pop(|_| true) {
-            job.fail(error.clone());
-        }
+        // A sink may push another request: that one is not meant.
+        let jobs = self.0.take();
+        jobs.into_iter().for_each(|job| job.fail(error.clone()));
     }
 
     /// Ends what was cancelled before its turn came.
@@ -201,5 +201,17 @@ mod tests {
         queue.fail(&Error::device("gone"));
         assert_eq!(told.borrow()[1..], [("a", None), ("c", None)]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_a_sink_pushes_when_it_fails_waits_for_its_own_turn() {
+        let queue = Queue::new();
+        let again = queue.clone();
+        queue.push(request(), move |_| {
+            again.push(request(), |_| ControlFlow::Continue(()));
+            ControlFlow::Continue(())
+        });
+        queue.fail(&Error::device("gone"));
+        assert!(!queue.is_empty());
     }
 }
