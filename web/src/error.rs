@@ -17,12 +17,8 @@ pub fn kind(error: &Error) -> &'static str {
 }
 
 /// What the command line calls a flag, and `load` an option.
-const OPTIONS: [(&str, &str); 4] = [
-    ("--ctx", "contextLength"),
-    ("--kv", "kv"),
-    ("--caps", "caps"),
-    (" (--device)", ""),
-];
+const OPTIONS: [(&str, &str); 4] =
+    [("--ctx", "contextLength"), ("--kv", "kv"), ("--caps", "caps"), (" (--device)", "")];
 
 /// The sentence, with the names that a web developer knows.
 pub fn sentence(error: &Error) -> String {
