@@ -35,7 +35,8 @@ pub fn test(model: &Path) -> Result {
 /// The Chromium to test in; installs Debian's. `None`, and a sentence, where the system's
 /// package manager is another.
 fn chromium() -> Result<Option<PathBuf>> {
-    if let Some(named) = std::env::var_os("WISP_CHROMIUM").map(PathBuf::from) {
+    let named = std::env::var_os("WISP_CHROMIUM").filter(|named| !named.is_empty());
+    if let Some(named) = named.map(PathBuf::from) {
         if !named.is_file() {
             return Err(format!("WISP_CHROMIUM is {}, where there is no file", named.display()));
         }
