@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use wisp_gpu::{Gpu, Off, Tuning, Variant, link, shader_names};
+use wisp_gpu::{Gpu, Off, Reduce, Tuning, Variant, link, shader_names};
 use wisp_graph::{Target, lower};
 use wisp_ops::check::{cases, run};
 
@@ -46,12 +46,22 @@ fn all_kernels_are_valid_in_all_variants() {
 }
 
 #[test]
-fn all_kernels_agree_with_their_definitions() {
+fn all_kernels_agree_with_their_definitions_by_subgroups() {
+    agree(Reduce::Subgroup);
+}
+
+#[test]
+fn all_kernels_agree_with_their_definitions_in_workgroup_memory() {
+    agree(Reduce::Workgroup);
+}
+
+/// Half of the variants; the two halves run side by side.
+fn agree(reduce: Reduce) {
     let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
     let mut failed = Vec::new();
     let mut ran = 0;
     for (case, variant, (name, tuning)) in combinations() {
-        if !variant.runs_on(gpu.facts().caps) {
+        if variant.reduce != reduce || !variant.runs_on(gpu.facts().caps) {
             continue;
         }
         let report = pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
