@@ -1,5 +1,6 @@
 //! `cargo xtask …`: the chores of this repository, each one command.
 
+mod bench_browser;
 mod bench_rival;
 mod setup;
 mod step;
@@ -22,6 +23,9 @@ cargo xtask TASK
                       (--build only builds; --sizes weighs what was built)
   bench-rival [ARGS…] speed beside llama.cpp's Vulkan backend, same file, same adapter
                       (--model FILE, --rounds N, --prompt-tokens N, --generate N)
+  bench-browser [ARGS…]
+                      speed beside transformers.js and wllama, in one headless Chromium
+                      (--model FILE, --rounds N, --onnx FOLDER)
 ";
 
 fn main() -> ExitCode {
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
         "test" => tasks::test(),
         "tidy" => tasks::tidy(),
         "web" => web::web(&rest),
+        "bench-browser" => bench_browser::compare(&rest),
         "bench-rival" => bench_rival::compare(&rest),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");

@@ -11,7 +11,7 @@ use crate::step::{Result, root, run, step};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use test::test;
+pub use test::{chromium, test};
 
 /// `web`: builds and serves; `--build` does not serve; `--sizes` builds nothing and
 /// fails where what is there is too large.
@@ -68,6 +68,6 @@ fn is_installed(folder: &Path) -> bool {
 }
 
 /// npm, wherever it is on the path.
-fn npm() -> Command {
+pub fn npm() -> Command {
     Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" })
 }

@@ -34,7 +34,7 @@ pub fn test(model: &Path) -> Result {
 
 /// The Chromium to test in; installs Debian's. `None`, and a sentence, where the system's
 /// package manager is another.
-fn chromium() -> Result<Option<PathBuf>> {
+pub fn chromium() -> Result<Option<PathBuf>> {
     let named = std::env::var_os("WISP_CHROMIUM").filter(|named| !named.is_empty());
     if let Some(named) = named.map(PathBuf::from) {
         if !named.is_file() {
