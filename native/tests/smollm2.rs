@@ -341,6 +341,28 @@ fn bench_measures_what_the_contract_names() {
     assert!(ops.iter().map(|op| op["gpu_us"].as_f64().unwrap()).sum::<f64>() > 0.0);
 }
 
+/// A software adapter's memory is the process's: the system's limit is one for it.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_that_runs_out_is_one_sentence() {
+    let Some(model) = smollm2() else { return };
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", "ulimit -v 1000000 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wisp")]);
+    command.args(["generate", &model, "--tokens", "1", "--ctx", "8192", "--kv", "f32"]);
+    command.args(["--device", "llvmpipe", "--quiet"]).env("WISP_HOME", home());
+    let run = run(&mut command);
+    if run.stderr.contains("no such adapter") {
+        eprintln!("no lavapipe here: nothing was tested");
+        return;
+    }
+    assert!(
+        run.sentence().contains("has no memory left: give a smaller --ctx or close"),
+        "{}",
+        run.sentence()
+    );
+    assert_eq!(run.stdout, "");
+}
+
 #[test]
 fn chat_answers_a_prompt() {
     let Some(model) = smollm2() else { return };
