@@ -136,11 +136,11 @@ function table(title, columns, visits) {
     const heads = ["", ...Object.values(columns), "what really ran"];
     const lines = [title, "", `| ${heads.join(" | ")} |`, `|${"---|".repeat(heads.length)}`];
     for (const name of ENGINES) {
-        const middle = (key) => median(visits[name].map((figures) => figures[key])).toFixed(2);
-        const cells = [NAMES[name], ...Object.keys(columns).map(middle), visits[name][0].adapter];
+        const middle = (key) => median(visits.map((visit) => visit[name][key])).toFixed(2);
+        const cells = [NAMES[name], ...Object.keys(columns).map(middle), visits[0][name].adapter];
         lines.push(`| ${cells.join(" | ")} |`);
     }
-    return `${lines.join("\n")}\n`;
+    console.log(`${lines.join("\n")}\n`);
 }
 
 const server = createServer((request, response) => {
@@ -151,22 +151,22 @@ const origin = `http://localhost:${server.address().port}`;
 const profile = mkdtempSync(join(tmpdir(), "wisp-bench-"));
 const context = await chromium.launchPersistentContext(profile, { executablePath: config.chromium, args: FLAGS });
 context.setDefaultTimeout(0);
+const done = [];
 try {
     const first = {};
-    const later = {};
-    for (const name of ENGINES) {
-        first[name] = [await visit(name, true)];
-        later[name] = [];
-    }
+    for (const name of ENGINES) first[name] = await visit(name, true);
+    const browser = `Chromium ${context.browser().version()}`;
+    table(`First visit, ${browser}, from the server on this machine`, WAITS, [first]);
     for (let round = 1; round <= rounds; round += 1) {
         console.error(`── round ${round}`);
-        for (const name of ENGINES) later[name].push(await visit(name, false));
+        const figures = {};
+        for (const name of ENGINES) figures[name] = await visit(name, false);
+        done.push(figures);
     }
-    const browser = `Chromium ${context.browser().version()}`;
-    console.log(table(`First visit, ${browser}, from the server on this machine`, WAITS, first));
-    const title = `Median of ${rounds}, model in the browser's storage`;
-    console.log(table(title, { ...WAITS, ...SPEEDS }, later));
 } finally {
+    // Rounds take minutes: those that are done count, even if a later one fails.
+    const title = `Median of ${done.length}, model in the browser's storage`;
+    if (done.length > 0) table(title, { ...WAITS, ...SPEEDS }, done);
     await context.close();
     server.closeAllConnections();
     server.close();
