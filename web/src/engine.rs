@@ -119,11 +119,7 @@ impl Engine {
             tokenizer.chat()?.render(&messages, tools.as_ref(), add_generation_prompt)
         });
         panic::check()?;
-        let failed = || {
-            Err(Error::input(
-                "the model's chat template made the template engine fail: it is damaged or hostile",
-            ))
-        };
+        let failed = || Err(Error::input(outlive::TEMPLATE_FAILED));
         rendered.unwrap_or_else(failed).map_err(thrown)
     }
 

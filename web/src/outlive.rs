@@ -4,6 +4,11 @@
 use js_sys::Promise;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
+/// What to say where an exception ended work: deep recursion of a chat template is all
+/// that could have asked for it.
+pub const TEMPLATE_FAILED: &str = "the model's chat template made the template engine fail: it is \
+                                   damaged or hostile";
+
 /// What `work` gives; `None` if an exception ended it: no stack left, or a panic.
 pub fn exceptions<T>(work: impl FnOnce() -> T) -> Option<T> {
     let (result, called) = call(work);

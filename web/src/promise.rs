@@ -11,10 +11,6 @@ use wasm_bindgen_futures::spawn_local;
 use crate::error::with_kind;
 use crate::{outlive, panic};
 
-/// What deep recursion leaves: a chat template is all that could have asked for it.
-const OVERFLOW: &str = "the model's chat template made the template engine fail: it is damaged or \
-                        hostile";
-
 /// A promise for what `work` gives; rejected as well if the module panics meanwhile.
 pub fn of<T: Into<JsValue>>(work: impl Future<Output = Result<T, JsValue>> + 'static) -> Promise {
     let mut work = Some(work);
@@ -28,7 +24,9 @@ pub fn of<T: Into<JsValue>>(work: impl Future<Output = Result<T, JsValue>> + 'st
             let mut work = pin!(work);
             let work = poll_fn(|context| {
                 let polled = outlive::exceptions(|| work.as_mut().poll(context));
-                polled.unwrap_or_else(|| Poll::Ready(Err(with_kind("input", OVERFLOW))))
+                polled.unwrap_or_else(|| {
+                    Poll::Ready(Err(with_kind("input", outlive::TEMPLATE_FAILED)))
+                })
             });
             let (settle, value) = match work.await {
                 Ok(value) => (resolve, value.into()),

@@ -4,7 +4,7 @@ use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use wisp_base::{Error, Result};
-use wisp_formats::{LocalFuture, Source};
+use wisp_formats::{LocalFuture, Source, in_bounds};
 
 use crate::error::message;
 
@@ -38,13 +38,7 @@ impl JsSource {
 
     async fn fill(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         let length = into.len();
-        if offset.checked_add(length as u64).is_none_or(|end| end > self.len) {
-            return Err(Error::input(format!(
-                "{}: {length} bytes are wanted at byte {offset}, but the file ends at byte {}: it \
-                 is truncated; download it again",
-                self.name, self.len
-            )));
-        }
+        in_bounds(self, offset, length)?;
         let cannot = |thrown: JsValue| Error::Io(message(&thrown));
         let promise = self.object.read(offset as f64, length as f64).map_err(cannot)?;
         let bytes = JsFuture::from(promise).await.map_err(cannot)?;

@@ -6,4 +6,4 @@ mod source;
 pub use gguf::{Array, Gguf, GgufWriter, Metadata, TensorInfo, Value};
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::FileSource;
-pub use source::{BytesSource, LocalFuture, Source};
+pub use source::{BytesSource, LocalFuture, Source, in_bounds};

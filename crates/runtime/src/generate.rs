@@ -292,17 +292,13 @@ impl<'e, 'q> Generator<'e, 'q> {
     /// Submits a step with copies of the drawn tokens, and of logits that are asked for,
     /// behind it.
     async fn fly(&mut self, step: &Step, drew: Vec<Drew>) -> Result<Flight> {
-        let gpu = self.stepper.gpu.clone();
         let bytes = self.stepper.sequences as u64 * 4;
-        let staging = match self.ring.pop() {
-            Some(staging) => staging,
-            None => gpu.catch(|| gpu.staging(bytes)).await?,
-        };
+        let staging = self.staging(bytes).await?;
         let rows: Vec<u64> = (0u64..).zip(&drew).filter(|(_, d)| d.logprobs).map(|r| r.0).collect();
         let row_bytes = self.stepper.logits_row_bytes();
         let logits = match rows.len() as u64 {
             0 => None,
-            count => Some(gpu.catch(|| gpu.staging(count * row_bytes)).await?),
+            count => Some(self.staging(count * row_bytes).await?),
         };
         let key = self.stepper.prepare(step, Want::Tokens).await?;
         let copy = |encoder: &mut wisp_gpu::CommandEncoder, stepper: &Stepper| {
@@ -316,17 +312,35 @@ impl<'e, 'q> Generator<'e, 'q> {
             }
         };
         let submission = self.stepper.submit(step, Want::Tokens, copy).await?;
+        let gpu = &self.stepper.gpu;
         let logits = logits.map(|logits| gpu.begin_read(logits, submission.clone()));
         Ok(Flight { tokens: gpu.begin_read(staging, submission), logits, drew })
     }
 
+    /// A staging buffer of so many bytes that nobody reads.
+    async fn staging(&mut self, bytes: u64) -> Result<Buffer> {
+        let gpu = &self.stepper.gpu;
+        match self.ring.iter().position(|buffer| buffer.size() == bytes) {
+            Some(at) => Ok(self.ring.swap_remove(at)),
+            None => gpu.catch(|| gpu.staging(bytes)).await,
+        }
+    }
+
+    /// What was copied into a staging buffer, which is free again.
+    async fn read<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(
+        &mut self,
+        readback: Readback,
+    ) -> Result<Vec<T>> {
+        let (bytes, buffer) = readback.wait(&self.stepper.gpu).await?;
+        self.ring.push(buffer);
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
     /// Waits for a step's tokens and hands them out.
     async fn land(&mut self, flight: Flight) -> Result<()> {
-        let (tokens, buffer) = flight.tokens.wait(&self.stepper.gpu).await?;
-        self.ring.push(buffer);
-        let tokens: Vec<u32> = bytemuck::pod_collect_to_vec(&tokens);
+        let tokens: Vec<u32> = self.read(flight.tokens).await?;
         let logits: Vec<f32> = match flight.logits {
-            Some(logits) => bytemuck::pod_collect_to_vec(&logits.wait(&self.stepper.gpu).await?.0),
+            Some(logits) => self.read(logits).await?,
             None => Vec::new(),
         };
         let vocab = self.stepper.decoder.vocab;

@@ -6,7 +6,7 @@ import type { Done, HostOptions, ModelSpec, Piece, Prompt, Settings, TokenText }
 import { openModel, type Opened } from "./sources/open.js";
 import type { Demand } from "./sources/supplied.js";
 import { readVerdicts, writeVerdicts } from "./store/verdicts.js";
-import { askForSubgroups, subgroupsOf } from "./subgroups.js";
+import { askForSubgroups } from "./subgroups.js";
 import { requestAdapter } from "./support.js";
 import type { EngineEvent, Info, Memory, Progress, Stats } from "./types.js";
 import type { WasmEngine, WasmEvent, WasmLoadOptions, WasmLogprobs, WasmModule } from "./wasm-types.js";
@@ -41,16 +41,15 @@ export async function planFor(model: ModelSpec, options: HostOptions, context: P
 /** Download, storage, weights to the GPU: all of a load. */
 export async function loadEngine(model: ModelSpec, options: HostOptions, context: LoadContext): Promise<HostEngine> {
   const { signal, onProgress, onEvent } = context;
-  const adapter = await requestAdapter();
+  await requestAdapter();
   const note = (text: string) => onEvent({ type: "note", text });
   const [wasm, opened] = await both(context.wasm(), openModel(model, options, { ...context, onNote: note }));
   // For as long as the engine lives: it opens the adapter again when the device is lost.
   const restoreAdapter = askForSubgroups();
   let engine: WasmEngine | undefined;
   try {
-    const subgroups = subgroupsOf(adapter);
     const verdicts = await readVerdicts();
-    const wanted = { ...wasmOptions(options), verdicts, ...(subgroups && { subgroups }) };
+    const wanted = { ...wasmOptions(options), verdicts };
     const { size } = opened.source;
     engine = await wasm.Engine.load(
       opened.source,

@@ -6,18 +6,6 @@ export const DEVICE_LABEL = "wisp";
 
 const WANTED = ["subgroups", "subgroup-size-control"];
 
-export interface SubgroupSizes {
-  min: number;
-  max: number;
-}
-
-/** What the adapter offers, if it does. */
-export function subgroupsOf(adapter: GPUAdapter): SubgroupSizes | undefined {
-  if (!adapter.features.has("subgroups")) return undefined;
-  const { subgroupMinSize, subgroupMaxSize } = adapter.info;
-  return { min: subgroupMinSize, max: subgroupMaxSize };
-}
-
 let users = 0;
 let restore = () => {};
 

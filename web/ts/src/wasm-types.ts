@@ -21,8 +21,6 @@ export interface WasmLoadOptions {
   memoryLimit?: number;
   /** What `verdicts()` of an earlier engine gave: what was checked needs no check. */
   verdicts?: string;
-  /** What the adapter offers, where `requestDevice` was wrapped to ask for it. */
-  subgroups?: { min: number; max: number };
 }
 
 export type WasmProgress =

@@ -1,12 +1,11 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { checkSupport } from "../src/index.js";
-import { subgroupsOf, wrap } from "../src/subgroups.js";
+import { wrap } from "../src/subgroups.js";
 
 afterEach(() => vi.unstubAllGlobals());
 
 class Adapter {
   features = new Set(["subgroups", "timestamp-query"]);
-  info = { subgroupMinSize: 4, subgroupMaxSize: 32 };
   asked: unknown;
   async requestDevice(descriptor?: unknown) {
     this.asked = descriptor;
@@ -45,13 +44,6 @@ test("afterwards everything is as before, even if another one has wrapped it sin
   await adapter.requestDevice({ label: "wisp" });
   expect(adapter.asked).toEqual({ label: "wisp" });
   Adapter.prototype.requestDevice = original;
-});
-
-test("subgroup sizes are told where there are subgroups", () => {
-  const adapter = new Adapter();
-  expect(subgroupsOf(adapter as unknown as GPUAdapter)).toEqual({ min: 4, max: 32 });
-  adapter.features.clear();
-  expect(subgroupsOf(adapter as unknown as GPUAdapter)).toBeUndefined();
 });
 
 const gpu = (requestAdapter: () => Promise<unknown>) => ({ gpu: { requestAdapter }, userAgent: "" });

@@ -72,8 +72,11 @@ impl Source for BytesSource {
     }
 }
 
-/// The end of the range, if the source has it.
-fn in_bounds(source: &dyn Source, offset: u64, bytes: usize) -> Result<u64> {
+/// The end of the range `offset..offset + bytes`, in bytes.
+///
+/// # Errors
+/// The source ends before it: the file is truncated.
+pub fn in_bounds(source: &dyn Source, offset: u64, bytes: usize) -> Result<u64> {
     offset
         .checked_add(bytes as u64)
         .filter(|end| *end <= source.len())
