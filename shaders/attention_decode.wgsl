@@ -4,6 +4,8 @@
 //!import scalar
 //!import kv
 //!import lib/pages
+//!import lib/cap
+//!import sink
 const THREADS: u32 = 64u;
 const HEADS: u32 = 1u;
 const KV_HEADS: u32 = 1u;
@@ -11,6 +13,8 @@ const HEAD_DIM: u32 = 4u;
 const SPLITS: u32 = 1u;
 const SCALE: f32 = 1.0;
 const Q_STRIDE4: u32 = 1u;
+const CAP: f32 = 0.0; // of scores; 0: none
+const WINDOW: u32 = 0u; // a query sees so many positions, its own the last; 0: all
 
 const GROUP: u32 = HEADS / KV_HEADS;
 const DIM4: u32 = HEAD_DIM / 4u;
@@ -36,9 +40,15 @@ fn main(
     let token = group.z;
     let sequence = step_sequence(token);
     let length = step_position(token) + 1u;
-    let page_count = (length + PAGE - 1u) / PAGE;
-    let pages_each = (page_count + step_splits() - 1u) / step_splits();
-    let last_page = min((split + 1u) * pages_each, page_count);
+    var begin = 0u; // the first position in the window
+    if (WINDOW > 0u) {
+        begin = max(length, WINDOW) - WINDOW;
+    }
+    let page_begin = begin / PAGE;
+    let page_end = (length + PAGE - 1u) / PAGE;
+    let pages_each = (page_end - page_begin + step_splits() - 1u) / step_splits();
+    let first_page = page_begin + split * pages_each;
+    let last_page = min(first_page + pages_each, page_end);
 
     for (var i = thread; i < ITEMS; i += THREADS) {
         query[i] = vec4f(q[token * Q_STRIDE4 + kv_head * ITEMS + i]) * SCALE;
@@ -48,19 +58,26 @@ fn main(
     var weight: array<f32, EACH>;
     for (var e = 0u; e < EACH; e++) {
         largest[e] = LOWEST;
+        // The first split has the sink.
+        if (split == 0u) {
+            let item = min(thread + e * THREADS, ITEMS - 1u);
+            largest[e] = sink_score(kv_head * GROUP + item / DIM4);
+            weight[e] = sink_weight();
+        }
     }
     workgroupBarrier();
-    for (var page = split * pages_each; page < last_page; page++) {
+    for (var page = first_page; page < last_page; page++) {
         let base = cache_vector(sequence, page * PAGE, kv_head) * DIM4;
         let keys_here = min(PAGE, length - page * PAGE);
         for (var i = thread; i < GROUP * PAGE; i += THREADS) {
             let slot = i % PAGE;
             var score = LOWEST;
-            if (slot < keys_here) {
+            if (slot < keys_here && page * PAGE + slot >= begin) {
                 score = 0.0;
                 for (var d = 0u; d < DIM4; d++) {
                     score += dot(query[i / PAGE * DIM4 + d], key4(base + slot * DIM4 + d));
                 }
+                score = capped(score);
             }
             scores[i] = score;
         }

@@ -4,12 +4,16 @@
 //!import scalar
 //!import kv
 //!import lib/pages
+//!import lib/cap
+//!import sink
 const THREADS: u32 = 64u;
 const HEADS: u32 = 1u;
 const KV_HEADS: u32 = 1u;
 const HEAD_DIM: u32 = 4u;
 const SCALE: f32 = 1.0;
 const Q_STRIDE4: u32 = 1u;
+const CAP: f32 = 0.0; // of scores; 0: none
+const WINDOW: u32 = 0u; // a query sees so many positions, its own the last; 0: all
 const Y_STRIDE: u32 = 1u;
 const TILE: u32 = 16u; // queries in a tile of the step data
 const QUERIES: u32 = 16u; // queries a workgroup: TILE or less
@@ -54,9 +58,13 @@ fn main(
         }
     }
     var sums: array<vec4f, SUMS>;
-    var largest = LOWEST;
-    var weight = 0.0;
-    for (var start = 0u; start < length; start += KEYS) {
+    var largest = sink_score(head);
+    var weight = sink_weight();
+    var begin = 0u; // the first position in the first query's window
+    if (WINDOW > 0u) {
+        begin = max(step_position(first) + 1u, WINDOW) - WINDOW;
+    }
+    for (var start = begin / KEYS * KEYS; start < length; start += KEYS) {
         let base = cache_vector(sequence, start, kv_head) * DIM4;
         let keys_here = min(KEYS, length - start);
         workgroupBarrier();
@@ -69,14 +77,17 @@ fn main(
             for (var d = 0u; d < DIM4; d++) {
                 score += dot(query[row * DIM4 + d], tile[k * DIM4 + d]);
             }
-            scores[row * KEYS + k] = select(LOWEST, score, start + k <= position);
+            let back = position - start - k; // wraps where the key is behind the query
+            let seen = start + k <= position && (WINDOW == 0u || back < WINDOW);
+            scores[row * KEYS + k] = select(LOWEST, capped(score), seen);
         }
         workgroupBarrier();
         for (var i = thread; i < keys_here * DIM4; i += THREADS) {
             tile[i] = value4(base + i);
         }
         workgroupBarrier();
-        // The first tile holds key 0, which every query sees: `top` is a real score.
+        // Where a query has seen no key yet, exp(LOWEST - LOWEST) counts what it should
+        // not; its first real score shrinks that to nothing.
         var top = largest;
         for (var k = 0u; k < keys_here; k++) {
             top = max(top, scores[row * KEYS + k]);

@@ -1,4 +1,4 @@
-// y[t] = W[id of token t]: a thread eight columns. A token whose id the host does
+// y[t] = FACTOR·W[id of token t], or y[t] += W[position of token t]: a thread eight columns. A token whose id the host does
 // not know yet is the one that the sequence sampled last.
 //!import weight
 //!import lib/step
@@ -7,6 +7,8 @@ const COLS: u32 = 1u;
 const N_ROWS: u32 = 1u; // of this shard of W
 const FIRST_ROW: u32 = 0u; // of this shard in W
 const Y_STRIDE4: u32 = 1u;
+const FACTOR: f32 = 1.0;
+const BY_POSITION: bool = false; // a row a position, added to what is there
 
 const BLOCKS: u32 = (COLS + BLOCK - 1u) / BLOCK;
 const SAMPLED: u32 = 0xffffffffu;
@@ -25,11 +27,20 @@ fn main(
     if (id == SAMPLED) {
         id = sampled[step_sequence(token)];
     }
+    if (BY_POSITION) {
+        id = step_position(token);
+    }
     if (2u * column8 >= Y_STRIDE4 || id < FIRST_ROW || id - FIRST_ROW >= N_ROWS) {
         return;
     }
     var block = weight_block((id - FIRST_ROW) * BLOCKS + column8 / (BLOCK / 8u));
     let w = weight8(&block, column8 % (BLOCK / 8u));
-    y[token * Y_STRIDE4 + 2u * column8] = w.lo;
-    y[token * Y_STRIDE4 + 2u * column8 + 1u] = w.hi;
+    let at = token * Y_STRIDE4 + 2u * column8;
+    if (BY_POSITION) {
+        y[at] += w.lo;
+        y[at + 1u] += w.hi;
+    } else {
+        y[at] = FACTOR * w.lo;
+        y[at + 1u] = FACTOR * w.hi;
+    }
 }

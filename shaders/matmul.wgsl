@@ -4,6 +4,7 @@
 //!import scalar
 //!import weight
 //!import output
+//!import bias
 //!import lib/columns
 //!import lib/step
 const THREADS: u32 = 64u;
@@ -82,7 +83,9 @@ fn main(
         if (token < tokens) {
             for (var r = 0u; r < ROWS; r += 2u) {
                 let row = first_row + rx * ROWS + r;
-                output_pair(token, row, sums[t * ROWS + r], sums[t * ROWS + r + 1u]);
+                let even = sums[t * ROWS + r] + bias_at(row);
+                let odd = sums[t * ROWS + r + 1u] + bias_at(row + 1u);
+                output_pair(token, row, even, odd);
             }
         }
     }

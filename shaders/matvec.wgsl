@@ -7,6 +7,7 @@
 //!import weight
 //!import input
 //!import output
+//!import bias
 //!import lib/grid
 //!import lib/step
 const THREADS: u32 = 64u;
@@ -99,7 +100,8 @@ fn main(
             let even = reduce_lanes(sums[p][t].x, thread, LANES) * scale;
             let odd = reduce_lanes(sums[p][t].y, thread, LANES) * scale;
             if (lane == 0u && token + t < tokens) {
-                output_pair(token + t, first + 2u * p, even, odd);
+                let row = first + 2u * p;
+                output_pair(token + t, row, even + bias_at(row), odd + bias_at(row + 1u));
             }
         }
     }

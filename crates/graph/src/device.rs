@@ -199,7 +199,7 @@ fn make(gpu: &Gpu, resource: &Resource, target: &Target, pages: usize) -> Device
     let mut next = |label: &str| gpu.buffer(label, sizes.next().unwrap_or(0));
     match resource {
         Resource::Weight(weight) => {
-            let label = weight.parts.first().map_or("weight", String::as_str);
+            let label = weight.parts.first().map_or("weight", |part| part.tensor.as_str());
             let has_scales = split_words(weight.format, 1, weight.cols).1 > 0;
             let shard = |rows: Range<usize>| {
                 let quants = next(label);
@@ -209,7 +209,9 @@ fn make(gpu: &Gpu, resource: &Resource, target: &Target, pages: usize) -> Device
                 shards(weight, target.max_binding).into_iter().map(shard).collect(),
             )
         }
-        Resource::Vector { tensor, .. } => DeviceResource::Numbers(next(tensor)),
+        Resource::Vector { tensors, .. } => {
+            DeviceResource::Numbers(next(tensors.first().map_or("vector", String::as_str)))
+        }
         Resource::Table { name, .. } => DeviceResource::Numbers(next(name)),
         Resource::Cache { .. } => {
             DeviceResource::Cache { keys: next("keys"), values: next("values") }

@@ -18,4 +18,4 @@ pub use operation::{Cost, Operation};
 pub use plan::Plan;
 pub use shards::shards;
 pub use step::{Counts, PAGE, Step, StepToken, TILE};
-pub use tape::{Kind, Node, Resource, ResourceId, Rows, Tape, Value, ValueId, Weight};
+pub use tape::{Kind, Node, Part, Resource, ResourceId, Rows, Tape, Value, ValueId, Weight};

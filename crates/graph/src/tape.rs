@@ -1,6 +1,7 @@
 //! The tape: operations in the order of execution, as plain data.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use wisp_base::{Error, Format, Result};
@@ -69,11 +70,20 @@ impl Value {
     }
 }
 
+/// Some rows of a tensor of a model file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The tensor's name in the file.
+    pub tensor: String,
+    /// Which of its rows.
+    pub rows: Range<usize>,
+}
+
 /// A matrix of a model file, or several of the same format and width as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weight {
-    /// Tensors of the file, one below the other.
-    pub parts: Vec<String>,
+    /// Rows of the file's tensors, one below the other.
+    pub parts: Vec<Part>,
     /// Rows alternate between the two parts instead: 0 of the first, 0 of the
     /// second, 1 of the first …
     pub interleave: bool,
@@ -90,11 +100,11 @@ pub struct Weight {
 pub enum Resource {
     /// A matrix.
     Weight(Weight),
-    /// A tensor of the file with `len` numbers, as f32.
+    /// Tensors of the file with `len` numbers together, one behind the other, as f32.
     Vector {
-        /// Its name in the file.
-        tensor: String,
-        /// Numbers.
+        /// Their names in the file.
+        tensors: Vec<String>,
+        /// Numbers of all.
         len: usize,
     },
     /// Numbers that the model computes once, on the host.
@@ -238,9 +248,13 @@ impl fmt::Display for Tape {
             for id in &node.resources {
                 match self.get(*id) {
                     Resource::Weight(w) => {
-                        write!(f, " {}[{}, {}] {}", w.parts.join("+"), w.rows, w.cols, w.format)?;
+                        let parts: Vec<_> = w.parts.iter().map(|p| p.tensor.as_str()).collect();
+                        let parts = parts.join("+");
+                        write!(f, " {parts}[{}, {}] {}", w.rows, w.cols, w.format)?;
                     }
-                    Resource::Vector { tensor, len } => write!(f, " {tensor}[{len}]")?,
+                    Resource::Vector { tensors, len } => {
+                        write!(f, " {}[{len}]", tensors.join("+"))?;
+                    }
                     Resource::Table { name, data } => write!(f, " {name}[{}]", data.len())?,
                     Resource::Cache { layer, .. } => write!(f, " kv.{layer}")?,
                 }

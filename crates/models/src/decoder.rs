@@ -1,54 +1,19 @@
-//! The decoder block that most language models share: norm, attention, norm, gated
-//! feed-forward, each added to the residual stream.
+//! The decoder block that most language models share: norm, attention, norm,
+//! feed-forward, each added to the residual stream. What differs between families is a
+//! field of [`DecoderConfig`]; the block never asks which family it serves.
 
 use std::sync::Arc;
 
 use wisp_base::{Error, Result};
 use wisp_formats::Gguf;
-use wisp_graph::{Resource, Tape, ValueId};
+use wisp_graph::{Resource, ResourceId, Tape, ValueId};
 use wisp_ops::{
-    Attention, Embed, Epilogue, Linear, Pairing, RmsNorm, RopeAppend, Sample, record, rope_table,
+    AddNorm, AddPosition, Attention, Cast, Embed, Epilogue, HeadNorm, LayerNorm, Linear, RmsNorm,
+    RopeAppend, Sample, record, rope_table,
 };
 
-use crate::tensors::Tensors;
-
-/// Capabilities of a decoder. A family fills it in from a file's metadata.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DecoderConfig {
-    /// Blocks.
-    pub layers: usize,
-    /// Numbers of the residual stream.
-    pub width: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Heads of keys and values; divides `heads`.
-    pub kv_heads: usize,
-    /// Numbers a head.
-    pub head_dim: usize,
-    /// Numbers of the feed-forward layer.
-    pub ffn: usize,
-    /// Tokens of context that it was trained for.
-    pub context: usize,
-    /// Added to mean squares by RMS norm.
-    pub eps: f32,
-    /// Multiplies attention scores, where it is not 1 / √head_dim.
-    pub attention_scale: Option<f32>,
-    /// Rotary position embedding.
-    pub rope: Rope,
-}
-
-/// Rotary position embedding: pair i turns by position · base^(−2i/dim) / factor.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rope {
-    /// Numbers of a head that turn.
-    pub dim: usize,
-    /// The base.
-    pub base: f32,
-    /// Linear scaling (Chen et al. 2023); 1 is none.
-    pub factor: f32,
-    /// Which numbers turn together.
-    pub pairing: Pairing,
-}
+use crate::config::{DecoderConfig, Feed, HeadNorms, Norm};
+use crate::tensors::{Rows, Tensors};
 
 /// A decoder in a file whose tensors are all there.
 #[derive(Debug, Clone)]
@@ -57,8 +22,6 @@ pub struct Decoder {
     pub config: DecoderConfig,
     /// Entries of the vocabulary: rows of the embedding matrix.
     pub vocab: usize,
-    /// The tensor that divides each RoPE frequency, if the file has one.
-    pub rope_factors: Option<&'static str>,
 }
 
 /// A decoder's forward pass.
@@ -70,34 +33,23 @@ pub struct DecoderTape {
     pub logits: ValueId,
 }
 
-const ROPE_FACTORS: &str = "rope_freqs.weight";
-
 impl Decoder {
     pub(crate) fn new(config: DecoderConfig, gguf: &Gguf) -> Result<Self> {
-        let c = &config;
-        let wrong = |what: String| Err(Error::input(format!("{what}: the file is damaged")));
-        if c.kv_heads == 0 || !c.heads.is_multiple_of(c.kv_heads) {
-            return wrong(format!("{} query heads cannot share {} kv heads", c.heads, c.kv_heads));
-        }
-        if c.head_dim == 0 || c.ffn == 0 || c.layers == 0 || c.context == 0 {
-            return wrong("a size in the metadata is 0".into());
-        }
-        // Bounds every size by the tensors that are really there.
-        if c.layers > gguf.tensors.len() {
-            return wrong(format!("{} blocks, but {} tensors", c.layers, gguf.tensors.len()));
-        }
-        if !(c.eps >= 0.0 && c.rope.base > 0.0 && c.rope.factor > 0.0) {
-            return wrong("a RoPE or norm setting is out of its range".into());
-        }
+        config.check(gguf.tensors.len())?;
         let embedding = gguf.tensor("token_embd.weight").ok_or_else(|| {
             Error::input("the file has no tensor token_embd.weight, which its family needs")
         })?;
         let vocab = usize::try_from(embedding.rows()).unwrap_or(usize::MAX);
-        let has_factors = gguf.tensor(ROPE_FACTORS).is_some();
-        let decoder = Self { config, vocab, rope_factors: has_factors.then_some(ROPE_FACTORS) };
+        let decoder = Self { config, vocab };
         // Finds what is missing or wrong before anything is loaded.
         decoder.tape(gguf, 1, None)?;
         Ok(decoder)
+    }
+
+    /// The tensor that divides each RoPE frequency in contexts of up to `positions`
+    /// tokens, if the file has one.
+    pub fn rope_factors(&self, positions: usize) -> Option<&'static str> {
+        self.config.ropes.iter().find_map(|rope| rope.factors.map(|f| f.tensor(positions)))
     }
 
     /// Records the forward pass for contexts of up to `positions` tokens.
@@ -113,86 +65,230 @@ impl Decoder {
         rope_factors: Option<&[f32]>,
     ) -> Result<DecoderTape> {
         let c = &self.config;
-        let tensors = Tensors::new(gguf);
-        let mut tape = Tape::new();
-        let t = &mut tape;
+        let mut block = Block { c, tensors: Tensors::new(gguf), tape: Tape::new() };
+        let ropes = block.ropes(positions, rope_factors)?;
 
-        let frequencies = self.frequencies(&tensors, rope_factors)?;
-        let data = Arc::new(rope_table(&frequencies, positions, 1.0));
-        let rope = t.resource(Resource::Table { name: "rope".into(), data });
-        let (q_rows, kv_rows) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
-        let scale = c.attention_scale.unwrap_or(1.0 / (c.head_dim as f32).sqrt());
-
-        let embedding = tensors.matrix(t, "token_embd.weight".into(), self.vocab, c.width)?;
-        let mut x = record(t, Embed, &[], &[embedding])?; // [tokens, width]
-        for layer in 0..c.layers {
-            let name = |tensor: &str| format!("blk.{layer}.{tensor}.weight");
-            let norm = RmsNorm { eps: c.eps, outputs: false };
-            let (kv_heads, head_dim) = (c.kv_heads, c.head_dim);
-
-            let gain = tensors.vector(t, name("attn_norm"), c.width)?;
-            let h = record(t, norm.clone(), &[x], &[gain])?;
-            let qkv =
-                [(name("attn_q"), q_rows), (name("attn_k"), kv_rows), (name("attn_v"), kv_rows)];
-            let qkv = tensors.stacked(t, &qkv, c.width)?;
-            let qkv = record(t, Linear { epilogue: Epilogue::Store }, &[h], &qkv)?;
-            let cache = t.resource(Resource::Cache { layer, kv_heads, head_dim });
-            let turn = RopeAppend {
-                heads: c.heads,
-                kv_heads,
-                head_dim,
-                rope_dim: c.rope.dim,
-                pairing: c.rope.pairing,
-            };
-            let q = record(t, turn, &[qkv], &[rope, cache])?;
-            let attention = Attention { heads: c.heads, kv_heads, head_dim, scale };
-            let a = record(t, attention, &[q], &[cache])?;
-            let out = tensors.matrix(t, name("attn_output"), c.width, q_rows)?;
-            x = record(t, Linear { epilogue: Epilogue::Add }, &[a, x], &[out])?;
-
-            let gain = tensors.vector(t, name("ffn_norm"), c.width)?;
-            let h = record(t, norm, &[x], &[gain])?;
-            let gate_up = [name("ffn_gate"), name("ffn_up")];
-            let gate_up = tensors.interleaved(t, gate_up, c.ffn, c.width)?;
-            let h = record(t, Linear { epilogue: Epilogue::SwiGlu }, &[h], &[gate_up])?;
-            let down = tensors.matrix(t, name("ffn_down"), c.width, c.ffn)?;
-            x = record(t, Linear { epilogue: Epilogue::Add }, &[h, x], &[down])?;
+        let embedding = block.tensors.matrix(
+            &mut block.tape,
+            "token_embd.weight".into(),
+            self.vocab,
+            c.width,
+        )?;
+        let embed = Embed { factor: c.embedding_factor };
+        let mut x = record(&mut block.tape, embed, &[], &[embedding])?; // [tokens, width]
+        if let Some(rows) = c.learned_positions {
+            let name = "position_embd.weight".into();
+            let table = block.tensors.matrix(&mut block.tape, name, rows, c.width)?;
+            x = record(&mut block.tape, AddPosition, &[x], &[table])?;
         }
-        let gain = tensors.vector(t, "output_norm.weight".into(), c.width)?;
-        let h = record(t, RmsNorm { eps: c.eps, outputs: true }, &[x], &[gain])?;
-        let output = match tensors.find("output.weight") {
-            Some(_) => tensors.matrix(t, "output.weight".into(), self.vocab, c.width)?,
+        for layer in 0..c.layers {
+            x = block.layer(layer, x, &ropes)?;
+        }
+        let h = block.norm("output_norm", x, true)?;
+        let output = match block.tensors.find("output.weight") {
+            Some(_) => {
+                let name = "output.weight".into();
+                block.tensors.matrix(&mut block.tape, name, self.vocab, c.width)?
+            }
             None => embedding, // tied
         };
-        let logits = record(t, Linear { epilogue: Epilogue::Logits }, &[h], &[output])?;
-        t.push(Sample, &[logits], &[])?;
-        tensors.all_used()?;
-        Ok(DecoderTape { tape, logits })
+        let epilogue = Epilogue::Logits { factor: c.logit_factor, cap: c.logit_cap };
+        let logits = record(&mut block.tape, Linear { epilogue, bias: false }, &[h], &[output])?;
+        block.tape.push(Sample, &[logits], &[])?;
+        block.tensors.all_used()?;
+        Ok(DecoderTape { tape: block.tape, logits })
+    }
+}
+
+/// The recording of one decoder.
+struct Block<'a> {
+    c: &'a DecoderConfig,
+    tensors: Tensors<'a>,
+    tape: Tape,
+}
+
+impl Block<'_> {
+    /// One table a kind of RoPE.
+    fn ropes(&mut self, positions: usize, factors: Option<&[f32]>) -> Result<Vec<ResourceId>> {
+        let mut tables = Vec::new();
+        for (at, rope) in self.c.ropes.iter().enumerate() {
+            if let Some(own) = rope.factors {
+                own.check(&self.tensors, rope.dim / 2)?;
+            }
+            let factors = rope.factors.and(factors);
+            let (frequencies, scale) = rope.frequencies(factors);
+            let data = Arc::new(rope_table(&frequencies, positions, scale));
+            let name = format!("rope {at}");
+            tables.push(self.tape.resource(Resource::Table { name, data }));
+        }
+        Ok(tables)
     }
 
-    /// Radians a position, a pair.
-    fn frequencies(&self, tensors: &Tensors<'_>, factors: Option<&[f32]>) -> Result<Vec<f64>> {
-        let rope = &self.config.rope;
-        if rope.dim > self.config.head_dim || rope.dim % 2 == 1 {
-            return Err(Error::input(format!(
-                "{} of {} numbers of a head are said to turn: the file is damaged",
-                rope.dim, self.config.head_dim
-            )));
-        }
-        let half = rope.dim / 2;
-        if let Some(tensor) = tensors.find(ROPE_FACTORS)
-            && tensor.weights() != half as u64
-        {
-            return Err(Error::input(format!(
-                "tensor {ROPE_FACTORS} has {} numbers, but {half} pairs turn: the file is damaged",
-                tensor.weights()
-            )));
-        }
-        let frequency = |pair: usize| {
-            let exponent = -2.0 * pair as f64 / rope.dim as f64;
-            let own = factors.and_then(|f| f.get(pair)).map_or(1.0, |f| f64::from(*f));
-            f64::from(rope.base).powf(exponent) / f64::from(rope.factor) / own
+    fn layer(&mut self, layer: usize, x: ValueId, ropes: &[ResourceId]) -> Result<ValueId> {
+        let c = self.c;
+        let name = |tensor: &str| format!("blk.{layer}.{tensor}");
+        let attention_in = self.input(&name("attn_norm"), x)?;
+        // A parallel feed-forward reads the stream as attention read it.
+        let parallel_in = match c.parallel {
+            true => Some(self.input(&name("ffn_norm"), x)?),
+            false => None,
         };
-        Ok((0..half).map(frequency).collect())
+        let a = self.attention(layer, attention_in, ropes)?;
+        let x =
+            self.add(a, x, &name("attn_output"), c.output_bias, &name("post_attention_norm"))?;
+        let feed_in = match parallel_in {
+            Some(h) => h,
+            None => self.input(&name("ffn_norm"), x)?,
+        };
+        self.feed_forward(layer, feed_in, x)
+    }
+
+    /// What a layer reads: the residual stream, normed or as it is.
+    fn input(&mut self, norm: &str, x: ValueId) -> Result<ValueId> {
+        if self.c.norms_before {
+            return self.norm(norm, x, false);
+        }
+        record(&mut self.tape, Cast, &[x], &[])
+    }
+
+    fn norm(&mut self, name: &str, x: ValueId, outputs: bool) -> Result<ValueId> {
+        let (eps, width) = (self.c.eps, self.c.width);
+        let gain = self.tensors.vector(&mut self.tape, format!("{name}.weight"), width)?;
+        match self.c.norm {
+            Norm::Rms => record(&mut self.tape, RmsNorm { eps, outputs }, &[x], &[gain]),
+            Norm::Layer => {
+                let bias = self.tensors.vector(&mut self.tape, format!("{name}.bias"), width)?;
+                record(&mut self.tape, LayerNorm { eps, outputs }, &[x], &[gain, bias])
+            }
+        }
+    }
+
+    /// Rows of queries, keys and values `[tokens, (heads + 2·kv_heads)·head_dim]`.
+    fn queries_keys_values(&mut self, layer: usize, h: ValueId) -> Result<ValueId> {
+        let c = self.c;
+        let (q_rows, kv_rows) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
+        let parts: &[(&str, usize)] = if c.fused_qkv {
+            &[("attn_qkv", q_rows + 2 * kv_rows)]
+        } else {
+            &[("attn_q", q_rows), ("attn_k", kv_rows), ("attn_v", kv_rows)]
+        };
+        self.product(layer, Epilogue::Store, &[h], parts, c.width, c.qkv_bias)
+    }
+
+    fn attention(&mut self, layer: usize, h: ValueId, ropes: &[ResourceId]) -> Result<ValueId> {
+        let c = self.c;
+        let (kv_heads, head_dim) = (c.kv_heads, c.head_dim);
+        let name = |tensor: &str| format!("blk.{layer}.{tensor}");
+        let mut qkv = self.queries_keys_values(layer, h)?;
+        if let Some(norms) = c.head_norms {
+            let (queries, keys) = match norms {
+                HeadNorms::EachHead => (c.heads, kv_heads),
+                HeadNorms::AllHeads => (1, 1),
+            };
+            let (query, key) = (c.heads * head_dim / queries, kv_heads * head_dim / keys);
+            let gains = [(name("attn_q_norm.weight"), query), (name("attn_k_norm.weight"), key)];
+            let gains = self.tensors.vectors(&mut self.tape, &gains)?;
+            let norm = HeadNorm { queries, query, keys, key, eps: c.eps };
+            qkv = record(&mut self.tape, norm, &[qkv], &[gains])?;
+        }
+        let kind = c.kinds[layer];
+        let rope = &c.ropes[kind.rope];
+        let cache = self.tape.resource(Resource::Cache { layer, kv_heads, head_dim });
+        let turn = RopeAppend {
+            heads: c.heads,
+            kv_heads,
+            head_dim,
+            rope_dim: rope.dim,
+            pairing: rope.pairing,
+        };
+        let q = record(&mut self.tape, turn, &[qkv], &[ropes[kind.rope], cache])?;
+        let scale = c.attention_scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
+        let attention = Attention {
+            cap: c.attention_cap,
+            window: kind.window,
+            sinks: c.sinks,
+            ..Attention::new(c.heads, kv_heads, head_dim, scale)
+        };
+        let mut resources = vec![cache];
+        if c.sinks {
+            let sinks = name("attn_sinks.weight");
+            resources.push(self.tensors.vector(&mut self.tape, sinks, c.heads)?);
+        }
+        record(&mut self.tape, attention, &[q], &resources)
+    }
+
+    fn feed_forward(&mut self, layer: usize, h: ValueId, x: ValueId) -> Result<ValueId> {
+        let c = self.c;
+        let name = |tensor: &str| format!("blk.{layer}.{tensor}");
+        let h = match c.feed {
+            Feed::Gated => {
+                let gate_up = [name("ffn_gate.weight"), name("ffn_up.weight")];
+                let gate_up = gate_up.map(|tensor| Rows::all(tensor, c.ffn));
+                let w = self.tensors.interleaved(&mut self.tape, gate_up, c.width)?;
+                let epilogue = Epilogue::Gated(c.activation);
+                record(&mut self.tape, Linear { epilogue, bias: false }, &[h], &[w])?
+            }
+            Feed::Fused => {
+                // One matrix, the gate's rows above the up projection's.
+                let part = |first| Rows::some(name("ffn_up.weight"), first, c.ffn, 2 * c.ffn);
+                let w =
+                    self.tensors.interleaved(&mut self.tape, [part(0), part(c.ffn)], c.width)?;
+                let epilogue = Epilogue::Gated(c.activation);
+                record(&mut self.tape, Linear { epilogue, bias: false }, &[h], &[w])?
+            }
+            Feed::Plain => {
+                let epilogue = Epilogue::Activate(c.activation);
+                self.product(layer, epilogue, &[h], &[("ffn_up", c.ffn)], c.width, c.ffn_bias)?
+            }
+        };
+        self.add(h, x, &name("ffn_down"), c.ffn_bias, &name("post_ffw_norm"))
+    }
+
+    /// A layer's result `h` through its last matrix onto the residual stream `x`, behind
+    /// a norm where the model has one there.
+    fn add(
+        &mut self,
+        h: ValueId,
+        x: ValueId,
+        matrix: &str,
+        bias: bool,
+        norm: &str,
+    ) -> Result<ValueId> {
+        let c = self.c;
+        let cols = self.tape.value(h).cols;
+        let w = self.tensors.matrix(&mut self.tape, format!("{matrix}.weight"), c.width, cols)?;
+        let mut resources = vec![w];
+        if bias {
+            let name = format!("{matrix}.bias");
+            resources.push(self.tensors.vector(&mut self.tape, name, c.width)?);
+        }
+        if !c.norms_after {
+            let epilogue = Epilogue::Add { factor: c.residual_factor };
+            return record(&mut self.tape, Linear { epilogue, bias }, &[h, x], &resources);
+        }
+        let wide = Linear { epilogue: Epilogue::Wide, bias };
+        let wide = record(&mut self.tape, wide, &[h], &resources)?;
+        let gain = self.tensors.vector(&mut self.tape, format!("{norm}.weight"), c.width)?;
+        let add = AddNorm { eps: c.eps, factor: c.residual_factor };
+        record(&mut self.tape, add, &[wide, x], &[gain])
+    }
+
+    /// A product with the layer's matrices of these names and rows.
+    fn product(
+        &mut self,
+        layer: usize,
+        epilogue: Epilogue,
+        inputs: &[ValueId],
+        parts: &[(&str, usize)],
+        cols: usize,
+        bias: bool,
+    ) -> Result<ValueId> {
+        let name = |tensor: &str, end: &str| format!("blk.{layer}.{tensor}.{end}");
+        let of = |end| parts.iter().map(|(part, n)| (name(part, end), *n)).collect::<Vec<_>>();
+        let mut resources = self.tensors.stacked(&mut self.tape, &of("weight"), cols)?;
+        if bias {
+            resources.push(self.tensors.vectors(&mut self.tape, &of("bias"))?);
+        }
+        record(&mut self.tape, Linear { epilogue, bias }, inputs, &resources)
     }
 }

@@ -1,20 +1,50 @@
 //! Model families: a short file each that maps a file's metadata and tensors onto
 //! a shared block; the block never asks which family it serves.
 
+mod config;
 mod decoder;
+mod gemma;
+mod gpt;
+mod keys;
 mod llama;
+mod olmo;
+mod phi;
+mod qwen;
+mod rope;
 mod tensors;
 
-pub use decoder::{Decoder, DecoderConfig, DecoderTape, Rope};
+pub use config::{DecoderConfig, Feed, HeadNorms, Kind, Norm};
+pub use decoder::{Decoder, DecoderTape};
+pub use rope::{Factors, Rope, Yarn};
 
 use wisp_base::{Error, Result};
 use wisp_formats::Gguf;
 
+use keys::Keys;
+
 /// How a family's metadata read.
-type Config = fn(&Gguf) -> Result<DecoderConfig>;
+type Config = fn(&Keys<'_>) -> Result<DecoderConfig>;
 
 /// One row a family: its name in `general.architecture`, and how its metadata read.
-const FAMILIES: [(&str, Config); 1] = [("llama", llama::config)];
+const FAMILIES: [(&str, Config); 12] = [
+    ("llama", llama::config),
+    ("smollm3", llama::smollm3),
+    ("granite", llama::granite),
+    ("qwen2", qwen::qwen2),
+    ("qwen3", qwen::qwen3),
+    ("gemma", gemma::gemma),
+    ("gemma2", gemma::gemma2),
+    ("gemma3", gemma::gemma3),
+    ("phi3", phi::phi3),
+    ("olmo2", olmo::olmo2),
+    ("gpt2", gpt::gpt2),
+    ("gptneox", gpt::neox),
+];
+
+/// The names of all families, as `general.architecture` has them.
+pub fn families() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|(name, _)| *name)
+}
 
 /// The model that a file holds.
 ///
@@ -25,12 +55,11 @@ pub fn read(gguf: &Gguf) -> Result<Decoder> {
     let name = gguf.metadata.str("general.architecture")?;
     let family = FAMILIES.iter().find(|(known, _)| *known == name);
     let (_, config) = family.ok_or_else(|| {
-        let known: Vec<_> = FAMILIES.iter().map(|(name, _)| *name).collect();
         Error::unsupported(format!(
             "the file holds a model of the family {name:?}, which this version does not run; it \
              runs {}",
-            known.join(", ")
+            families().collect::<Vec<_>>().join(", ")
         ))
     })?;
-    Decoder::new(config(gguf)?, gguf)
+    Decoder::new(config(&Keys::new(gguf)?)?, gguf)
 }

@@ -5,11 +5,36 @@ use std::collections::HashSet;
 
 use wisp_base::{Error, Result};
 use wisp_formats::{Gguf, TensorInfo};
-use wisp_graph::{Resource, ResourceId, Tape, Weight};
+use wisp_graph::{Part, Resource, ResourceId, Tape, Weight};
 
 pub(crate) struct Tensors<'a> {
     gguf: &'a Gguf,
     used: RefCell<HashSet<&'a str>>,
+}
+
+/// Rows of a tensor.
+pub(crate) struct Rows {
+    tensor: String,
+    first: usize,
+    rows: usize,
+    /// Rows of the whole tensor.
+    of: usize,
+}
+
+impl Rows {
+    /// All rows of a tensor that has so many.
+    pub fn all(tensor: String, rows: usize) -> Self {
+        Self { tensor, first: 0, rows, of: rows }
+    }
+
+    /// `rows` rows from row `first` of a tensor that has `of`.
+    pub fn some(tensor: String, first: usize, rows: usize, of: usize) -> Self {
+        Self { tensor, first, rows, of }
+    }
+
+    fn part(self) -> Part {
+        Part { tensor: self.tensor, rows: self.first..self.first + self.rows }
+    }
 }
 
 impl<'a> Tensors<'a> {
@@ -41,8 +66,20 @@ impl<'a> Tensors<'a> {
 
     /// A vector of `len` numbers.
     pub fn vector(&self, tape: &mut Tape, name: String, len: usize) -> Result<ResourceId> {
-        self.get(&name, 1, len)?;
-        Ok(tape.resource(Resource::Vector { tensor: name, len }))
+        self.vectors(tape, &[(name, len)])
+    }
+
+    /// Vectors (name, numbers) as one, one behind the other. A matrix counts as one too.
+    pub fn vectors(&self, tape: &mut Tape, parts: &[(String, usize)]) -> Result<ResourceId> {
+        for (name, len) in parts {
+            let numbers = self.find(name).map(|tensor| tensor.weights());
+            if numbers != Some(*len as u64) {
+                self.get(name, 1, *len)?;
+            }
+        }
+        let len = parts.iter().map(|(_, len)| len).sum();
+        let tensors = parts.iter().map(|(name, _)| name.clone()).collect();
+        Ok(tape.resource(Resource::Vector { tensors, len }))
     }
 
     /// A matrix.
@@ -66,14 +103,15 @@ impl<'a> Tensors<'a> {
         let mut weights: Vec<Weight> = Vec::new();
         for (name, rows) in parts {
             let format = self.get(name, *rows, cols)?.format;
+            let part = Part { tensor: name.clone(), rows: 0..*rows };
             match weights.last_mut() {
                 // An even start: rows are written in pairs.
                 Some(last) if last.format == format && last.rows % 2 == 0 => {
-                    last.parts.push(name.clone());
+                    last.parts.push(part);
                     last.rows += rows;
                 }
                 _ => {
-                    let parts = vec![name.clone()];
+                    let parts = vec![part];
                     weights.push(Weight { parts, interleave: false, format, rows: *rows, cols });
                 }
             }
@@ -81,30 +119,26 @@ impl<'a> Tensors<'a> {
         Ok(weights.into_iter().map(|w| tape.resource(Resource::Weight(w))).collect())
     }
 
-    /// Two matrices of `rows` rows each whose rows alternate.
+    /// As many rows of two matrices that alternate.
     pub fn interleaved(
         &self,
         tape: &mut Tape,
-        names: [String; 2],
-        rows: usize,
+        parts: [Rows; 2],
         cols: usize,
     ) -> Result<ResourceId> {
-        let first = self.get(&names[0], rows, cols)?;
-        let second = self.get(&names[1], rows, cols)?;
+        let [first, second] = &parts;
+        let rows = first.rows + second.rows;
+        let first = self.get(&first.tensor, first.of, cols)?;
+        let second = self.get(&second.tensor, second.of, cols)?;
         if first.format != second.format {
             return Err(Error::unsupported(format!(
                 "{} is {} but {} is {}: this version needs them in one format",
                 first.name, first.format, second.name, second.format
             )));
         }
-        let weight = Weight {
-            parts: names.to_vec(),
-            interleave: true,
-            format: first.format,
-            rows: 2 * rows,
-            cols,
-        };
-        Ok(tape.resource(Resource::Weight(weight)))
+        let format = first.format;
+        let parts = parts.map(Rows::part).to_vec();
+        Ok(tape.resource(Resource::Weight(Weight { parts, interleave: true, format, rows, cols })))
     }
 
     /// # Errors

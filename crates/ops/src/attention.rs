@@ -10,7 +10,9 @@ use wisp_graph::{
 
 use crate::check::{self, Case, matrix};
 use crate::linear::dot;
-use crate::{Epilogue, Linear, Pairing, RopeAppend, expect_cols, nth, record, rope_table};
+use crate::{
+    Epilogue, Linear, Pairing, RopeAppend, capped, expect_cols, expect_len, nth, record, rope_table,
+};
 
 /// Input: queries `[tokens, heads·head_dim]`; resource: the cache, which holds the
 /// step's own keys and values already.
@@ -24,7 +26,16 @@ pub struct Attention {
     pub head_dim: usize,
     /// Multiplies scores: 1 / √head_dim, in most models.
     pub scale: f32,
+    /// Keeps scores within ± this (Gemma 2).
+    pub cap: Option<f32>,
+    /// A query sees so many positions, its own the last; all without it.
+    pub window: Option<usize>,
+    /// Resource 1 has a score for each query head that takes probability and gives no
+    /// value (gpt-oss).
+    pub sinks: bool,
 }
+
+type Binds = Vec<(&'static str, Bind)>;
 
 /// Into how many splits decode attention cuts a context of `keys` positions.
 pub fn splits(tuning: &Tuning, keys: usize) -> u32 {
@@ -36,8 +47,11 @@ impl Operation for Attention {
         "attention"
     }
 
-    fn infer(&self, inputs: &[&Value], _: &[&Resource]) -> Result<Option<Value>> {
+    fn infer(&self, inputs: &[&Value], resources: &[&Resource]) -> Result<Option<Value>> {
         let cols = self.heads * self.head_dim;
+        if self.sinks {
+            expect_len(resources, 1, self.heads)?;
+        }
         expect_cols(nth(inputs, 0)?, cols)?;
         let name = "attention".into();
         Ok(Some(Value { name, rows: Rows::Tokens, cols, kind: Kind::Activation }))
@@ -55,13 +69,15 @@ impl Operation for Attention {
                         sequences.vector(token.sequence, position, kv_head, self.kv_heads, dim);
                     at..at + dim
                 };
-                let positions = 0..token.position as usize + 1;
-                let scores: Vec<f32> =
-                    positions.map(|p| dot(q, &cache.keys[vector(p)]) * self.scale).collect();
-                let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let end = token.position as usize + 1;
+                let positions = self.window.map_or(0, |window| end.saturating_sub(window))..end;
+                let score = |p| capped(dot(q, &cache.keys[vector(p)]) * self.scale, self.cap);
+                let scores: Vec<f32> = positions.clone().map(score).collect();
+                let sink = if self.sinks { node.numbers(1)?[head] } else { f32::NEG_INFINITY };
+                let top = scores.iter().copied().fold(sink, f32::max);
                 let mut sums = vec![0f64; dim];
-                let mut total = 0f64;
-                for (position, score) in scores.iter().enumerate() {
+                let mut total = f64::from(sink - top).exp();
+                for (position, score) in positions.zip(&scores) {
                     let p = f64::from(score - top).exp();
                     total += p;
                     for (sum, v) in sums.iter_mut().zip(&cache.values[vector(position)]) {
@@ -80,6 +96,11 @@ impl Operation for Attention {
 }
 
 impl Attention {
+    /// Nothing special: all positions, no cap, no sinks.
+    pub fn new(heads: usize, kv_heads: usize, head_dim: usize, scale: f32) -> Self {
+        Self { heads, kv_heads, head_dim, scale, cap: None, window: None, sinks: false }
+    }
+
     fn kernel(&self, lower: &Lower<'_>, name: &'static str) -> wisp_gpu::Kernel {
         lower
             .kernel(name)
@@ -88,7 +109,19 @@ impl Attention {
             .set("HEAD_DIM", self.head_dim as u64)
             .set("PAGES_PER_SEQUENCE", lower.target.pages_per_sequence as u64)
             .set_f32("SCALE", self.scale)
+            .set_f32("CAP", self.cap.unwrap_or(0.0))
+            .set("WINDOW", self.window.unwrap_or(0) as u64)
+            .link("sink", if self.sinks { "sink/vector" } else { "sink/none" })
             .set("Q_STRIDE4", lower.input(0).stride() as u64 / 4)
+    }
+
+    fn bind_cache(&self, lower: &Lower<'_>, mut binds: Binds) -> Binds {
+        binds.push(("keys", Bind::Keys(lower.id(0))));
+        binds.push(("values", Bind::Values(lower.id(0))));
+        if self.sinks {
+            binds.push(("sinks", Bind::Numbers(lower.id(1))));
+        }
+        binds
     }
 
     /// Bytes of keys and values of one position; FLOPs of one (token, position).
@@ -114,9 +147,8 @@ impl Attention {
             ("q", lower.bind_input(0)),
             ("partials", Bind::Temp(partials)),
             ("stats", Bind::Temp(stats)),
-            ("keys", Bind::Keys(lower.id(0))),
-            ("values", Bind::Values(lower.id(0))),
         ];
+        let binds = self.bind_cache(lower, binds);
         let kv_heads = self.kv_heads as u32;
         let (kv_bytes, flops) = self.costs(lower);
         lower.dispatch(
@@ -183,9 +215,8 @@ impl Attention {
             ("pages", Bind::Pages),
             ("q", lower.bind_input(0)),
             ("y", lower.bind_output()?),
-            ("keys", Bind::Keys(lower.id(0))),
-            ("values", Bind::Values(lower.id(0))),
         ];
+        let binds = self.bind_cache(lower, binds);
         let heads = self.heads as u32;
         let pieces = (TILE / queries) as u32;
         let (kv_bytes, flops) = self.costs(lower);
@@ -208,11 +239,12 @@ impl Attention {
 /// sequences, in splits; every cache type.
 pub(crate) fn cases() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for (heads, kv_heads, head_dim, kv, bound) in [
-        (3, 1, 20, KvType::F32, 2e-5),
-        (4, 4, 64, KvType::F16, 2e-3),
-        (6, 2, 32, KvType::Q8_0, 1e-2),
-        (2, 1, 128, KvType::Q4_0, 3e-2),
+    for (heads, kv_heads, head_dim, kv, bound, special) in [
+        (3, 1, 20, KvType::F32, 2e-5, false),
+        (7, 1, 80, KvType::F32, 2e-5, true),
+        (4, 4, 64, KvType::F16, 2e-3, false),
+        (6, 2, 32, KvType::Q8_0, 1e-2, false),
+        (2, 1, 128, KvType::Q4_0, 3e-2, false),
     ] {
         let rope = RopeAppend {
             heads,
@@ -235,11 +267,22 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
         let cache = tape.resource(Resource::Cache { layer: 0, kv_heads, head_dim });
         let q = record(&mut tape, rope, &[qkv], &[table, cache])?;
         let scale = 1.0 / (head_dim as f32).sqrt();
-        let y = record(&mut tape, Attention { heads, kv_heads, head_dim, scale }, &[q], &[cache])?;
+        let mut attention = Attention::new(heads, kv_heads, head_dim, scale);
+        let mut resources = vec![cache];
+        if special {
+            attention.cap = Some(0.5);
+            attention.window = Some(19);
+            attention.sinks = true;
+            resources.push(tape.resource(check::vector("sinks", heads)));
+        }
+        let y = record(&mut tape, attention, &[q], &resources)?;
         // A product behind it: with one token it merges the splits itself.
         let w = tape.resource(matrix("w", Format::Q8_0, 24, heads * head_dim / 32 * 32));
         let y = match heads * head_dim % 32 {
-            0 => record(&mut tape, Linear { epilogue: Epilogue::Logits }, &[y], &[w])?,
+            0 if !special => {
+                let logits = Linear { epilogue: Epilogue::LOGITS, bias: false };
+                record(&mut tape, logits, &[y], &[w])?
+            }
             _ => y,
         };
         let prompt: Vec<_> = (0..37).map(|p| (0, p)).chain((0..3).map(|p| (2, p))).collect();
@@ -254,7 +297,8 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             let key = PlanKey { tokens: tokens.len(), outputs: 1, decode: true, sample: false };
             steps.push((step, key));
         }
-        let name = format!("attention {heads}/{kv_heads} of {head_dim}, {} cache", kv.name());
+        let with = if special { ", window, cap and sinks" } else { "" };
+        let name = format!("attention {heads}/{kv_heads} of {head_dim}, {} cache{with}", kv.name());
         let first = Case::new(name, tape, steps[0].0.clone());
         cases.push(Case { inputs: vec![qkv], compare: vec![y], steps, kv, bound, ..first });
     }

@@ -8,7 +8,7 @@ use wisp_base::quant::{decode, encode, split};
 use wisp_base::{Error, Format, KvType, Result};
 use wisp_gpu::{Gpu, Scalar, Tuning, Variant};
 use wisp_graph::{
-    Cpu, DeviceResources, Kind, PAGE, Plan, PlanKey, Resource, ResourceId, Rows, Scratch,
+    Cpu, DeviceResources, Kind, PAGE, Part, Plan, PlanKey, Resource, ResourceId, Rows, Scratch,
     Sequences, Shared, Step, StepToken, Tape, Target, Value, ValueId, Weight,
 };
 
@@ -104,6 +104,10 @@ pub fn cases() -> Result<Vec<Case>> {
     let mut all = crate::embed::cases()?;
     all.extend(crate::rms_norm::cases()?);
     all.extend(crate::linear::cases()?);
+    all.extend(crate::layer_norm::cases()?);
+    all.extend(crate::add_norm::cases()?);
+    all.extend(crate::head_norm::cases()?);
+    all.extend(crate::cast::cases()?);
     all.extend(crate::rope::cases()?);
     all.extend(crate::attention::cases()?);
     all.extend(crate::sample::cases()?);
@@ -327,8 +331,13 @@ pub(crate) fn step(tokens: &[(u32, u32)], outputs: &[u32]) -> Step {
     }
 }
 
+/// A vector of one tensor.
+pub(crate) fn vector(name: &str, len: usize) -> Resource {
+    Resource::Vector { tensors: vec![name.to_owned()], len }
+}
+
 /// A weight of one tensor.
 pub(crate) fn matrix(name: &str, format: Format, rows: usize, cols: usize) -> Resource {
-    let parts = vec![name.to_owned()];
+    let parts = vec![Part { tensor: name.to_owned(), rows: 0..rows }];
     Resource::Weight(Weight { parts, interleave: false, format, rows, cols })
 }

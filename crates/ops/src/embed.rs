@@ -1,15 +1,23 @@
-//! y[t] = W[id of token t]
+//! y[t] = factor·W[id of token t]; y[t] += W[position of token t]
 
 use wisp_base::{Error, Format, Result};
 use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
 
 use crate::check::{self, Case, matrix};
-use crate::{record, weight};
+use crate::{expect_cols, nth, record, weight};
 
 /// Rows of the embedding matrix, one a token, into the residual stream.
 /// Resources: the matrix `[vocab, cols]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Embed;
+pub struct Embed {
+    /// Multiplies them: 1 in most models.
+    pub factor: f32,
+}
+
+/// Rows of a matrix `[positions, cols]`, one a token by its position, added to the
+/// residual stream in place. Resources: the matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AddPosition;
 
 impl Operation for Embed {
     fn name(&self) -> &'static str {
@@ -30,48 +38,92 @@ impl Operation for Embed {
                 None => node.sequences.sampled[token.sequence as usize],
             } as usize;
             let row = w.data.get(id * w.cols..(id + 1) * w.cols);
-            y.extend_from_slice(row.ok_or_else(|| Error::input(format!("no token {id}")))?);
+            let row = row.ok_or_else(|| Error::input(format!("no token {id}")))?;
+            y.extend(row.iter().map(|w| self.factor * w));
         }
         Ok(y)
     }
 
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
-        let w = lower.weight(0)?;
-        let threads = lower.target.tuning.reduce_threads;
-        let stride = lower.output()?.stride();
-        let groups_x = (stride as u32 / 8).div_ceil(threads);
-        let row_bytes =
-            (w.format.bytes(w.cols.next_multiple_of(w.format.block())) + 4 * w.cols) as u64;
-        for (at, rows) in lower.shards(w).into_iter().enumerate() {
-            let kernel = lower
-                .kernel("embed")
-                .link("weight", crate::linear::weight_file(w.format))
-                .set("THREADS", threads)
-                .set("COLS", w.cols as u64)
-                .set("N_ROWS", rows.len() as u64)
-                .set("FIRST_ROW", rows.start as u64)
-                .set("Y_STRIDE4", stride as u64 / 4);
-            let binds = vec![
-                ("step", Bind::Step),
-                ("sampled", Bind::Sampled),
-                ("y", lower.bind_output()?),
-                ("weight_quants", Bind::Quants(lower.id(0), at)),
-                ("weight_scales", Bind::Scales(lower.id(0), at)),
-            ];
-            let first = at == 0;
-            lower.dispatch(
-                kernel,
-                binds,
-                move |c| [groups_x, c.tokens, 1],
-                // Each token lies in one shard: count it once.
-                move |c| Cost {
-                    bytes: if first { row_bytes * u64::from(c.tokens) } else { 0 },
-                    flops: 0,
-                },
-            );
-        }
-        Ok(())
+        rows(lower, self.factor, false)
     }
+}
+
+impl Operation for AddPosition {
+    fn name(&self) -> &'static str {
+        "add_position"
+    }
+
+    fn infer(&self, inputs: &[&Value], resources: &[&Resource]) -> Result<Option<Value>> {
+        let x = nth(inputs, 0)?;
+        expect_cols(x, weight(resources, 0)?.cols)?;
+        Ok(Some(Value { name: "positions".into(), ..x.clone() }))
+    }
+
+    fn in_place(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
+        let (x, w) = (node.input(0)?, node.weight(0)?);
+        let mut y = Vec::with_capacity(x.len());
+        for (x, token) in x.chunks_exact(w.cols).zip(&node.step.tokens) {
+            let at = token.position as usize;
+            let row = w.data.get(at * w.cols..(at + 1) * w.cols);
+            let row = row.ok_or_else(|| Error::input(format!("no position {at}")))?;
+            y.extend(x.iter().zip(row).map(|(x, w)| x + w));
+        }
+        Ok(y)
+    }
+
+    fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
+        rows(lower, 1.0, true)
+    }
+}
+
+/// Rows of the matrix by id or by position, a dispatch a shard.
+fn rows(lower: &mut Lower<'_>, factor: f32, by_position: bool) -> Result<()> {
+    let w = lower.weight(0)?;
+    let threads = lower.target.tuning.reduce_threads;
+    let stride = lower.output()?.stride();
+    let groups_x = (stride as u32 / 8).div_ceil(threads);
+    let row_bytes = (w.format.bytes(w.cols.next_multiple_of(w.format.block())) + 4 * w.cols) as u64;
+    for (at, rows) in lower.shards(w).into_iter().enumerate() {
+        let kernel = lower
+            .kernel("embed")
+            .link("weight", crate::linear::weight_file(w.format))
+            .set("THREADS", threads)
+            .set("COLS", w.cols as u64)
+            .set("N_ROWS", rows.len() as u64)
+            .set("FIRST_ROW", rows.start as u64)
+            .set("Y_STRIDE4", stride as u64 / 4)
+            .set_f32("FACTOR", factor)
+            .set_bool("BY_POSITION", by_position);
+        let mut binds = Vec::new();
+        if by_position && at == 0 {
+            // As in `Linear`: so that the planner sees what the sum starts from.
+            binds.push(("residual", lower.bind_input(0)));
+        }
+        binds.extend([
+            ("step", Bind::Step),
+            ("sampled", Bind::Sampled),
+            ("y", lower.bind_output()?),
+            ("weight_quants", Bind::Quants(lower.id(0), at)),
+            ("weight_scales", Bind::Scales(lower.id(0), at)),
+        ]);
+        let first = at == 0;
+        lower.dispatch(
+            kernel,
+            binds,
+            move |c| [groups_x, c.tokens, 1],
+            // Each token lies in one shard: count it once.
+            move |c| Cost {
+                bytes: if first { row_bytes * u64::from(c.tokens) } else { 0 },
+                flops: 0,
+            },
+        );
+    }
+    Ok(())
 }
 
 /// Odd widths, every format, a token that only the GPU knows, a split matrix.
@@ -81,7 +133,9 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
         let cols = if format.block() == 1 { 37 } else { 96 };
         let mut tape = Tape::new();
         let w = tape.resource(matrix("w", format, 5, cols));
-        let y = record(&mut tape, Embed, &[], &[w])?;
+        let y = record(&mut tape, Embed { factor: 1.5 }, &[], &[w])?;
+        let positions = tape.resource(matrix("positions", format, 8, cols));
+        let y = record(&mut tape, AddPosition, &[y], &[positions])?;
         let mut step = check::step(&[(0, 0), (0, 1), (1, 7), (2, 3)], &[]);
         step.tokens[2].id = None;
         let split = format == Format::Q8_0;

@@ -1,16 +1,26 @@
 //! One file an operation: its formula, its CPU definition, its dispatches, its
 //! cost and its test cases.
 
+mod activation;
+mod add_norm;
 mod attention;
+mod cast;
 pub mod check;
 mod embed;
+mod head_norm;
+mod layer_norm;
 mod linear;
 mod rms_norm;
 mod rope;
 mod sample;
 
+pub use activation::Activation;
+pub use add_norm::AddNorm;
 pub use attention::{Attention, splits};
-pub use embed::Embed;
+pub use cast::Cast;
+pub use embed::{AddPosition, Embed};
+pub use head_norm::HeadNorm;
+pub use layer_norm::LayerNorm;
 pub use linear::{Epilogue, Linear};
 pub use rms_norm::RmsNorm;
 pub use rope::{Pairing, RopeAppend, rope_table};
@@ -44,6 +54,19 @@ fn weight<'a>(resources: &[&'a Resource], at: usize) -> Result<&'a Weight> {
         Some(Resource::Weight(weight)) => Ok(weight),
         _ => Err(Error::input(format!("resource {at} must be a weight"))),
     }
+}
+
+/// Resource `at` is a vector of `len` numbers.
+fn expect_len(resources: &[&Resource], at: usize, len: usize) -> Result<()> {
+    match resources.get(at) {
+        Some(Resource::Vector { len: own, .. }) if *own == len => Ok(()),
+        other => Err(Error::input(format!("{other:?} is no vector of {len} numbers"))),
+    }
+}
+
+/// cap·tanh(x / cap), where there is a cap.
+fn capped(x: f32, cap: Option<f32>) -> f32 {
+    cap.map_or(x, |cap| cap * (x / cap).tanh())
 }
 
 fn expect_cols(value: &Value, cols: usize) -> Result<()> {

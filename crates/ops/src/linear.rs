@@ -1,4 +1,4 @@
-//! y[t, r] = Σ_c x[t, c]·W[r, c], then what the epilogue makes of it.
+//! y[t, r] = Σ_c x[t, c]·W[r, c] + bias[r], then what the epilogue makes of it.
 
 use std::ops::Range;
 
@@ -9,66 +9,93 @@ use wisp_graph::{
 };
 
 use crate::check::{self, Case, matrix};
-use crate::{RmsNorm, expect_cols, nth, record, weight};
+use crate::{Activation, RmsNorm, capped, expect_cols, expect_len, nth, record, weight};
 
 /// What becomes of the products: `shaders/output/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Epilogue {
     /// Stored as an activation.
     Store,
-    /// Stored in f32: logits.
-    Logits,
-    /// Added to input 1, the residual stream, in place.
-    Add,
-    /// SwiGLU (Shazeer 2020): even rows of W are the gate's, odd ones the up
-    /// projection's; silu(gate)·up is stored.
-    SwiGlu,
+    /// Stored in f32, for a norm to come that f16 may be too small for.
+    Wide,
+    /// Stored in f32, `factor` times, then kept within ±`cap` by cap·tanh(x / cap).
+    Logits {
+        /// 1 in most models.
+        factor: f32,
+        /// None in most models.
+        cap: Option<f32>,
+    },
+    /// Added to input 1, the residual stream, in place, `factor` times.
+    Add {
+        /// 1 in most models.
+        factor: f32,
+    },
+    /// A gated unit (Shazeer 2020): even rows of W are the gate's, odd ones the up
+    /// projection's; activate(gate)·up is stored.
+    Gated(Activation),
+    /// Through the activation.
+    Activate(Activation),
+}
+
+impl Epilogue {
+    /// Logits as they are.
+    pub const LOGITS: Self = Self::Logits { factor: 1.0, cap: None };
+    /// Added once.
+    pub const ADD: Self = Self::Add { factor: 1.0 };
 }
 
 /// A product with one or several weight matrices of the same width, whose rows
-/// follow each other in the result. Input 0: x; resources: the matrices.
+/// follow each other in the result. Input 0: x; resources: the matrices, then the
+/// bias, if there is one, with a number for each of their rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Linear {
     /// What becomes of the products.
     pub epilogue: Epilogue,
+    /// The last resource is a bias.
+    pub bias: bool,
 }
 
 impl Operation for Linear {
     fn name(&self) -> &'static str {
         match self.epilogue {
-            Epilogue::Store => "linear",
-            Epilogue::Logits => "logits",
-            Epilogue::Add => "linear_add",
-            Epilogue::SwiGlu => "linear_swiglu",
+            Epilogue::Store | Epilogue::Wide => "linear",
+            Epilogue::Logits { .. } => "logits",
+            Epilogue::Add { .. } => "linear_add",
+            Epilogue::Gated(_) => "linear_gated",
+            Epilogue::Activate(_) => "linear_activate",
         }
     }
 
     fn infer(&self, inputs: &[&Value], resources: &[&Resource]) -> Result<Option<Value>> {
         let x = nth(inputs, 0)?;
         let mut rows = 0;
-        for at in 0..resources.len() {
+        for at in 0..self.matrices(resources.len()) {
             let w = weight(resources, at)?;
             expect_cols(x, w.cols)?;
             rows += w.rows;
         }
+        if self.bias {
+            expect_len(resources, resources.len() - 1, rows)?;
+        }
         let (cols, kind) = match self.epilogue {
-            Epilogue::Store => (rows, Kind::Activation),
-            Epilogue::Logits => (rows, Kind::Logits),
-            Epilogue::Add => {
+            Epilogue::Store | Epilogue::Activate(_) => (rows, Kind::Activation),
+            Epilogue::Wide => (rows, Kind::Residual),
+            Epilogue::Logits { .. } => (rows, Kind::Logits),
+            Epilogue::Add { .. } => {
                 expect_cols(nth(inputs, 1)?, rows)?;
                 (rows, Kind::Residual)
             }
-            Epilogue::SwiGlu if rows % 2 == 1 => {
+            Epilogue::Gated(_) if rows % 2 == 1 => {
                 return Err(Error::input(format!("{rows} rows are not pairs of gate and up")));
             }
-            Epilogue::SwiGlu => (rows / 2, Kind::Activation),
+            Epilogue::Gated(_) => (rows / 2, Kind::Activation),
         };
         let name = format!("{} of {}", self.name(), x.name);
         Ok(Some(Value { name, rows: x.rows, cols, kind }))
     }
 
     fn in_place(&self) -> Option<usize> {
-        (self.epilogue == Epilogue::Add).then_some(1)
+        self.adds().then_some(1)
     }
 
     fn takes_prologue(&self, at: usize) -> bool {
@@ -77,20 +104,31 @@ impl Operation for Linear {
 
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
         let x = node.input(0)?;
+        let matrices = self.matrices(node.resource_count());
         let mut y = Vec::new();
         for x in x.chunks_exact(node.value(0)?.cols) {
-            for at in 0..node.resource_count() {
+            let start = y.len();
+            for at in 0..matrices {
                 let w = node.weight(at)?;
                 y.extend(w.data.chunks_exact(w.cols).map(|w| dot(w, x)));
             }
+            if self.bias {
+                let bias = node.numbers(matrices)?;
+                y[start..].iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+            }
         }
         Ok(match self.epilogue {
-            Epilogue::Store | Epilogue::Logits => y,
-            Epilogue::Add => node.input(1)?.iter().zip(y).map(|(x, y)| x + y).collect(),
-            Epilogue::SwiGlu => {
-                let pairs = y.as_chunks().0.iter();
-                pairs.map(|[gate, up]| gate / (1.0 + (-gate).exp()) * up).collect()
+            Epilogue::Store | Epilogue::Wide => y,
+            Epilogue::Logits { factor, cap } => {
+                y.into_iter().map(|y| capped(factor * y, cap)).collect()
             }
+            Epilogue::Add { factor } => {
+                node.input(1)?.iter().zip(y).map(|(x, y)| x + factor * y).collect()
+            }
+            Epilogue::Gated(activation) => {
+                y.as_chunks().0.iter().map(|[gate, up]| activation.of(*gate) * up).collect()
+            }
+            Epilogue::Activate(activation) => y.into_iter().map(|y| activation.of(y)).collect(),
         })
     }
 
@@ -100,7 +138,7 @@ impl Operation for Linear {
         // Plans for many outputs hold both kernels, of which a step runs one.
         let up_to = lower.target.tuning.matvec.up_to;
         let mut first = 0;
-        for resource in 0..lower.resource_count() {
+        for resource in 0..self.matrices(lower.resource_count()) {
             let w = lower.weight(resource)?;
             for (shard, range) in lower.shards(w).into_iter().enumerate() {
                 let part =
@@ -130,6 +168,15 @@ struct Part<'a> {
 }
 
 impl Linear {
+    /// How many of the resources are matrices.
+    fn matrices(&self, resources: usize) -> usize {
+        resources - usize::from(self.bias)
+    }
+
+    fn adds(&self) -> bool {
+        matches!(self.epilogue, Epilogue::Add { .. })
+    }
+
     fn matvec(&self, lower: &mut Lower<'_>, part: &Part<'_>) -> Result<()> {
         let mut tuning = lower.target.tuning.matvec;
         let lanes = lower.lanes(tuning.lanes);
@@ -236,15 +283,26 @@ impl Linear {
     }
 
     fn common(&self, lower: &Lower<'_>, kernel: Kernel, part: &Part<'_>) -> Result<Kernel> {
-        let output = match self.epilogue {
-            Epilogue::Store => "output/store",
-            Epilogue::Logits => "output/store_f32",
-            Epilogue::Add => "output/add",
-            Epilogue::SwiGlu => "output/swiglu",
+        let kernel = match self.epilogue {
+            Epilogue::Store => kernel.link("output", "output/store"),
+            Epilogue::Wide => kernel.link("output", "output/store_f32"),
+            Epilogue::Logits { factor, cap } => kernel
+                .link("output", "output/store_f32")
+                .set_f32("FACTOR", factor)
+                .set_f32("CAP", cap.unwrap_or(0.0)),
+            Epilogue::Add { factor } => {
+                kernel.link("output", "output/add").set_f32("FACTOR", factor)
+            }
+            Epilogue::Gated(activation) => {
+                kernel.link("output", "output/gated").link("activation", activation.file())
+            }
+            Epilogue::Activate(activation) => {
+                kernel.link("output", "output/activate").link("activation", activation.file())
+            }
         };
         Ok(kernel
             .link("weight", weight_file(part.w.format))
-            .link("output", output)
+            .link("bias", if self.bias { "bias/vector" } else { "bias/none" })
             .set("COLS", part.w.cols as u64)
             .set("N_ROWS", part.range.len() as u64)
             .set("FIRST_ROW", part.first as u64)
@@ -253,7 +311,7 @@ impl Linear {
 
     fn binds(&self, lower: &Lower<'_>, part: &Part<'_>) -> Result<Vec<(&'static str, Bind)>> {
         let mut binds = Vec::new();
-        if self.epilogue == Epilogue::Add && !lower.has_dispatches() {
+        if self.adds() && !lower.has_dispatches() {
             // No shader has it, y's buffer is the same: so that the planner sees
             // that the sum starts from the newest residual stream.
             binds.push(("residual", lower.bind_input(1)));
@@ -264,6 +322,9 @@ impl Linear {
             ("weight_quants", Bind::Quants(id, part.shard)),
             ("weight_scales", Bind::Scales(id, part.shard)),
         ]);
+        if self.bias {
+            binds.push(("row_bias", Bind::Numbers(lower.id(lower.resource_count() - 1))));
+        }
         Ok(binds)
     }
 
@@ -272,10 +333,10 @@ impl Linear {
         let (w, n) = (part.w, part.range.len());
         let x = lower.bytes(lower.input(0).kind, w.cols);
         let y = match self.epilogue {
-            Epilogue::Store => lower.bytes(Kind::Activation, n),
-            Epilogue::SwiGlu => lower.bytes(Kind::Activation, n / 2),
-            Epilogue::Logits => 4 * n as u64,
-            Epilogue::Add => 8 * n as u64,
+            Epilogue::Store | Epilogue::Activate(_) => lower.bytes(Kind::Activation, n),
+            Epilogue::Gated(_) => lower.bytes(Kind::Activation, n / 2),
+            Epilogue::Wide | Epilogue::Logits { .. } => 4 * n as u64,
+            Epilogue::Add { .. } => 8 * n as u64,
         };
         Cost {
             bytes: w.format.bytes(n * w.cols) as u64 + rows * (x + y),
@@ -307,45 +368,70 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// Every format with every epilogue, as a product of one row (with and without a
 /// norm before it), of a few, and of many; odd sizes; split matrices.
 pub(crate) fn cases() -> Result<Vec<Case>> {
-    let epilogues = [Epilogue::Store, Epilogue::Logits, Epilogue::Add, Epilogue::SwiGlu];
+    let gated = Epilogue::Gated(Activation::Silu);
+    let epilogues = [Epilogue::Store, Epilogue::LOGITS, Epilogue::ADD, gated];
     let mut cases = Vec::new();
     for format in Format::ALL {
         for (at, epilogue) in epilogues.into_iter().enumerate() {
             for tokens in [1, 3, 37] {
                 let cols = if format.block() == 1 { 75 + 2 * at } else { 96 + 32 * at };
-                cases.push(case(format, epilogue, tokens, cols)?);
+                cases.push(case(format, epilogue, tokens, cols, false)?);
             }
         }
+    }
+    // With a bias; activations, factors and caps. SmolLM2 needs none of them.
+    let [relu, gelu, erf] = [Activation::ReluSquared, Activation::Gelu, Activation::GeluErf];
+    for (at, epilogue) in [
+        Epilogue::Store,
+        Epilogue::Wide,
+        Epilogue::Activate(relu),
+        Epilogue::Activate(gelu),
+        Epilogue::Activate(erf),
+        Epilogue::Gated(gelu),
+        Epilogue::Add { factor: 0.3 },
+        Epilogue::Logits { factor: 4.0, cap: Some(3.0) },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        cases.push(case(Format::F16, epilogue, [1, 3, 37][at % 3], 75, true)?);
     }
     Ok(cases)
 }
 
-fn case(format: Format, epilogue: Epilogue, tokens: u32, cols: usize) -> Result<Case> {
-    let norm = tokens == 1 && epilogue != Epilogue::Logits;
+fn case(format: Format, epilogue: Epilogue, tokens: u32, cols: usize, bias: bool) -> Result<Case> {
+    let norm = tokens == 1 && epilogue != Epilogue::LOGITS;
     let mut tape = Tape::new();
     let kind = if norm { Kind::Residual } else { Kind::Activation };
     let x = tape.input(Value { name: "x".into(), rows: Rows::Tokens, cols, kind });
     let mut inputs = vec![x];
     let mut x = x;
     if norm {
-        let gain = tape.resource(Resource::Vector { tensor: "gain".into(), len: cols });
+        let gain = tape.resource(check::vector("gain", cols));
         x = record(&mut tape, RmsNorm { eps: 1e-5, outputs: false }, &[x], &[gain])?;
     }
     // Two matrices one below the other; SwiGLU needs pairs, others take odd counts.
-    let (first, second) = if epilogue == Epilogue::SwiGlu { (34, 20) } else { (33, 18) };
-    let first = tape.resource(matrix("a", format, first, cols));
-    let second = tape.resource(matrix("b", format, second, cols));
+    let pairs = matches!(epilogue, Epilogue::Gated(_));
+    let (first, second) = if pairs { (34, 20) } else { (33, 18) };
+    let mut resources = vec![
+        tape.resource(matrix("a", format, first, cols)),
+        tape.resource(matrix("b", format, second, cols)),
+    ];
+    if bias {
+        resources.push(tape.resource(check::vector("bias", first + second)));
+    }
     let mut from = vec![x];
-    if epilogue == Epilogue::Add {
+    if matches!(epilogue, Epilogue::Add { .. }) {
         let name = "residual".into();
         let residual =
             tape.input(Value { name, rows: Rows::Tokens, cols: 51, kind: Kind::Residual });
         inputs.push(residual);
         from.push(residual);
     }
-    let y = record(&mut tape, Linear { epilogue }, &from, &[first, second])?;
+    let y = record(&mut tape, Linear { epilogue, bias }, &from, &resources)?;
     let positions: Vec<_> = (0..tokens).map(|p| (0, p)).collect();
-    let name = format!("linear {format} {epilogue:?} of {tokens} × {cols}");
+    let with = if bias { " + bias" } else { "" };
+    let name = format!("linear {format} {epilogue:?}{with} of {tokens} × {cols}");
     Ok(Case {
         inputs,
         compare: vec![y],

@@ -7,7 +7,7 @@ use wisp_graph::{
 };
 
 use crate::check::{self, Case};
-use crate::{expect_cols, nth, record};
+use crate::{expect_len, nth, record};
 
 /// RMS norm of the residual stream. Input: `[tokens, cols]`; resource: the gain `[cols]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,9 +25,7 @@ impl Operation for RmsNorm {
 
     fn infer(&self, inputs: &[&Value], resources: &[&Resource]) -> Result<Option<Value>> {
         let x = nth(inputs, 0)?;
-        if let Resource::Vector { len, .. } = nth(resources, 0)? {
-            expect_cols(x, *len)?;
-        }
+        expect_len(resources, 0, x.cols)?;
         let rows = if self.outputs { Rows::Outputs } else { x.rows };
         let name = format!("rms_norm of {}", x.name);
         Ok(Some(Value { name, rows, cols: x.cols, kind: Kind::Activation }))
@@ -101,7 +99,7 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
         let mut tape = Tape::new();
         let x =
             tape.input(Value { name: "x".into(), rows: Rows::Tokens, cols, kind: Kind::Residual });
-        let gain = tape.resource(Resource::Vector { tensor: "gain".into(), len: cols });
+        let gain = tape.resource(check::vector("gain", cols));
         let y = record(&mut tape, RmsNorm { eps: 1e-5, outputs }, &[x], &[gain])?;
         let step = check::step(&[(0, 0), (0, 1), (1, 7)], &[2, 0]);
         cases.push(Case {

@@ -76,10 +76,6 @@ impl Engine {
         let decoder = wisp_models::read(gguf).map_err(named)?;
         let gpu = Gpu::open(options.device.as_deref(), Off::parse(&options.caps)?).await?;
 
-        let factors = match decoder.rope_factors.and_then(|name| gguf.tensor(name)) {
-            Some(tensor) => Some(load::vector(source, tensor).await?),
-            None => None,
-        };
         let tape = decoder.tape(gguf, 1, None)?.tape;
         let verdicts = options.verdicts.as_ref();
         let variant = verdict::choose(&gpu, &tape, options.kv, verdicts, progress).await?;
@@ -104,6 +100,11 @@ impl Engine {
         let target = with_ctx(&target, memory.ctx);
         let sequences = options.max_sequences;
         let pages = pages(&target, options);
+        let factors = decoder.rope_factors(memory.ctx);
+        let factors = match factors.and_then(|name| gguf.tensor(name)) {
+            Some(tensor) => Some(load::vector(source, tensor).await?),
+            None => None,
+        };
         let forward = decoder.tape(gguf, memory.ctx, factors.as_deref())?;
         let stepper = Stepper::new(gpu, target, decoder, forward, sequences, pages).await?;
         stepper.activity.show_free_pages(pages);

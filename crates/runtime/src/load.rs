@@ -37,8 +37,11 @@ pub async fn weights(
                 loader.interleaved(id, weight).await?;
             }
             Resource::Weight(weight) => loader.stacked(id, weight).await?,
-            Resource::Vector { tensor, .. } => {
-                let numbers = vector(source, loader.tensor(tensor)?).await?;
+            Resource::Vector { tensors, .. } => {
+                let mut numbers = Vec::new();
+                for tensor in tensors {
+                    numbers.extend(vector(source, loader.tensor(tensor)?).await?);
+                }
                 resources.write_numbers(gpu, id, &numbers)?;
             }
             Resource::Table { .. } | Resource::Cache { .. } => {}
@@ -81,12 +84,12 @@ impl<'a> Loader<'a> {
         let row_bytes = weight.format.bytes(weight.cols);
         let mut first = 0;
         for part in &weight.parts {
-            let tensor = self.tensor(part)?;
-            let rows = tensor.rows() as usize;
+            let tensor = self.tensor(&part.tensor)?;
+            let rows = part.rows.len();
             let each = rows_a_chunk(row_bytes);
             for start in (0..rows).step_by(each) {
                 let count = each.min(rows - start);
-                let bytes = self.rows(tensor, row_bytes, start, count).await?;
+                let bytes = self.rows(tensor, row_bytes, part.rows.start + start, count).await?;
                 self.upload(id, weight, first + start, count, &bytes).await?;
             }
             first += rows;
@@ -100,13 +103,14 @@ impl<'a> Loader<'a> {
         let [first, second] = weight.parts.as_slice() else {
             return Err(Error::input("two tensors alternate, not more or fewer"));
         };
-        let (first, second) = (self.tensor(first)?, self.tensor(second)?);
-        let rows = first.rows() as usize;
+        let rows = first.rows.len();
+        let (first_row, second_row) = (first.rows.start, second.rows.start);
+        let (first, second) = (self.tensor(&first.tensor)?, self.tensor(&second.tensor)?);
         let each = rows_a_chunk(2 * row_bytes);
         for start in (0..rows).step_by(each) {
             let count = each.min(rows - start);
-            let a = self.rows(first, row_bytes, start, count).await?;
-            let b = self.rows(second, row_bytes, start, count).await?;
+            let a = self.rows(first, row_bytes, first_row + start, count).await?;
+            let b = self.rows(second, row_bytes, second_row + start, count).await?;
             let pairs = a.chunks_exact(row_bytes).zip(b.chunks_exact(row_bytes));
             let mut bytes = Vec::with_capacity(a.len() + b.len());
             for (a, b) in pairs {

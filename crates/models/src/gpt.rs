@@ -1,0 +1,38 @@
+//! GPT-2 (Radford et al. 2019) and GPT-NeoX (Black et al. 2022): layer norm, biases
+//! everywhere, no gate.
+
+use wisp_base::Result;
+use wisp_ops::{Activation, Pairing};
+
+use crate::config::{DecoderConfig, Feed};
+use crate::keys::Keys;
+use crate::rope::Rope;
+
+pub(crate) fn gpt2(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    let config = with_biases(keys)?;
+    Ok(DecoderConfig {
+        learned_positions: Some(config.context),
+        ropes: vec![Rope::none()],
+        activation: Activation::Gelu,
+        ..config
+    })
+}
+
+pub(crate) fn neox(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    Ok(DecoderConfig {
+        parallel: keys.flag("use_parallel_residual")?,
+        activation: Activation::GeluErf,
+        ..with_biases(keys)?
+    })
+}
+
+fn with_biases(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    Ok(DecoderConfig {
+        fused_qkv: true,
+        qkv_bias: true,
+        output_bias: true,
+        ffn_bias: true,
+        feed: Feed::Plain,
+        ..keys.decoder(Pairing::Halves)?
+    })
+}

@@ -1,0 +1,190 @@
+//! A family's metadata: the keys that all families share, and how they read.
+
+use wisp_base::{Error, Result};
+use wisp_formats::Gguf;
+use wisp_ops::{Activation, Pairing};
+
+use crate::config::{DecoderConfig, Feed, Kind, Norm};
+use crate::rope::{Factors, Rope, Yarn};
+
+/// The metadata under `general.architecture`'s own prefix.
+pub(crate) struct Keys<'a> {
+    pub gguf: &'a Gguf,
+    arch: &'a str,
+}
+
+impl<'a> Keys<'a> {
+    pub fn new(gguf: &'a Gguf) -> Result<Self> {
+        Ok(Self { gguf, arch: gguf.metadata.str("general.architecture")? })
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}.{name}", self.arch)
+    }
+
+    /// A size that must be there.
+    pub fn size(&self, name: &str) -> Result<usize> {
+        self.gguf.metadata.u32(&self.key(name)).map(|v| v as usize)
+    }
+
+    /// A size that may be there.
+    pub fn opt_size(&self, name: &str) -> Result<Option<usize>> {
+        Ok(self.gguf.metadata.opt_u32(&self.key(name))?.map(|v| v as usize))
+    }
+
+    /// A number that may be there.
+    pub fn opt_f32(&self, name: &str) -> Result<Option<f32>> {
+        self.gguf.metadata.opt_f32(&self.key(name))
+    }
+
+    /// A switch; off where it is not there.
+    pub fn flag(&self, name: &str) -> Result<bool> {
+        Ok(self.gguf.metadata.opt_bool(&self.key(name))?.unwrap_or(false))
+    }
+
+    /// A text that may be there.
+    pub fn opt_str(&self, name: &str) -> Result<Option<&'a str>> {
+        self.gguf.metadata.opt_str(&self.key(name))
+    }
+
+    /// Whether the file has the tensor.
+    pub fn has(&self, tensor: &str) -> bool {
+        self.gguf.tensor(tensor).is_some()
+    }
+
+    /// Positions that a query sees, in models with a sliding window.
+    pub fn window(&self) -> Result<Option<usize>> {
+        Ok(self.opt_size("attention.sliding_window")?.filter(|window| *window > 0))
+    }
+
+    /// # Errors
+    /// The file sets one of these keys, which the family does not compute.
+    pub fn refuse(&self, names: &[&str]) -> Result<()> {
+        for name in names {
+            if self.opt_size(name)?.unwrap_or(0) > 0 {
+                return Err(Error::unsupported(format!(
+                    "the file sets {}, which this version does not compute",
+                    self.key(name)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What most families are, with this file's sizes: RMS norm before each layer, gated
+    /// feed-forward with SiLU, one kind of RoPE, no bias.
+    ///
+    /// # Errors
+    /// A key that is missing or wrong.
+    pub fn decoder(&self, pairing: Pairing) -> Result<DecoderConfig> {
+        let (width, heads) = (self.size("embedding_length")?, self.size("attention.head_count")?);
+        if heads == 0 || width == 0 {
+            return Err(Error::input(format!(
+                "{} and {} must be above 0: the file is damaged",
+                self.key("embedding_length"),
+                self.key("attention.head_count")
+            )));
+        }
+        let head_dim = self.opt_size("attention.key_length")?.unwrap_or(width / heads);
+        if self.opt_size("attention.value_length")?.is_some_and(|value| value != head_dim) {
+            return Err(Error::unsupported(
+                "the file has values of another length than keys, which this version does not \
+                 compute",
+            ));
+        }
+        let layers = self.size("block_count")?;
+        let (norm, eps) = match self.opt_f32("attention.layer_norm_rms_epsilon")? {
+            Some(eps) => (Norm::Rms, eps),
+            None => {
+                let key = self.key("attention.layer_norm_epsilon");
+                (Norm::Layer, self.gguf.metadata.f32(&key)?)
+            }
+        };
+        // As many as the file can have at most; checked against it later.
+        let kinds = vec![Kind::default(); layers.min(self.gguf.tensors.len() + 1)];
+        Ok(DecoderConfig {
+            layers,
+            width,
+            heads,
+            kv_heads: self.opt_size("attention.head_count_kv")?.unwrap_or(heads),
+            head_dim,
+            ffn: self.size("feed_forward_length")?,
+            context: self.size("context_length")?,
+            embedding_factor: 1.0,
+            learned_positions: None,
+            residual_factor: 1.0,
+            logit_factor: 1.0,
+            logit_cap: None,
+            norm,
+            eps,
+            norms_before: true,
+            norms_after: false,
+            parallel: false,
+            fused_qkv: false,
+            qkv_bias: false,
+            output_bias: false,
+            head_norms: None,
+            attention_scale: self.opt_f32("attention.scale")?,
+            attention_cap: None,
+            sinks: false,
+            ropes: vec![self.rope(head_dim, pairing)?],
+            kinds,
+            feed: Feed::Gated,
+            activation: Activation::Silu,
+            ffn_bias: false,
+        })
+    }
+
+    /// RoPE with whatever stretches it.
+    fn rope(&self, head_dim: usize, pairing: Pairing) -> Result<Rope> {
+        let old_factor = self.opt_f32("rope.scale_linear")?;
+        let factor = self.opt_f32("rope.scaling.factor")?.or(old_factor).unwrap_or(1.0);
+        let own_scale = self.opt_f32("rope.scaling.attn_factor")?.unwrap_or(1.0);
+        let trained = self.opt_size("rope.scaling.original_context_length")?;
+        let short = "rope_factors_short.weight";
+        let factors = match trained {
+            _ if self.has("rope_freqs.weight") => Some(Factors::One),
+            Some(trained) if self.has(short) => Some(Factors::ShortLong(trained)),
+            _ => None,
+        };
+        let kind = match (self.opt_str("rope.scaling.type")?, old_factor, factors) {
+            (Some(kind), ..) => kind,
+            (None, Some(_), _) => "linear",
+            _ => "none",
+        };
+        let rope = Rope {
+            dim: self.opt_size("rope.dimension_count")?.unwrap_or(head_dim),
+            base: self.opt_f32("rope.freq_base")?.unwrap_or(10_000.0),
+            pairing,
+            factor: 1.0,
+            yarn: None,
+            scale: own_scale,
+            factors,
+        };
+        match kind {
+            "none" | "longrope" => Ok(rope),
+            "linear" => Ok(Rope { factor, ..rope }),
+            "yarn" => {
+                let context = trained.ok_or_else(|| {
+                    Error::input(format!(
+                        "RoPE is stretched by yarn, but {} is missing: the file is damaged",
+                        self.key("rope.scaling.original_context_length")
+                    ))
+                })?;
+                let beta = |name: &str| self.opt_f32(&format!("rope.scaling.{name}"));
+                let yarn = Yarn {
+                    context,
+                    beta_fast: beta("yarn_beta_fast")?.or(beta("beta_fast")?).unwrap_or(32.0),
+                    beta_slow: beta("yarn_beta_slow")?.or(beta("beta_slow")?).unwrap_or(1.0),
+                };
+                // Section 3.3 there.
+                let scale = own_scale * (1.0 + 0.1 * factor.max(1.0).ln());
+                Ok(Rope { factor, yarn: Some(yarn), scale, ..rope })
+            }
+            other => Err(Error::unsupported(format!(
+                "the file scales RoPE by {other:?}; this version knows none, linear, yarn, \
+                 longrope and the factors of a rope_freqs tensor"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! OLMo2 (2024): norms behind the layers, none before them, and over all heads at once.
+
+use wisp_base::Result;
+use wisp_ops::Pairing;
+
+use crate::config::{DecoderConfig, HeadNorms};
+use crate::keys::Keys;
+
+pub(crate) fn olmo2(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    keys.refuse(&["attention.sliding_window"])?;
+    Ok(DecoderConfig {
+        norms_before: false,
+        norms_after: true,
+        head_norms: Some(HeadNorms::AllHeads),
+        ..keys.decoder(Pairing::Halves)?
+    })
+}

@@ -1,0 +1,16 @@
+//! Phi-3, 3.5 and 4-mini (2024): Llama with fused projections and longrope.
+
+use wisp_base::Result;
+use wisp_ops::Pairing;
+
+use crate::config::{DecoderConfig, Feed};
+use crate::keys::Keys;
+
+pub(crate) fn phi3(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    let mut config = keys.decoder(Pairing::Halves)?;
+    config.fused_qkv = true;
+    config.feed = Feed::Fused;
+    let window = keys.window()?;
+    config.kinds.iter_mut().for_each(|kind| kind.window = window);
+    Ok(config)
+}

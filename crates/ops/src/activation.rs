@@ -1,0 +1,73 @@
+//! The curves between the two products of a feed-forward layer: `shaders/activation/`.
+
+/// A function of one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// x·sigmoid(x) (Elfwing et al. 2017).
+    Silu,
+    /// GELU (Hendrycks and Gimpel 2016) by tanh.
+    Gelu,
+    /// GELU by the error function.
+    GeluErf,
+    /// max(x, 0)² (So et al. 2021).
+    ReluSquared,
+}
+
+impl Activation {
+    /// Its value at `x`.
+    pub fn of(self, x: f32) -> f32 {
+        let x = f64::from(x);
+        let y = match self {
+            Self::Silu => x / (1.0 + (-x).exp()),
+            Self::Gelu => {
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+                0.5 * x * (1.0 + inner.tanh())
+            }
+            Self::GeluErf => 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+            Self::ReluSquared => x.max(0.0).powi(2),
+        };
+        y as f32
+    }
+
+    pub(crate) fn file(self) -> &'static str {
+        match self {
+            Self::Silu => "activation/silu",
+            Self::Gelu => "activation/gelu",
+            Self::GeluErf => "activation/gelu_erf",
+            Self::ReluSquared => "activation/relu_squared",
+        }
+    }
+}
+
+/// The error function by its series 2/√π·exp(−x²)·Σ 2ⁿ·x²ⁿ⁺¹/(2n + 1)!!, all terms of
+/// one sign, to f64's precision; beyond ±6 it is ±1.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        term *= 2.0 * x * x / f64::from(2 * n + 1);
+        sum += term;
+    }
+    std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of the functions to seven places, by PyTorch.
+    #[test]
+    fn curves_have_their_published_values() {
+        for (activation, at_one, at_minus_two) in [
+            (Activation::Silu, 0.731_058_6, -0.238_405_85),
+            (Activation::Gelu, 0.841_192, -0.045_402_348),
+            (Activation::GeluErf, 0.841_344_7, -0.045_500_264),
+            (Activation::ReluSquared, 1.0, 0.0),
+        ] {
+            assert!((activation.of(1.0) - at_one).abs() < 1e-6, "{activation:?}");
+            assert!((activation.of(-2.0) - at_minus_two).abs() < 1e-6, "{activation:?}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+// interface output: what becomes of the products of rows `row` and `row + 1`
+// (`row` is even) with row `token` of x. Here each goes through the activation.
+//!import activation
+const Y_STRIDE: u32 = 1u;
+
+@group(0) @binding(2) var<storage, read_write> y: array<scalar>; // [tokens, Y_STRIDE]
+
+fn output_pair(token: u32, row: u32, even: f32, odd: f32) {
+    let at = token * Y_STRIDE + FIRST_ROW + row;
+    if (row < N_ROWS) {
+        y[at] = to_scalar(activate(even));
+    }
+    if (row + 1u < N_ROWS) {
+        y[at + 1u] = to_scalar(activate(odd));
+    }
+}
