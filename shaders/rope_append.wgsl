@@ -13,7 +13,7 @@ const NEIGHBOURS: bool = true; // pairs are (2i, 2i + 1), else (i, i + ROPE_DIM 
 const QKV_STRIDE: u32 = 1u;
 const Q_STRIDE: u32 = 1u;
 
-const HALF: u32 = ROPE_DIM / 2u;
+const HALF: u32 = max(ROPE_DIM / 2u, 1u);
 const FINE: u32 = 256u;
 const Q_ITEMS: u32 = HEADS * HEAD_DIM / 4u;
 const KV_ITEMS: u32 = KV_HEADS * HEAD_DIM / KV_BLOCK;

@@ -100,10 +100,12 @@ pub struct Weight {
 pub enum Resource {
     /// A matrix.
     Weight(Weight),
-    /// Tensors of the file with `len` numbers together, one behind the other, as f32.
+    /// Tensors of the file with `len` numbers together, as f32.
     Vector {
-        /// Their names in the file.
+        /// Their names in the file, one behind the other.
         tensors: Vec<String>,
+        /// Their numbers alternate instead.
+        interleave: bool,
         /// Numbers of all.
         len: usize,
     },
@@ -252,7 +254,7 @@ impl fmt::Display for Tape {
                         let parts = parts.join("+");
                         write!(f, " {parts}[{}, {}] {}", w.rows, w.cols, w.format)?;
                     }
-                    Resource::Vector { tensors, len } => {
+                    Resource::Vector { tensors, len, .. } => {
                         write!(f, " {}[{len}]", tensors.join("+"))?;
                     }
                     Resource::Table { name, data } => write!(f, " {name}[{}]", data.len())?,

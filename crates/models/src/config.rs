@@ -3,6 +3,7 @@
 use wisp_base::{Error, Result};
 use wisp_ops::Activation;
 
+use crate::moe::ExpertsConfig;
 use crate::rope::Rope;
 
 /// Capabilities of a decoder. A family fills it in from a file's metadata.
@@ -70,6 +71,10 @@ pub struct DecoderConfig {
     pub activation: Activation,
     /// Its products have a bias.
     pub ffn_bias: bool,
+    /// What the norm before it is called.
+    pub ffn_norm: &'static str,
+    /// Experts stand in its place.
+    pub experts: Option<ExpertsConfig>,
 }
 
 /// Which norm a model uses.
@@ -129,6 +134,9 @@ impl DecoderConfig {
         }
         if !(self.eps >= 0.0) || self.kinds.iter().any(|kind| kind.rope >= self.ropes.len()) {
             return wrong("a norm's setting is out of its range".into());
+        }
+        if self.experts.is_some_and(|e| e.ffn == 0 || e.ffn % 4 != 0) {
+            return wrong("experts have a size that is not a multiple of 4".into());
         }
         self.ropes.iter().try_for_each(|rope| rope.check(self.head_dim))
     }

@@ -101,10 +101,10 @@ impl Decoder {
 }
 
 /// The recording of one decoder.
-struct Block<'a> {
-    c: &'a DecoderConfig,
-    tensors: Tensors<'a>,
-    tape: Tape,
+pub(crate) struct Block<'a> {
+    pub c: &'a DecoderConfig,
+    pub tensors: Tensors<'a>,
+    pub tape: Tape,
 }
 
 impl Block<'_> {
@@ -130,7 +130,7 @@ impl Block<'_> {
         let attention_in = self.input(&name("attn_norm"), x)?;
         // A parallel feed-forward reads the stream as attention read it.
         let parallel_in = match c.parallel {
-            true => Some(self.input(&name("ffn_norm"), x)?),
+            true => Some(self.input(&name(c.ffn_norm), x)?),
             false => None,
         };
         let a = self.attention(layer, attention_in, ropes)?;
@@ -138,9 +138,14 @@ impl Block<'_> {
             self.add(a, x, &name("attn_output"), c.output_bias, &name("post_attention_norm"))?;
         let feed_in = match parallel_in {
             Some(h) => h,
-            None => self.input(&name("ffn_norm"), x)?,
+            None => self.input(&name(c.ffn_norm), x)?,
         };
-        self.feed_forward(layer, feed_in, x)
+        match &c.experts {
+            Some(experts) if layer >= experts.dense_layers => {
+                self.experts(layer, experts, feed_in, x)
+            }
+            _ => self.feed_forward(layer, feed_in, x),
+        }
     }
 
     /// What a layer reads: the residual stream, normed or as it is.
@@ -225,8 +230,14 @@ impl Block<'_> {
                 let gate_up = [name("ffn_gate.weight"), name("ffn_up.weight")];
                 let gate_up = gate_up.map(|tensor| Rows::all(tensor, c.ffn));
                 let w = self.tensors.interleaved(&mut self.tape, gate_up, c.width)?;
-                let epilogue = Epilogue::Gated(c.activation);
-                record(&mut self.tape, Linear { epilogue, bias: false }, &[h], &[w])?
+                let mut resources = vec![w];
+                if c.ffn_bias {
+                    let names = [name("ffn_gate.bias"), name("ffn_up.bias")];
+                    let bias = self.tensors.interleaved_vectors(&mut self.tape, names, c.ffn)?;
+                    resources.push(bias);
+                }
+                let gated = Linear { epilogue: Epilogue::Gated(c.activation), bias: c.ffn_bias };
+                record(&mut self.tape, gated, &[h], &resources)?
             }
             Feed::Fused => {
                 // One matrix, the gate's rows above the up projection's.
@@ -274,7 +285,7 @@ impl Block<'_> {
     }
 
     /// A product with the layer's matrices of these names and rows.
-    fn product(
+    pub(crate) fn product(
         &mut self,
         layer: usize,
         epilogue: Epilogue,

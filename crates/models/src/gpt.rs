@@ -6,6 +6,7 @@ use wisp_ops::{Activation, Pairing};
 
 use crate::config::{DecoderConfig, Feed};
 use crate::keys::Keys;
+use crate::moe::ExpertsConfig;
 use crate::rope::Rope;
 
 pub(crate) fn gpt2(keys: &Keys<'_>) -> Result<DecoderConfig> {
@@ -24,6 +25,25 @@ pub(crate) fn neox(keys: &Keys<'_>) -> Result<DecoderConfig> {
         activation: Activation::GeluErf,
         ..with_biases(keys)?
     })
+}
+
+/// gpt-oss (OpenAI 2025): experts with biases and a curve of their own, a sink a head,
+/// a window in every other layer.
+pub(crate) fn oss(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    let mut config = DecoderConfig {
+        qkv_bias: true,
+        output_bias: true,
+        sinks: true,
+        activation: Activation::Clamped,
+        ffn_norm: "post_attention_norm",
+        experts: Some(ExpertsConfig { bias: true, ..ExpertsConfig::read(keys, true)? }),
+        ..keys.decoder(Pairing::Halves)?
+    };
+    let window = keys.window()?;
+    for kind in config.kinds.iter_mut().step_by(2) {
+        kind.window = window;
+    }
+    Ok(config)
 }
 
 fn with_biases(keys: &Keys<'_>) -> Result<DecoderConfig> {

@@ -132,6 +132,8 @@ impl<'a> Keys<'a> {
             feed: Feed::Gated,
             activation: Activation::Silu,
             ffn_bias: false,
+            ffn_norm: "ffn_norm",
+            experts: None,
         })
     }
 

@@ -7,6 +7,7 @@ mod gemma;
 mod gpt;
 mod keys;
 mod llama;
+mod moe;
 mod olmo;
 mod phi;
 mod qwen;
@@ -15,6 +16,7 @@ mod tensors;
 
 pub use config::{DecoderConfig, Feed, HeadNorms, Kind, Norm};
 pub use decoder::{Decoder, DecoderTape};
+pub use moe::{ExpertsConfig, Shared};
 pub use rope::{Factors, Rope, Yarn};
 
 use wisp_base::{Error, Result};
@@ -26,7 +28,7 @@ use keys::Keys;
 type Config = fn(&Keys<'_>) -> Result<DecoderConfig>;
 
 /// One row a family: its name in `general.architecture`, and how its metadata read.
-const FAMILIES: [(&str, Config); 12] = [
+const FAMILIES: [(&str, Config); 17] = [
     ("llama", llama::config),
     ("smollm3", llama::smollm3),
     ("granite", llama::granite),
@@ -39,6 +41,11 @@ const FAMILIES: [(&str, Config); 12] = [
     ("olmo2", olmo::olmo2),
     ("gpt2", gpt::gpt2),
     ("gptneox", gpt::neox),
+    ("gpt-oss", gpt::oss),
+    ("qwen2moe", qwen::qwen2moe),
+    ("qwen3moe", qwen::qwen3moe),
+    ("olmoe", olmo::olmoe),
+    ("granitemoe", llama::granite),
 ];
 
 /// The names of all families, as `general.architecture` has them.

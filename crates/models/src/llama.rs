@@ -1,18 +1,23 @@
-//! Llama (Touvron et al. 2023) and what is built like it: Mistral, SmolLM2 and 3, …
+//! Llama (Touvron et al. 2023) and what is built like it: Mistral, Mixtral,
+//! SmolLM2 and 3, Granite, …
 
 use wisp_base::Result;
 use wisp_ops::Pairing;
 
 use crate::config::DecoderConfig;
 use crate::keys::Keys;
+use crate::moe::ExpertsConfig;
 use crate::rope::Rope;
 
 /// llama.cpp's converter reorders the rows of q and k, so that neighbours turn together.
 pub(crate) fn config(keys: &Keys<'_>) -> Result<DecoderConfig> {
-    keys.refuse(&["expert_count"])?;
     let mut config = keys.decoder(Pairing::Neighbours)?;
     config.qkv_bias = keys.has("blk.0.attn_q.bias");
     config.output_bias = keys.has("blk.0.attn_output.bias");
+    config.ffn_bias = keys.has("blk.0.ffn_down.bias");
+    if keys.opt_size("expert_count")?.unwrap_or(0) > 0 {
+        config.experts = Some(ExpertsConfig::read(keys, true)?); // Mixtral
+    }
     let window = keys.window()?;
     config.kinds.iter_mut().for_each(|kind| kind.window = window);
     Ok(config)

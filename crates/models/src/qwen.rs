@@ -1,13 +1,29 @@
-//! Qwen2 and 2.5 (2024): biased queries, keys and values; Qwen3 (2025): normed heads.
+//! Qwen2 and 2.5 (2024): biased queries, keys and values; Qwen3 (2025): normed heads;
+//! both with experts too.
 
 use wisp_base::Result;
 use wisp_ops::Pairing;
 
 use crate::config::{DecoderConfig, HeadNorms};
 use crate::keys::Keys;
+use crate::moe::{ExpertsConfig, Shared};
 
 pub(crate) fn qwen2(keys: &Keys<'_>) -> Result<DecoderConfig> {
     Ok(DecoderConfig { qkv_bias: true, ..keys.decoder(Pairing::Halves)? })
+}
+
+/// Besides its experts, every token goes to one that has a gate of its own.
+pub(crate) fn qwen2moe(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    let mut config = qwen2(keys)?;
+    let ffn = keys.size("expert_shared_feed_forward_length")?;
+    let shared = Some(Shared { ffn, gated: true });
+    config.experts = Some(ExpertsConfig { shared, ..ExpertsConfig::read(keys, false)? });
+    Ok(config)
+}
+
+pub(crate) fn qwen3moe(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    let experts = Some(ExpertsConfig::read(keys, true)?);
+    Ok(DecoderConfig { experts, ..qwen3(keys)? })
 }
 
 pub(crate) fn qwen3(keys: &Keys<'_>) -> Result<DecoderConfig> {

@@ -79,7 +79,21 @@ impl<'a> Tensors<'a> {
         }
         let len = parts.iter().map(|(_, len)| len).sum();
         let tensors = parts.iter().map(|(name, _)| name.clone()).collect();
-        Ok(tape.resource(Resource::Vector { tensors, len }))
+        Ok(tape.resource(Resource::Vector { tensors, interleave: false, len }))
+    }
+
+    /// Two vectors of `len` numbers each that alternate.
+    pub fn interleaved_vectors(
+        &self,
+        tape: &mut Tape,
+        names: [String; 2],
+        len: usize,
+    ) -> Result<ResourceId> {
+        for name in &names {
+            self.vector(&mut Tape::new(), name.clone(), len)?;
+        }
+        let tensors = names.to_vec();
+        Ok(tape.resource(Resource::Vector { tensors, interleave: true, len: 2 * len }))
     }
 
     /// A matrix.

@@ -1,5 +1,7 @@
 //! The curves between the two products of a feed-forward layer: `shaders/activation/`.
 
+use wisp_gpu::Kernel;
+
 /// A function of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
@@ -11,6 +13,8 @@ pub enum Activation {
     GeluErf,
     /// max(x, 0)² (So et al. 2021).
     ReluSquared,
+    /// x·sigmoid(1.702·x) with x at most 7; its gated unit is gpt-oss's.
+    Clamped,
 }
 
 impl Activation {
@@ -25,8 +29,26 @@ impl Activation {
             }
             Self::GeluErf => 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
             Self::ReluSquared => x.max(0.0).powi(2),
+            Self::Clamped => x.min(7.0) / (1.0 + (-1.702 * x.min(7.0)).exp()),
         };
         y as f32
+    }
+
+    /// What gate and up projection of a gated unit become (Shazeer 2020).
+    pub fn gated(self, gate: f32, up: f32) -> f32 {
+        match self {
+            Self::Clamped => self.of(gate) * (up.clamp(-7.0, 7.0) + 1.0),
+            _ => self.of(gate) * up,
+        }
+    }
+
+    /// The output of a gated unit.
+    pub(crate) fn link_gate(self, kernel: Kernel) -> Kernel {
+        let kernel = kernel.link("output", "output/gated");
+        match self {
+            Self::Clamped => kernel.link("gate", "gate/clamped"),
+            _ => kernel.link("gate", "gate/product").link("activation", self.file()),
+        }
     }
 
     pub(crate) fn file(self) -> &'static str {
@@ -34,7 +56,8 @@ impl Activation {
             Self::Silu => "activation/silu",
             Self::Gelu => "activation/gelu",
             Self::GeluErf => "activation/gelu_erf",
-            Self::ReluSquared => "activation/relu_squared",
+            // Of the gated unit only `gate/clamped` is ever linked.
+            Self::ReluSquared | Self::Clamped => "activation/relu_squared",
         }
     }
 }

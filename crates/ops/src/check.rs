@@ -108,6 +108,8 @@ pub fn cases() -> Result<Vec<Case>> {
     all.extend(crate::add_norm::cases()?);
     all.extend(crate::head_norm::cases()?);
     all.extend(crate::cast::cases()?);
+    all.extend(crate::route::cases()?);
+    all.extend(crate::experts::cases()?);
     all.extend(crate::rope::cases()?);
     all.extend(crate::attention::cases()?);
     all.extend(crate::sample::cases()?);
@@ -333,7 +335,7 @@ pub(crate) fn step(tokens: &[(u32, u32)], outputs: &[u32]) -> Step {
 
 /// A vector of one tensor.
 pub(crate) fn vector(name: &str, len: usize) -> Resource {
-    Resource::Vector { tensors: vec![name.to_owned()], len }
+    Resource::Vector { tensors: vec![name.to_owned()], interleave: false, len }
 }
 
 /// A weight of one tensor.

@@ -134,8 +134,6 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
         let mut tape = Tape::new();
         let w = tape.resource(matrix("w", format, 5, cols));
         let y = record(&mut tape, Embed { factor: 1.5 }, &[], &[w])?;
-        let positions = tape.resource(matrix("positions", format, 8, cols));
-        let y = record(&mut tape, AddPosition, &[y], &[positions])?;
         let mut step = check::step(&[(0, 0), (0, 1), (1, 7), (2, 3)], &[]);
         step.tokens[2].id = None;
         let split = format == Format::Q8_0;
@@ -145,5 +143,16 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             ..Case::new(format!("embed {format} of {cols}"), tape, step)
         });
     }
+    let mut tape = Tape::new();
+    let value = Value { name: "x".into(), rows: Rows::Tokens, cols: 37, kind: Kind::Residual };
+    let x = tape.input(value);
+    let w = tape.resource(matrix("w", Format::F16, 9, 37));
+    let y = record(&mut tape, AddPosition, &[x], &[w])?;
+    cases.push(Case {
+        inputs: vec![x],
+        compare: vec![y],
+        max_binding: Some(2 * 80),
+        ..Case::new("add_position", tape, check::step(&[(0, 0), (0, 1), (1, 7), (2, 3)], &[]))
+    });
     Ok(cases)
 }

@@ -7,11 +7,13 @@ mod attention;
 mod cast;
 pub mod check;
 mod embed;
+mod experts;
 mod head_norm;
 mod layer_norm;
 mod linear;
 mod rms_norm;
 mod rope;
+mod route;
 mod sample;
 
 pub use activation::Activation;
@@ -19,11 +21,13 @@ pub use add_norm::AddNorm;
 pub use attention::{Attention, splits};
 pub use cast::Cast;
 pub use embed::{AddPosition, Embed};
+pub use experts::{Experts, ExpertsInto};
 pub use head_norm::HeadNorm;
 pub use layer_norm::LayerNorm;
 pub use linear::{Epilogue, Linear};
 pub use rms_norm::RmsNorm;
 pub use rope::{Pairing, RopeAppend, rope_table};
+pub use route::{Gating, Route};
 pub use sample::{IN_PROMPT, SETTING_WORDS, Sample, Settings};
 
 use wisp_base::{Error, Result};

@@ -126,7 +126,7 @@ impl Operation for Linear {
                 node.input(1)?.iter().zip(y).map(|(x, y)| x + factor * y).collect()
             }
             Epilogue::Gated(activation) => {
-                y.as_chunks().0.iter().map(|[gate, up]| activation.of(*gate) * up).collect()
+                y.as_chunks().0.iter().map(|[gate, up]| activation.gated(*gate, *up)).collect()
             }
             Epilogue::Activate(activation) => y.into_iter().map(|y| activation.of(y)).collect(),
         })
@@ -137,12 +137,15 @@ impl Operation for Linear {
         let most = lower.rows(rows) as u32;
         // Plans for many outputs hold both kernels, of which a step runs one.
         let up_to = lower.target.tuning.matvec.up_to;
+        let of = (0..self.matrices(lower.resource_count()))
+            .map(|resource| lower.weight(resource).map(|w| w.rows))
+            .sum::<Result<usize>>()?;
         let mut first = 0;
         for resource in 0..self.matrices(lower.resource_count()) {
             let w = lower.weight(resource)?;
             for (shard, range) in lower.shards(w).into_iter().enumerate() {
-                let part =
-                    Part { w, resource, shard, range: range.clone(), first: first + range.start };
+                let first = first + range.start;
+                let part = Part { w, resource, shard, range, first, of };
                 if most <= up_to || rows == Rows::Outputs {
                     self.matvec(lower, &part)?;
                 }
@@ -165,6 +168,8 @@ struct Part<'a> {
     range: Range<usize>,
     /// Where its rows start in the result.
     first: usize,
+    /// Rows of all matrices.
+    of: usize,
 }
 
 impl Linear {
@@ -293,16 +298,17 @@ impl Linear {
             Epilogue::Add { factor } => {
                 kernel.link("output", "output/add").set_f32("FACTOR", factor)
             }
-            Epilogue::Gated(activation) => {
-                kernel.link("output", "output/gated").link("activation", activation.file())
-            }
+            Epilogue::Gated(activation) => activation.link_gate(kernel),
             Epilogue::Activate(activation) => {
                 kernel.link("output", "output/activate").link("activation", activation.file())
             }
         };
+        let kernel = match self.bias {
+            true => kernel.link("bias", "bias/vector").set("BIAS_ROWS", part.of as u64),
+            false => kernel.link("bias", "bias/none"),
+        };
         Ok(kernel
             .link("weight", weight_file(part.w.format))
-            .link("bias", if self.bias { "bias/vector" } else { "bias/none" })
             .set("COLS", part.w.cols as u64)
             .set("N_ROWS", part.range.len() as u64)
             .set("FIRST_ROW", part.first as u64)
@@ -346,7 +352,7 @@ impl Linear {
 }
 
 /// `GRID_X` of `shaders/lib/grid.wgsl`.
-const GRID_X: u32 = 32768;
+pub(crate) const GRID_X: u32 = 32768;
 
 fn count(rows: Rows) -> impl Fn(&Counts) -> u32 + Copy + Send + Sync + 'static {
     move |c| match rows {

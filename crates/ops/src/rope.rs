@@ -41,6 +41,8 @@ pub struct RopeAppend {
 /// Computed in f64; the product of a fine and a coarse one as complex numbers is
 /// exact to f32 rounding at any position. `scale` multiplies both (YaRN's factor).
 pub fn rope_table(frequencies: &[f64], positions: usize, scale: f32) -> Vec<f32> {
+    // No buffer is empty: where nothing turns, one angle stays 0.
+    let frequencies = if frequencies.is_empty() { &[0.0] } else { frequencies };
     let coarse = (0..positions.div_ceil(FINE)).map(|c| c * FINE);
     let fine = (0..FINE).map(|p| (p, 1.0));
     let rows = fine.chain(coarse.map(|p| (p, f64::from(scale))));
@@ -188,9 +190,12 @@ impl Operation for RopeAppend {
 /// by the cases of attention.
 pub(crate) fn cases() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for (pairing, rope_dim, head_dim) in
-        [(Pairing::Neighbours, 16, 16), (Pairing::Halves, 16, 16), (Pairing::Halves, 6, 20)]
-    {
+    for (pairing, rope_dim, head_dim) in [
+        (Pairing::Neighbours, 16, 16),
+        (Pairing::Halves, 16, 16),
+        (Pairing::Halves, 6, 20),
+        (Pairing::Halves, 0, 12),
+    ] {
         let op = RopeAppend { heads: 3, kv_heads: 1, head_dim, rope_dim, pairing };
         let mut tape = Tape::new();
         let cols = op.width();

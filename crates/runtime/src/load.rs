@@ -37,11 +37,15 @@ pub async fn weights(
                 loader.interleaved(id, weight).await?;
             }
             Resource::Weight(weight) => loader.stacked(id, weight).await?,
-            Resource::Vector { tensors, .. } => {
-                let mut numbers = Vec::new();
+            Resource::Vector { tensors, interleave, .. } => {
+                let mut parts = Vec::new();
                 for tensor in tensors {
-                    numbers.extend(vector(source, loader.tensor(tensor)?).await?);
+                    parts.push(vector(source, loader.tensor(tensor)?).await?);
                 }
+                let numbers: Vec<f32> = match parts.as_slice() {
+                    [a, b] if *interleave => a.iter().zip(b).flat_map(|(a, b)| [*a, *b]).collect(),
+                    parts => parts.concat(),
+                };
                 resources.write_numbers(gpu, id, &numbers)?;
             }
             Resource::Table { .. } | Resource::Cache { .. } => {}

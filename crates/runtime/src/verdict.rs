@@ -96,7 +96,11 @@ fn wanted(case: &Case, tape: &Tape, kv: KvType) -> bool {
     if has_cache && case.name.starts_with("attention") {
         return case.kv == kv;
     }
-    formats(&case.tape).iter().all(|format| used.contains(format))
+    // What a case is about is its last operation.
+    let operation = |tape: &Tape| tape.nodes().last().map(|node| node.op.name());
+    let has = |name| tape.nodes().iter().any(|node| Some(node.op.name()) == name);
+    (tape.nodes().is_empty() || has(operation(&case.tape)))
+        && formats(&case.tape).iter().all(|format| used.contains(format))
 }
 
 /// One line without tabs that names adapter, driver, kernels and cases.

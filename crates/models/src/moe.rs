@@ -1,0 +1,157 @@
+//! Mixture of experts (Shazeer et al. 2017) in place of a feed-forward layer.
+
+use wisp_base::Result;
+use wisp_graph::ValueId;
+use wisp_ops::{Epilogue, Experts, ExpertsInto, Gating, Linear, Route, record};
+
+use crate::decoder::Block;
+use crate::keys::Keys;
+use crate::tensors::Rows;
+
+/// How a model's experts are chosen and built.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExpertsConfig {
+    /// Experts a layer.
+    pub count: usize,
+    /// Experts that a token goes to.
+    pub used: usize,
+    /// Numbers of an expert's layer.
+    pub ffn: usize,
+    /// The first so many layers have a feed-forward layer of their own instead.
+    pub dense_layers: usize,
+    /// How router logits become probabilities.
+    pub gating: Gating,
+    /// A token's weights sum to 1.
+    pub normalize: bool,
+    /// Multiplies weights.
+    pub factor: f32,
+    /// Groups of experts, and how many of them are looked at.
+    pub groups: (usize, usize),
+    /// Experts are chosen with a bias on their probability.
+    pub choice_bias: bool,
+    /// The router and the experts have biases.
+    pub bias: bool,
+    /// Numbers of the expert that every token goes to, if there is one.
+    pub shared: Option<Shared>,
+}
+
+/// The expert that every token goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shared {
+    /// Numbers of its layer.
+    pub ffn: usize,
+    /// It has a gate of its own: the sigmoid of a product with x.
+    pub gated: bool,
+}
+
+impl ExpertsConfig {
+    /// The common keys: softmax over all experts, `normalize` or not.
+    pub(crate) fn read(keys: &Keys<'_>, normalize: bool) -> Result<Self> {
+        let ffn = keys.opt_size("expert_feed_forward_length")?;
+        Ok(Self {
+            count: keys.size("expert_count")?,
+            used: keys.size("expert_used_count")?,
+            ffn: ffn.map_or_else(|| keys.size("feed_forward_length"), Ok)?,
+            dense_layers: 0,
+            gating: Gating::Softmax,
+            normalize,
+            factor: 1.0,
+            groups: (1, 1),
+            choice_bias: false,
+            bias: false,
+            shared: None,
+        })
+    }
+}
+
+impl Block<'_> {
+    /// The experts' sum for `h` onto the residual stream `x`.
+    pub(crate) fn experts(
+        &mut self,
+        layer: usize,
+        e: &ExpertsConfig,
+        h: ValueId,
+        mut x: ValueId,
+    ) -> Result<ValueId> {
+        let c = self.c;
+        let name = |tensor: &str| format!("blk.{layer}.{tensor}");
+        let router = [("ffn_gate_inp", e.count)];
+        let logits = self.product(layer, Epilogue::Wide, &[h], &router, c.width, e.bias)?;
+        let route = Route {
+            used: e.used,
+            gating: e.gating,
+            normalize: e.normalize,
+            factor: e.factor,
+            groups: e.groups,
+            bias: e.choice_bias,
+        };
+        let mut resources = Vec::new();
+        if e.choice_bias {
+            let bias = name("exp_probs_b.bias");
+            resources.push(self.tensors.vector(&mut self.tape, bias, e.count)?);
+        }
+        let routes = record(&mut self.tape, route, &[logits], &resources)?;
+        x = self.routed(layer, "exps", (e.count, e.used, e.ffn), e.bias, [h, routes, x])?;
+
+        let Some(shared) = e.shared else { return Ok(x) };
+        if shared.gated {
+            // One expert that is always chosen, by its gate's weight.
+            let gate = [("ffn_gate_inp_shexp", 1)];
+            let logit = self.product(layer, Epilogue::Wide, &[h], &gate, c.width, false)?;
+            let route = Route {
+                used: 1,
+                gating: Gating::Sigmoid,
+                normalize: false,
+                factor: 1.0,
+                groups: (1, 1),
+                bias: false,
+            };
+            let routes = record(&mut self.tape, route, &[logit], &[])?;
+            return self.routed(layer, "shexp", (1, 1, shared.ffn), false, [h, routes, x]);
+        }
+        let gate_up = [name("ffn_gate_shexp.weight"), name("ffn_up_shexp.weight")];
+        let gate_up = gate_up.map(|tensor| Rows::all(tensor, shared.ffn));
+        let w = self.tensors.interleaved(&mut self.tape, gate_up, c.width)?;
+        let gated = Linear { epilogue: Epilogue::Gated(c.activation), bias: false };
+        let h = record(&mut self.tape, gated, &[h], &[w])?;
+        let epilogue = Epilogue::Add { factor: c.residual_factor };
+        let down = name("ffn_down_shexp.weight");
+        let w = self.tensors.matrix(&mut self.tape, down, c.width, shared.ffn)?;
+        record(&mut self.tape, Linear { epilogue, bias: false }, &[h, x], &[w])
+    }
+
+    /// Both products of (`experts`, `used` a token, `ffn` numbers each) whose tensors are
+    /// called `kind`, of `[h, routes, x]`.
+    fn routed(
+        &mut self,
+        layer: usize,
+        kind: &str,
+        (experts, used, ffn): (usize, usize, usize),
+        bias: bool,
+        [h, routes, x]: [ValueId; 3],
+    ) -> Result<ValueId> {
+        let c = self.c;
+        let name = |tensor: &str, end: &str| format!("blk.{layer}.{tensor}_{kind}.{end}");
+        let gate_up = |end| [name("ffn_gate", end), name("ffn_up", end)];
+        let all = experts.saturating_mul(ffn);
+        let parts = gate_up("weight").map(|tensor| Rows::all(tensor, all));
+        let mut resources = vec![self.tensors.interleaved(&mut self.tape, parts, c.width)?];
+        if bias {
+            let names = gate_up("bias");
+            resources.push(self.tensors.interleaved_vectors(&mut self.tape, names, all)?);
+        }
+        let into = ExpertsInto::Gated(c.activation);
+        let op = Experts { experts, used, into, bias };
+        let h = record(&mut self.tape, op, &[h, routes], &resources)?;
+
+        let rows = experts.saturating_mul(c.width);
+        let down = name("ffn_down", "weight");
+        let mut resources = vec![self.tensors.matrix(&mut self.tape, down, rows, ffn)?];
+        if bias {
+            let bias = name("ffn_down", "bias");
+            resources.push(self.tensors.vectors(&mut self.tape, &[(bias, rows)])?);
+        }
+        let into = ExpertsInto::Sum { factor: c.residual_factor };
+        record(&mut self.tape, Experts { experts, used, into, bias }, &[h, routes, x], &resources)
+    }
+}
