@@ -39,6 +39,9 @@ pub(crate) fn oss(keys: &Keys<'_>) -> Result<DecoderConfig> {
         experts: Some(ExpertsConfig { bias: true, ..ExpertsConfig::read(keys, true)? }),
         ..keys.decoder(Pairing::Halves)?
     };
+    if let Some(yarn) = &mut config.ropes[0].yarn {
+        yarn.whole_pairs = false;
+    }
     let window = keys.window()?;
     for kind in config.kinds.iter_mut().step_by(2) {
         kind.window = window;

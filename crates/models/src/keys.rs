@@ -178,6 +178,7 @@ impl<'a> Keys<'a> {
                     context,
                     beta_fast: beta("yarn_beta_fast")?.or(beta("beta_fast")?).unwrap_or(32.0),
                     beta_slow: beta("yarn_beta_slow")?.or(beta("beta_slow")?).unwrap_or(1.0),
+                    whole_pairs: true,
                 };
                 // Section 3.3 there.
                 let scale = own_scale * (1.0 + 0.1 * factor.max(1.0).ln());

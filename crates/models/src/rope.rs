@@ -36,6 +36,8 @@ pub struct Yarn {
     pub beta_fast: f32,
     /// Those that turn less often than this are divided by the whole factor.
     pub beta_slow: f32,
+    /// The bounds between them are whole pairs.
+    pub whole_pairs: bool,
 }
 
 /// Tensors with a divisor for each frequency.
@@ -122,8 +124,9 @@ impl Rope {
             let turns = yarn.context as f64 / (f64::from(beta) * 2.0 * PI);
             self.dim as f64 * turns.ln() / (2.0 * f64::from(self.base).ln())
         };
-        let low = pair_of(yarn.beta_fast).floor().max(0.0);
-        let high = pair_of(yarn.beta_slow).ceil().min(self.dim as f64 - 1.0);
+        let (low, high) = (pair_of(yarn.beta_fast), pair_of(yarn.beta_slow));
+        let (low, high) = if yarn.whole_pairs { (low.floor(), high.ceil()) } else { (low, high) };
+        let (low, high) = (low.max(0.0), high.min(self.dim as f64 - 1.0));
         1.0 - ((pair as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0)
     }
 }
