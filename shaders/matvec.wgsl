@@ -49,16 +49,19 @@ fn main(
         let b = turn + lane;
         var part: array<array<Eight, BLOCK / 8u>, TOKENS>;
         var totals: array<f32, TOKENS>;
+        //!unroll
         for (var t = 0u; t < TOKENS; t++) {
             // Beyond the last row the last one is computed again.
             let row = min(token + t, tokens - 1u);
             var all = vec4f();
             var own: array<vec4f, FOURS / SHARE>;
             if (b < BLOCKS) {
+                //!unroll
                 for (var i = 0u; i < FOURS / SHARE; i++) {
                     own[i] = input4(row, b * FOURS + i * SHARE + thread % SHARE);
                 }
             }
+            //!unroll
             for (var i = 0u; i < BLOCK / 8u; i++) {
                 let lo = x_of(own[2u * i / SHARE], 2u * i % SHARE);
                 let hi = x_of(own[(2u * i + 1u) / SHARE], (2u * i + 1u) % SHARE);
@@ -68,15 +71,18 @@ fn main(
             totals[t] = dot(all, vec4(1.0));
         }
         if (b < BLOCKS) {
+            //!unroll
             for (var p = 0u; p < ROWS / 2u; p++) {
                 let row = first + 2u * p;
                 var even = weight_block(min(row, N_ROWS - 1u) * BLOCKS + b);
                 var odd = weight_block(min(row + 1u, N_ROWS - 1u) * BLOCKS + b);
                 // Written out: Chromium zeroes a variable without it once, not at each turn.
                 var products = array<vec2f, TOKENS>();
+                //!unroll
                 for (var i = 0u; i < BLOCK / 8u; i++) {
                     let e = codes8(&even, i);
                     let o = codes8(&odd, i);
+                    //!unroll
                     for (var t = 0u; t < TOKENS; t++) {
                         let x = part[t][i];
                         products[t] += vec2(
@@ -87,6 +93,7 @@ fn main(
                 }
                 let scale_e = weight_scale(&even);
                 let scale_o = weight_scale(&odd);
+                //!unroll
                 for (var t = 0u; t < TOKENS; t++) {
                     sums[p][t] += products[t] * vec2(scale_e.x, scale_o.x)
                         + totals[t] * vec2(scale_e.y, scale_o.y);
@@ -95,7 +102,9 @@ fn main(
         }
     }
     let scale = input_scale(thread);
+    //!unroll
     for (var t = 0u; t < TOKENS; t++) {
+        //!unroll
         for (var p = 0u; p < ROWS / 2u; p++) {
             let even = reduce_lanes(sums[p][t].x, thread, LANES) * scale;
             let odd = reduce_lanes(sums[p][t].y, thread, LANES) * scale;

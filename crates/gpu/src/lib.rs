@@ -12,6 +12,7 @@ mod profile;
 mod readback;
 mod signal;
 mod tuning;
+mod unroll;
 
 pub use caps::{Caps, Off, Reduce, Scalar, Variant};
 pub use device::{AdapterFacts, Gpu, adapters};

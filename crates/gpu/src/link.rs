@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 use wisp_base::{Error, Result};
 
+use crate::unroll::unroll;
+
 static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 /// The names of all shader files: `matvec`, `weight/q4_1`, …
@@ -146,7 +148,9 @@ pub(crate) fn link_replacing(kernel: &Kernel, replaced: &Replaced) -> Result<Lin
             lines.push((kernel.name, 0));
         }
     }
-    for (file, at, text) in &linker.out {
+    // Native compilers unroll by themselves, and take longer over what is written out.
+    let out = if cfg!(target_arch = "wasm32") { unroll(linker.out)? } else { linker.out };
+    for (file, at, text) in &out {
         source.push_str(text);
         source.push('\n');
         lines.push((*file, *at));
