@@ -167,19 +167,18 @@ def convert(family, llama_cpp, folder, out):
     with tempfile.TemporaryDirectory() as copy:
         copy = pathlib.Path(copy)
         shutil.copy(folder / "model.safetensors", copy)
-        config = json.loads((folder / "config.json").read_text())
-        (copy / "config.json").write_text(json.dumps({**config, **OLDER.get(family, {})}))
+        shutil.copy(folder / "config.json", copy)
         # Some classes count its tokens.
         words = {str(i): i for i in range(VOCAB)}
         (copy / "tokenizer.json").write_text(json.dumps({"model": {"type": "WordPiece", "vocab": words}, "added_tokens": []}))
-        run_converter(llama_cpp, copy, out)
+        run_converter(llama_cpp, copy, out, OLDER.get(family, {}))
 
 
-def run_converter(llama_cpp, folder, out):
+def run_converter(llama_cpp, folder, out, older):
     sys.path[:0] = [str(llama_cpp), str(llama_cpp / "gguf-py")]
     import convert_hf_to_gguf
     import conversion.base as base
-    original = convert_hf_to_gguf.get_model_class
+    original, load = convert_hf_to_gguf.get_model_class, base.ModelBase.load_hparams
 
     def without_vocabulary(name, mmproj=False):
         cls = original(name, mmproj)
@@ -187,12 +186,14 @@ def run_converter(llama_cpp, folder, out):
         return cls
 
     convert_hf_to_gguf.get_model_class = without_vocabulary
+    base.ModelBase.load_hparams = staticmethod(lambda *args: {**load(*args), **older})
     arguments, sys.argv = sys.argv, ["convert", str(folder), "--outfile", str(out), "--outtype", "f32"]
     try:
         convert_hf_to_gguf.main()
     finally:
         sys.argv = arguments
         convert_hf_to_gguf.get_model_class = original
+        base.ModelBase.load_hparams = staticmethod(load)
 
 
 def checksum(numbers):
