@@ -64,8 +64,8 @@ FAMILIES = {
     "qwen2": ("Qwen2ForCausalLM", {**NARROW, "tie_word_embeddings": False}),
     "qwen3": ("Qwen3ForCausalLM", {**DENSE, "tie_word_embeddings": True}),
     "gemma": ("GemmaForCausalLM", DENSE),
-    "gemma2": ("Gemma2ForCausalLM", {**DENSE, "sliding_window": 12, "query_pre_attn_scalar": 64}),
-    "gemma3": ("Gemma3ForCausalLM", {**DENSE, "num_hidden_layers": 7, "sliding_window": 12, "query_pre_attn_scalar": 64}),
+    "gemma2": ("Gemma2ForCausalLM", {**DENSE, "sliding_window": 12, "query_pre_attn_scalar": 80}),
+    "gemma3": ("Gemma3ForCausalLM", {**DENSE, "num_hidden_layers": 7, "sliding_window": 12, "query_pre_attn_scalar": 80}),
     "phi3": ("Phi3ForCausalLM", {**WIDE, "sliding_window": None}),
     "phi3_long": ("Phi3ForCausalLM", {
         **WIDE, "sliding_window": None, "original_max_position_embeddings": 32,
@@ -186,7 +186,7 @@ def run_converter(llama_cpp, folder, out, older):
         return cls
 
     convert_hf_to_gguf.get_model_class = without_vocabulary
-    base.ModelBase.load_hparams = staticmethod(lambda *args: {**load(*args), **older})
+    base.ModelBase.load_hparams = staticmethod(lambda *args, **more: {**load(*args, **more), **older})
     arguments, sys.argv = sys.argv, ["convert", str(folder), "--outfile", str(out), "--outtype", "f32"]
     try:
         convert_hf_to_gguf.main()
