@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use wisp_base::{Error, Result};
-use wisp_formats::Gguf;
+use wisp_formats::Checkpoint;
 use wisp_graph::{Resource, Tape, ValueId};
 use wisp_ops::{
     Attention, Embed, Epilogue, Linear, Pairing, RmsNorm, RopeAppend, Sample, record, rope_table,
@@ -73,7 +73,7 @@ pub struct DecoderTape {
 const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 impl Decoder {
-    pub(crate) fn new(config: DecoderConfig, gguf: &Gguf) -> Result<Self> {
+    pub(crate) fn new(config: DecoderConfig, gguf: &Checkpoint) -> Result<Self> {
         let c = &config;
         let wrong = |what: String| Err(Error::input(format!("{what}: the file is damaged")));
         if c.kv_heads == 0 || !c.heads.is_multiple_of(c.kv_heads) {
@@ -108,7 +108,7 @@ impl Decoder {
     /// A tensor that is missing or wrong, sizes that no kernel takes.
     pub fn tape(
         &self,
-        gguf: &Gguf,
+        gguf: &Checkpoint,
         positions: usize,
         rope_factors: Option<&[f32]>,
     ) -> Result<DecoderTape> {

@@ -2,16 +2,19 @@
 //! a shared block; the block never asks which family it serves.
 
 mod decoder;
+mod hf;
 mod llama;
 mod tensors;
+
+pub use hf::open;
 
 pub use decoder::{Decoder, DecoderConfig, DecoderTape, Rope};
 
 use wisp_base::{Error, Result};
-use wisp_formats::Gguf;
+use wisp_formats::Checkpoint;
 
 /// How a family's metadata read.
-type Config = fn(&Gguf) -> Result<DecoderConfig>;
+type Config = fn(&Checkpoint) -> Result<DecoderConfig>;
 
 /// One row a family: its name in `general.architecture`, and how its metadata read.
 const FAMILIES: [(&str, Config); 1] = [("llama", llama::config)];
@@ -21,7 +24,7 @@ const FAMILIES: [(&str, Config); 1] = [("llama", llama::config)];
 /// # Errors
 /// A family that this version does not run, metadata that are missing or wrong, a
 /// tensor that is missing, of a wrong shape, or not used by the family.
-pub fn read(gguf: &Gguf) -> Result<Decoder> {
+pub fn read(gguf: &Checkpoint) -> Result<Decoder> {
     let name = gguf.metadata.str("general.architecture")?;
     let family = FAMILIES.iter().find(|(known, _)| *known == name);
     let (_, config) = family.ok_or_else(|| {

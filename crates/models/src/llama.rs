@@ -1,12 +1,12 @@
 //! Llama (Touvron et al. 2023) and what is built like it: SmolLM2, TinyLlama, …
 
 use wisp_base::{Error, Result};
-use wisp_formats::Gguf;
+use wisp_formats::Checkpoint;
 use wisp_ops::Pairing;
 
 use crate::decoder::{DecoderConfig, Rope};
 
-pub(crate) fn config(gguf: &Gguf) -> Result<DecoderConfig> {
+pub(crate) fn config(gguf: &Checkpoint) -> Result<DecoderConfig> {
     let m = &gguf.metadata;
     let size = |key: &str| m.u32(key).map(|v| v as usize);
     let width = size("llama.embedding_length")?;

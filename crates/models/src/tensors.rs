@@ -4,16 +4,16 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use wisp_base::{Error, Result};
-use wisp_formats::{Gguf, TensorInfo};
+use wisp_formats::{Checkpoint, TensorInfo};
 use wisp_graph::{Resource, ResourceId, Tape, Weight};
 
 pub(crate) struct Tensors<'a> {
-    gguf: &'a Gguf,
+    gguf: &'a Checkpoint,
     used: RefCell<HashSet<&'a str>>,
 }
 
 impl<'a> Tensors<'a> {
-    pub fn new(gguf: &'a Gguf) -> Self {
+    pub fn new(gguf: &'a Checkpoint) -> Self {
         Self { gguf, used: RefCell::default() }
     }
 
