@@ -404,22 +404,22 @@ impl Config {
             "llama3" => {
                 let dim = self.head_dim()?;
                 let theta = self.rope_theta()?.unwrap_or(10_000.0);
-                let get = |key, usual| self.rope_number(key).unwrap_or(usual);
+                let get = |key, usual| self.rope_number(key).unwrap_or(usual) as f32;
                 let (factor, low) = (get("factor", 8.0), get("low_freq_factor", 1.0));
                 let high = get("high_freq_factor", 4.0);
                 let old = get("original_max_position_embeddings", 8192.0);
                 let one = |pair: u64| {
-                    // In f32, as the converter and PyTorch compute it.
-                    let exponent = (2 * pair) as f32 / dim as f32;
-                    let frequency = 1.0 / (theta as f32).powf(exponent);
-                    let wave = f64::from(std::f32::consts::TAU / frequency);
+                    // Rounded to f32 where the converter and PyTorch round.
+                    let exponent = f64::from((2 * pair) as f32 / dim as f32);
+                    let frequency = 1.0 / theta.powf(exponent) as f32;
+                    let wave = std::f32::consts::TAU / frequency;
                     if wave < old / high {
                         1.0
                     } else if wave > old / low {
-                        factor as f32
+                        factor
                     } else {
                         let smooth = (old / wave - low) / (high - low);
-                        (1.0 / ((1.0 - smooth) / factor + smooth)) as f32
+                        1.0 / ((1.0 - smooth) / factor + smooth)
                     }
                 };
                 Ok(vec![("rope_freqs.weight", (0..dim.min(1 << 16) / 2).map(one).collect())])

@@ -118,7 +118,7 @@ pub(super) const BLOCK: &[(&str, &str)] = &[
     ("mlp.router", "ffn_gate_inp"),
     ("block_sparse_moe.gate", "ffn_gate_inp"),
     ("block_sparse_moe.router.layer", "ffn_gate_inp"),
-    ("mlp.gate.e_score_correction_bias", "exp_probs_b"),
+    ("mlp.gate.e_score_correction", "exp_probs_b"),
     ("mlp.shared_expert_gate", "ffn_gate_inp_shexp"),
     ("mlp.shared_expert.gate_proj", "ffn_gate_shexp"),
     ("mlp.shared_expert.up_proj", "ffn_up_shexp"),

@@ -96,8 +96,6 @@ impl Translation<'_> {
         }
         let own = lookup(self.config.family.own, &part);
         let gguf = own.or(lookup(BLOCK, &part)).ok_or_else(unknown)?;
-        // A tensor without an end that is called a bias.
-        let gguf_end = if gguf == "exp_probs_b" { ".bias" } else { gguf_end };
         self.block_tensor(&|gguf| place(gguf, gguf_end), gguf, find()?)
     }
 
