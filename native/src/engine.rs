@@ -6,10 +6,10 @@ use crate::progress;
 use crate::store::Store;
 use indicatif::ProgressBar;
 use pollster::block_on;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use wisp_base::{Error, Result};
-use wisp_formats::{FileSource, Gguf};
+use wisp_formats::{Checkpoint, FileSource, FolderSource, Source};
 use wisp_runtime::{Engine, EngineOptions, Progress, load_tokenizer};
 use wisp_tokenizer::Tokenizer;
 
@@ -38,9 +38,10 @@ pub fn options(global: &Global) -> EngineOptions {
 pub fn load(global: &Global, model: &str) -> Result<Loaded> {
     let path = Store::find(model)?;
     let start = Instant::now();
-    let source = FileSource::open(&path)?;
+    let source = source(&path)?;
     let mut bar = Bar::default();
-    let loaded = block_on(Engine::load(&source, &options(global), &mut |event| bar.show(event)));
+    let show = &mut |event| bar.show(event);
+    let loaded = block_on(Engine::load(source.as_ref(), &options(global), show));
     bar.clear();
     let engine = loaded?;
     let load_ms = start.elapsed().as_secs_f64() * 1000.0;
@@ -58,25 +59,32 @@ pub fn load(global: &Global, model: &str) -> Result<Loaded> {
     Ok(Loaded { engine, load_ms })
 }
 
-/// The header of a model file; needs no device.
-pub fn header(model: &str) -> Result<(PathBuf, Gguf)> {
-    let path = Store::find(model)?;
-    let source = FileSource::open(&path)?;
-    let gguf = block_on(Gguf::read(&source))?;
-    Ok((path, gguf))
+/// The bytes of a model: a file, or a folder of files.
+pub fn source(path: &Path) -> Result<Box<dyn Source>> {
+    if path.is_dir() {
+        return Ok(Box::new(FolderSource::open(path)?));
+    }
+    Ok(Box::new(FileSource::open(path)?))
 }
 
-/// The tokenizer of a model file; needs no device.
-pub fn tokenizer(model: &str) -> Result<(Gguf, Tokenizer)> {
-    let (_, gguf) = header(model)?;
-    let tokenizer = load_tokenizer(&gguf)?;
-    Ok((gguf, tokenizer))
+/// The header of a model; needs no device.
+pub fn header(model: &str) -> Result<(PathBuf, Checkpoint)> {
+    let path = Store::find(model)?;
+    let checkpoint = block_on(wisp_runtime::open(source(&path)?.as_ref()))?;
+    Ok((path, checkpoint))
+}
+
+/// The tokenizer of a model; needs no device.
+pub fn tokenizer(model: &str) -> Result<(Checkpoint, Tokenizer)> {
+    let (_, checkpoint) = header(model)?;
+    let tokenizer = load_tokenizer(&checkpoint)?;
+    Ok((checkpoint, tokenizer))
 }
 
 /// How many tokens the vocabulary has: the rows of the embedding, else the list of tokens.
-pub fn vocab(gguf: &Gguf) -> Result<usize> {
-    let rows = gguf.tensor("token_embd.weight").map(|tensor| tensor.rows());
-    let listed = match gguf.metadata.get("tokenizer.ggml.tokens") {
+pub fn vocab(checkpoint: &Checkpoint) -> Result<usize> {
+    let rows = checkpoint.tensor("token_embd.weight").map(|tensor| tensor.rows());
+    let listed = match checkpoint.metadata.get("tokenizer.ggml.tokens") {
         Some(wisp_formats::Value::Array(tokens)) => Some(tokens.len()),
         _ => None,
     };

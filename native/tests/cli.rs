@@ -85,10 +85,14 @@ fn folders_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
     let plain = run_args(&["inspect", path]);
-    assert!(plain.sentence().ends_with("is a folder: give the path of a .gguf file"));
-    std::fs::write(folder.path().join("config.json"), "{}").unwrap();
-    let safetensors = run_args(&["inspect", path]);
-    assert!(safetensors.sentence().contains("safetensors, which this version of wisp does not"));
+    assert!(plain.sentence().contains("there is no config.json: give a .gguf file, or a folder"));
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, r#"{"architectures": ["OtherForCausalLM"]}"#).unwrap();
+    let other = run_args(&["inspect", path]);
+    assert!(other.sentence().contains("of the kind OtherForCausalLM, which this version"));
+    std::fs::write(&config, r#"{"model_type": "llama", "hidden_size": 8}"#).unwrap();
+    let empty = run_args(&["inspect", path]);
+    assert!(empty.sentence().contains("there is no .safetensors file in it"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use pollster::block_on;
 use wisp_base::Error;
-use wisp_formats::{BytesSource, Gguf};
+use wisp_formats::BytesSource;
 use wisp_runtime::{EngineOptions, plan_memory};
 use wisp_tests::tiny::Tiny;
 use wisp_tests::{ask, greedy, load_tiny};
@@ -113,7 +113,7 @@ fn a_silly_context_is_refused_before_anything_is_allocated() {
 #[test]
 fn planning_needs_no_device() {
     let source = BytesSource::new("tiny.gguf", Tiny::new().bytes());
-    let gguf = block_on(Gguf::read(&source)).unwrap();
+    let gguf = block_on(wisp_runtime::open(&source)).unwrap();
     let caps = "f16=off".to_owned();
     let plan =
         |ctx| plan_memory(&gguf, &EngineOptions { caps: caps.clone(), ..options(ctx, None) });

@@ -13,7 +13,6 @@ mod stop;
 mod values;
 
 use wasm_bindgen::prelude::*;
-use wisp_formats::Gguf;
 
 use crate::error::thrown;
 use crate::source::{JsSource, WasmSource};
@@ -42,9 +41,9 @@ pub fn plan_memory(source: WasmSource, options: JsValue) -> Result<js_sys::Promi
     Ok(promise::of(async move {
         let source = JsSource::new(source);
         let plan = async {
-            let mut gguf = Gguf::read(&source).await?;
-            gguf.metadata.forget("tokenizer.");
-            wisp_runtime::plan_memory(&gguf, &options)
+            let mut checkpoint = wisp_runtime::open(&source).await?;
+            checkpoint.metadata.forget("tokenizer.");
+            wisp_runtime::plan_memory(&checkpoint, &options)
         };
         to_js(&Memory::from(plan.await.map_err(thrown)?))
     }))

@@ -1,9 +1,15 @@
-//! Model files: GGUF (reading and writing), over an async byte [`Source`].
+//! Model files: GGUF (reading and writing), safetensors, and what both are to the rest of
+//! Wisp, a [`Checkpoint`]; over an async byte [`Source`].
 
+mod checkpoint;
 mod gguf;
+mod safetensors;
 mod source;
+
+pub use checkpoint::{Checkpoint, Packing, Part, Recipe, RowMap};
+pub use safetensors::{Dtype, RawTensor, Safetensors};
 
 pub use gguf::{Array, Gguf, GgufWriter, Metadata, TensorInfo, Value};
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::FileSource;
-pub use source::{BytesSource, LocalFuture, Source, in_bounds};
+pub use source::{BytesSource, FileEntry, FolderSource, LocalFuture, Source, in_bounds};

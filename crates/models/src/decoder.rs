@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use wisp_base::{Error, Result};
-use wisp_formats::Gguf;
+use wisp_formats::Checkpoint;
 use wisp_graph::{Resource, ResourceId, Tape, ValueId};
 use wisp_ops::{
     AddNorm, AddPosition, Attention, Cast, Embed, Epilogue, HeadNorm, LayerNorm, Linear, RmsNorm,
@@ -34,7 +34,7 @@ pub struct DecoderTape {
 }
 
 impl Decoder {
-    pub(crate) fn new(config: DecoderConfig, gguf: &Gguf) -> Result<Self> {
+    pub(crate) fn new(config: DecoderConfig, gguf: &Checkpoint) -> Result<Self> {
         config.check(gguf.tensors.len())?;
         let embedding = gguf.tensor("token_embd.weight").ok_or_else(|| {
             Error::input("the file has no tensor token_embd.weight, which its family needs")
@@ -60,7 +60,7 @@ impl Decoder {
     /// A tensor that is missing or wrong, sizes that no kernel takes.
     pub fn tape(
         &self,
-        gguf: &Gguf,
+        gguf: &Checkpoint,
         positions: usize,
         rope_factors: Option<&[f32]>,
     ) -> Result<DecoderTape> {

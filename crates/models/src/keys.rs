@@ -1,7 +1,7 @@
 //! A family's metadata: the keys that all families share, and how they read.
 
 use wisp_base::{Error, Result};
-use wisp_formats::Gguf;
+use wisp_formats::Checkpoint;
 use wisp_ops::{Activation, Pairing};
 
 use crate::config::{DecoderConfig, Feed, Kind, Norm};
@@ -9,12 +9,12 @@ use crate::rope::{Factors, Rope, Yarn};
 
 /// The metadata under `general.architecture`'s own prefix.
 pub(crate) struct Keys<'a> {
-    pub gguf: &'a Gguf,
+    pub gguf: &'a Checkpoint,
     arch: &'a str,
 }
 
 impl<'a> Keys<'a> {
-    pub fn new(gguf: &'a Gguf) -> Result<Self> {
+    pub fn new(gguf: &'a Checkpoint) -> Result<Self> {
         Ok(Self { gguf, arch: gguf.metadata.str("general.architecture")? })
     }
 

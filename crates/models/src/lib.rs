@@ -5,6 +5,7 @@ mod config;
 mod decoder;
 mod gemma;
 mod gpt;
+mod hf;
 mod keys;
 mod llama;
 mod moe;
@@ -16,11 +17,12 @@ mod tensors;
 
 pub use config::{DecoderConfig, Feed, HeadNorms, Kind, Norm};
 pub use decoder::{Decoder, DecoderTape};
+pub use hf::open;
 pub use moe::{ExpertsConfig, Shared};
 pub use rope::{Factors, Rope, Yarn};
 
 use wisp_base::{Error, Result};
-use wisp_formats::Gguf;
+use wisp_formats::Checkpoint;
 
 use keys::Keys;
 
@@ -58,7 +60,7 @@ pub fn families() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// A family that this version does not run, metadata that are missing or wrong, a
 /// tensor that is missing, of a wrong shape, or not used by the family.
-pub fn read(gguf: &Gguf) -> Result<Decoder> {
+pub fn read(gguf: &Checkpoint) -> Result<Decoder> {
     let name = gguf.metadata.str("general.architecture")?;
     let family = FAMILIES.iter().find(|(known, _)| *known == name);
     let (_, config) = family.ok_or_else(|| {

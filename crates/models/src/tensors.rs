@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use wisp_base::{Error, Result};
-use wisp_formats::{Gguf, TensorInfo};
+use wisp_formats::{Checkpoint, TensorInfo};
 use wisp_graph::{Part, Resource, ResourceId, Tape, Weight};
 
 pub(crate) struct Tensors<'a> {
-    gguf: &'a Gguf,
+    gguf: &'a Checkpoint,
     used: RefCell<HashSet<&'a str>>,
 }
 
@@ -38,7 +38,7 @@ impl Rows {
 }
 
 impl<'a> Tensors<'a> {
-    pub fn new(gguf: &'a Gguf) -> Self {
+    pub fn new(gguf: &'a Checkpoint) -> Self {
         Self { gguf, used: RefCell::default() }
     }
 

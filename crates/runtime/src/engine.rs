@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use wisp_base::{Error, Result};
-use wisp_formats::{Gguf, Source};
+use wisp_formats::{Checkpoint, Source};
 use wisp_gpu::{Gpu, Off, Variant};
 use wisp_graph::{Step, StepToken, Target};
 use wisp_ops::splits;
@@ -58,25 +58,25 @@ impl Engine {
         options: &EngineOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Engine> {
-        let mut gguf = Gguf::read(source).await?;
-        let tokenizer = load_tokenizer(&gguf).map_err(|error| named(source.name(), error));
+        let mut checkpoint = wisp_models::open(source).await?;
+        let tokenizer = load_tokenizer(&checkpoint).map_err(|error| named(source.name(), error));
         // Most of a header is the vocabulary, which lives on in the tokenizer.
-        gguf.metadata.forget("tokenizer.");
-        Self::with_tokenizer(source, &gguf, tokenizer.map(Rc::new), options, progress).await
+        checkpoint.metadata.forget("tokenizer.");
+        Self::with_tokenizer(source, &checkpoint, tokenizer.map(Rc::new), options, progress).await
     }
 
     async fn with_tokenizer(
         source: &dyn Source,
-        gguf: &Gguf,
+        checkpoint: &Checkpoint,
         tokenizer: Result<Rc<Tokenizer>>,
         options: &EngineOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Engine> {
         let named = |error| named(source.name(), error);
-        let decoder = wisp_models::read(gguf).map_err(named)?;
+        let decoder = wisp_models::read(checkpoint).map_err(named)?;
         let gpu = Gpu::open(options.device.as_deref(), Off::parse(&options.caps)?).await?;
 
-        let tape = decoder.tape(gguf, 1, None)?.tape;
+        let tape = decoder.tape(checkpoint, 1, None)?.tape;
         let verdicts = options.verdicts.as_ref();
         let variant = verdict::choose(&gpu, &tape, options.kv, verdicts, progress).await?;
         let facts = gpu.facts();
@@ -93,7 +93,7 @@ impl Engine {
             memory: options.memory_limit.or(facts.memory),
             buffer: facts.max_binding.min(facts.max_buffer),
         };
-        let (memory, note) = fit(&decoder, gguf, &target, options, room)?;
+        let (memory, note) = fit(&decoder, checkpoint, &target, options, room)?;
         if let Some(note) = note {
             progress(Progress::Note(note));
         }
@@ -101,16 +101,17 @@ impl Engine {
         let sequences = options.max_sequences;
         let pages = pages(&target, options);
         let factors = decoder.rope_factors(memory.ctx);
-        let factors = match factors.and_then(|name| gguf.tensor(name)) {
-            Some(tensor) => Some(load::vector(source, tensor).await?),
+        let factors = match factors.and_then(|name| checkpoint.tensor(name)) {
+            Some(tensor) => Some(checkpoint.vector(source, tensor).await?),
             None => None,
         };
-        let forward = decoder.tape(gguf, memory.ctx, factors.as_deref())?;
+        let forward = decoder.tape(checkpoint, memory.ctx, factors.as_deref())?;
         let stepper = Stepper::new(gpu, target, decoder, forward, sequences, pages).await?;
         stepper.activity.show_free_pages(pages);
         let Stepper { gpu, forward, resources, .. } = &stepper;
-        let text = |key| gguf.metadata.opt_str(key).ok().flatten().unwrap_or_default().to_owned();
-        load::weights(gpu, source, gguf, &forward.tape, resources, progress).await?;
+        let text =
+            |key| checkpoint.metadata.opt_str(key).ok().flatten().unwrap_or_default().to_owned();
+        load::weights(gpu, source, checkpoint, &forward.tape, resources, progress).await?;
         Ok(Engine {
             pool: PagePool::new(pages),
             stepper,
@@ -136,9 +137,9 @@ impl Engine {
         self.stepper.gpu.destroy();
         // The same context: prompts that fitted must fit again.
         let options = EngineOptions { ctx: Some(self.memory.ctx), ..self.options.clone() };
-        let gguf = Gguf::read(source).await?;
+        let checkpoint = wisp_models::open(source).await?;
         let tokenizer = self.tokenizer.clone();
-        *self = Self::with_tokenizer(source, &gguf, tokenizer, &options, progress).await?;
+        *self = Self::with_tokenizer(source, &checkpoint, tokenizer, &options, progress).await?;
         Ok(())
     }
 

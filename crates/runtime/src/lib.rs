@@ -28,3 +28,4 @@ pub use queue::{Event, Logprobs, Piece, Queue};
 pub use tokens::load_tokenizer;
 pub use verdicts::Verdicts;
 pub use wisp_base::KvType;
+pub use wisp_models::open;

@@ -1,8 +1,8 @@
 //! Weights from a source to the device, a few MB at a time: read, repack, upload.
 
-use wisp_base::quant::{decode, split};
+use wisp_base::quant::split;
 use wisp_base::{Error, Result};
-use wisp_formats::{Gguf, Source, TensorInfo};
+use wisp_formats::{Checkpoint, Source, TensorInfo};
 use wisp_gpu::Gpu;
 use wisp_graph::{DeviceResources, Resource, ResourceId, Tape, Weight};
 
@@ -22,14 +22,14 @@ const UNDER_WAY: usize = 32 << 20;
 pub async fn weights(
     gpu: &Gpu,
     source: &dyn Source,
-    gguf: &Gguf,
+    checkpoint: &Checkpoint,
     tape: &Tape,
     resources: &DeviceResources,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
-    let total = gguf.tensors.iter().map(|t| t.bytes).sum();
+    let total = checkpoint.tensors.iter().map(|t| t.bytes).sum();
     let mut loader =
-        Loader { gpu, source, gguf, tape, resources, progress, under_way: 0, done: 0, total };
+        Loader { gpu, source, checkpoint, tape, resources, progress, under_way: 0, done: 0, total };
     for (index, resource) in tape.resources().iter().enumerate() {
         let id = tape.id(index);
         match resource {
@@ -40,7 +40,7 @@ pub async fn weights(
             Resource::Vector { tensors, interleave, .. } => {
                 let mut parts = Vec::new();
                 for tensor in tensors {
-                    parts.push(vector(source, loader.tensor(tensor)?).await?);
+                    parts.push(checkpoint.vector(source, loader.tensor(tensor)?).await?);
                 }
                 let numbers: Vec<f32> = match parts.as_slice() {
                     [a, b] if *interleave => a.iter().zip(b).flat_map(|(a, b)| [*a, *b]).collect(),
@@ -54,22 +54,10 @@ pub async fn weights(
     gpu.flush().await
 }
 
-/// A small tensor as f32.
-///
-/// # Errors
-/// The source cannot be read.
-pub async fn vector(source: &dyn Source, tensor: &TensorInfo) -> Result<Vec<f32>> {
-    let mut bytes = vec![0; tensor.bytes as usize];
-    source.read(tensor.offset, &mut bytes).await?;
-    let mut numbers = vec![0.0; tensor.weights() as usize];
-    decode(tensor.format, &bytes, &mut numbers)?;
-    Ok(numbers)
-}
-
 struct Loader<'a> {
     gpu: &'a Gpu,
     source: &'a dyn Source,
-    gguf: &'a Gguf,
+    checkpoint: &'a Checkpoint,
     tape: &'a Tape,
     resources: &'a DeviceResources,
     progress: &'a mut dyn FnMut(Progress),
@@ -80,7 +68,9 @@ struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     fn tensor(&self, name: &str) -> Result<&'a TensorInfo> {
-        self.gguf.tensor(name).ok_or_else(|| Error::input(format!("tensor {name} is missing")))
+        self.checkpoint
+            .tensor(name)
+            .ok_or_else(|| Error::input(format!("tensor {name} is missing")))
     }
 
     /// Parts one below the other.
@@ -93,7 +83,7 @@ impl<'a> Loader<'a> {
             let each = rows_a_chunk(row_bytes);
             for start in (0..rows).step_by(each) {
                 let count = each.min(rows - start);
-                let bytes = self.rows(tensor, row_bytes, part.rows.start + start, count).await?;
+                let bytes = self.rows(tensor, part.rows.start + start, count).await?;
                 self.upload(id, weight, first + start, count, &bytes).await?;
             }
             first += rows;
@@ -113,8 +103,8 @@ impl<'a> Loader<'a> {
         let each = rows_a_chunk(2 * row_bytes);
         for start in (0..rows).step_by(each) {
             let count = each.min(rows - start);
-            let a = self.rows(first, row_bytes, first_row + start, count).await?;
-            let b = self.rows(second, row_bytes, second_row + start, count).await?;
+            let a = self.rows(first, first_row + start, count).await?;
+            let b = self.rows(second, second_row + start, count).await?;
             let pairs = a.chunks_exact(row_bytes).zip(b.chunks_exact(row_bytes));
             let mut bytes = Vec::with_capacity(a.len() + b.len());
             for (a, b) in pairs {
@@ -126,17 +116,8 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    async fn rows(
-        &self,
-        tensor: &TensorInfo,
-        row_bytes: usize,
-        start: usize,
-        count: usize,
-    ) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; count * row_bytes];
-        let offset = tensor.offset + (start as u64) * (row_bytes as u64);
-        self.source.read(offset, &mut bytes).await?;
-        Ok(bytes)
+    async fn rows(&self, tensor: &TensorInfo, start: usize, count: usize) -> Result<Vec<u8>> {
+        self.checkpoint.rows(self.source, tensor, start as u64, count).await
     }
 
     async fn upload(

@@ -1,7 +1,7 @@
 //! What a model takes on a device, known before anything is loaded.
 
 use wisp_base::{Error, KvType, Result};
-use wisp_formats::Gguf;
+use wisp_formats::Checkpoint;
 use wisp_gpu::{Off, Scalar, Tuning, Variant};
 use wisp_graph::{DeviceResources, PAGE, Plan, Resource, Target};
 use wisp_models::Decoder;
@@ -40,8 +40,8 @@ impl MemoryPlan {
 ///
 /// # Errors
 /// A model that this version does not run; a damaged header.
-pub fn plan_memory(gguf: &Gguf, options: &EngineOptions) -> Result<MemoryPlan> {
-    let decoder = wisp_models::read(gguf)?;
+pub fn plan_memory(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<MemoryPlan> {
+    let decoder = wisp_models::read(checkpoint)?;
     let off = Off::parse(&options.caps)?;
     let scalar = if off.f16 { Scalar::F32 } else { Scalar::F16 };
     let variant = Variant { scalar, ..Variant::ALL[0] };
@@ -55,7 +55,7 @@ pub fn plan_memory(gguf: &Gguf, options: &EngineOptions) -> Result<MemoryPlan> {
         pages_per_sequence: 0,
     };
     let ctx = options.ctx.unwrap_or(decoder.config.context.min(DEFAULT_CTX));
-    plan(&decoder, gguf, &target, options, ctx)
+    plan(&decoder, checkpoint, &target, options, ctx)
 }
 
 /// f16 halves the cache at no visible cost, where the variant computes in f16.
@@ -79,13 +79,13 @@ pub(crate) fn pages(target: &Target, options: &EngineOptions) -> usize {
 
 fn plan(
     decoder: &Decoder,
-    gguf: &Gguf,
+    checkpoint: &Checkpoint,
     target: &Target,
     options: &EngineOptions,
     ctx: usize,
 ) -> Result<MemoryPlan> {
     // The RoPE table is made for planning: keep a silly context from making it large.
-    let tape = decoder.tape(gguf, ctx.min(1 << 22), None)?.tape;
+    let tape = decoder.tape(checkpoint, ctx.min(1 << 22), None)?.tape;
     let target = with_ctx(target, ctx);
     let pages = pages(&target, options);
     let sequences = options.max_sequences;
@@ -120,7 +120,7 @@ pub(crate) struct Room {
 /// It does not fit: the numbers, and the largest context that would.
 pub(crate) fn fit(
     decoder: &Decoder,
-    gguf: &Gguf,
+    checkpoint: &Checkpoint,
     target: &Target,
     options: &EngineOptions,
     room: Room,
@@ -130,7 +130,7 @@ pub(crate) fn fit(
     if wanted == 0 || options.max_sequences == 0 {
         return Err(Error::input("the context must be at least 1 token: give a larger --ctx"));
     }
-    let make = |ctx| plan(decoder, gguf, target, options, ctx);
+    let make = |ctx| plan(decoder, checkpoint, target, options, ctx);
     let asked = make(wanted)?;
     let least = make(PAGE)?;
     // A page of every layer; half of it is one layer's keys or values, times layers.

@@ -1,7 +1,7 @@
-//! A GGUF file's tokenizer.
+//! A model's tokenizer.
 
 use wisp_base::Result;
-use wisp_formats::Gguf;
+use wisp_formats::Checkpoint;
 use wisp_tokenizer::{Tokenizer, Vocabulary};
 
 /// The tokenizer that a file's metadata describe.
@@ -9,8 +9,8 @@ use wisp_tokenizer::{Tokenizer, Vocabulary};
 /// # Errors
 /// There is none, it is of a kind that this version does not know, or its lists
 /// contradict each other.
-pub fn load_tokenizer(gguf: &Gguf) -> Result<Tokenizer> {
-    let m = &gguf.metadata;
+pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer> {
+    let m = &checkpoint.metadata;
     let id = |name: &str| m.opt_u32(&format!("tokenizer.ggml.{name}_token_id"));
     let flag = |name: &str| Ok(m.opt_bool(&format!("tokenizer.ggml.{name}"))?.unwrap_or(false));
     Tokenizer::from_vocabulary(Vocabulary {

@@ -7,7 +7,7 @@ use crate::out::{self, Outcome};
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 use wisp_base::{Format, Result};
-use wisp_formats::{Array, Gguf, TensorInfo, Value};
+use wisp_formats::{Array, Checkpoint, TensorInfo, Value};
 use wisp_runtime::{MemoryPlan, plan_memory};
 
 /// Longer arrays are given by their type and length: vocabularies.
@@ -19,12 +19,12 @@ const PRECISIONS: [Format; 5] =
 
 /// Runs the command.
 pub fn run(global: &Global, args: &Inspect) -> Outcome {
-    let (path, gguf) = engine::header(&args.model)?;
-    let plan = plan_memory(&gguf, &engine::options(global));
+    let (path, checkpoint) = engine::header(&args.model)?;
+    let plan = plan_memory(&checkpoint, &engine::options(global));
     if args.json {
-        out::json(&object(&path, &gguf, &plan))
+        out::json(&object(&path, &checkpoint, &plan))
     } else {
-        out::text(&table(&path, &gguf, &plan))
+        out::text(&table(&path, &checkpoint, &plan))
     }
 }
 
@@ -36,10 +36,10 @@ struct Kind {
     bytes: u64,
 }
 
-fn kinds(gguf: &Gguf) -> Vec<Kind> {
+fn kinds(checkpoint: &Checkpoint) -> Vec<Kind> {
     let kind = |format: Format| {
         let mut kind = Kind { format, count: 0, weights: 0, bytes: 0 };
-        for tensor in gguf.tensors.iter().filter(|tensor| tensor.format == format) {
+        for tensor in checkpoint.tensors.iter().filter(|tensor| tensor.format == format) {
             kind.count += 1;
             // The tensors lie within the file, apart from each other: no sum overflows.
             kind.weights = kind.weights.saturating_add(tensor.weights());
@@ -64,17 +64,20 @@ fn bytes_as(tensor: &TensorInfo, format: Format) -> u64 {
     blocks.saturating_mul(format.block_bytes() as u64)
 }
 
-fn precisions(gguf: &Gguf) -> impl Iterator<Item = (Format, u64)> {
+fn precisions(checkpoint: &Checkpoint) -> impl Iterator<Item = (Format, u64)> {
     PRECISIONS.into_iter().map(|format| {
-        let bytes = gguf.tensors.iter().map(|tensor| bytes_as(tensor, format));
+        let bytes = checkpoint.tensors.iter().map(|tensor| bytes_as(tensor, format));
         (format, bytes.fold(0, u64::saturating_add))
     })
 }
 
-fn object(path: &Path, gguf: &Gguf, plan: &Result<MemoryPlan>) -> Json {
-    let metadata: Map<String, Json> =
-        gguf.metadata.iter().map(|(key, value)| (key.to_string(), json_value(value))).collect();
-    let kinds = kinds(gguf);
+fn object(path: &Path, checkpoint: &Checkpoint, plan: &Result<MemoryPlan>) -> Json {
+    let metadata: Map<String, Json> = checkpoint
+        .metadata
+        .iter()
+        .map(|(key, value)| (key.to_string(), json_value(value)))
+        .collect();
+    let kinds = kinds(checkpoint);
     let types = kinds.iter().map(|kind| {
         json!({
             "type": kind.format.name(), "count": kind.count, "weights": kind.weights,
@@ -83,15 +86,15 @@ fn object(path: &Path, gguf: &Gguf, plan: &Result<MemoryPlan>) -> Json {
     });
     let mut value = json!({
         "path": path.to_string_lossy(),
-        "version": gguf.version,
+        "version": checkpoint.gguf_version,
         "metadata": metadata,
         "tensors": {
-            "count": gguf.tensors.len(),
+            "count": checkpoint.tensors.len(),
             "weights": kinds.iter().map(|kind| kind.weights).fold(0, u64::saturating_add),
             "bytes": kinds.iter().map(|kind| kind.bytes).fold(0, u64::saturating_add),
             "types": types.collect::<Vec<_>>(),
         },
-        "precisions": precisions(gguf)
+        "precisions": precisions(checkpoint)
             .map(|(format, bytes)| (format.name().to_string(), bytes.into()))
             .collect::<Map<_, _>>(),
     });
@@ -154,13 +157,17 @@ fn integer(number: i128) -> Json {
     }
 }
 
-fn table(path: &Path, gguf: &Gguf, plan: &Result<MemoryPlan>) -> String {
-    let mut text = format!("{} (GGUF version {})\n\nmetadata\n", path.display(), gguf.version);
-    for (key, value) in gguf.metadata.iter() {
+fn table(path: &Path, checkpoint: &Checkpoint, plan: &Result<MemoryPlan>) -> String {
+    let kind = match checkpoint.gguf_version {
+        Some(version) => format!("GGUF version {version}"),
+        None => "safetensors".into(),
+    };
+    let mut text = format!("{} ({kind})\n\nmetadata\n", path.display());
+    for (key, value) in checkpoint.metadata.iter() {
         text += &format!("  {key} = {value}\n");
     }
-    text += &format!("\ntensors: {}\n", gguf.tensors.len());
-    for kind in kinds(gguf) {
+    text += &format!("\ntensors: {}\n", checkpoint.tensors.len());
+    for kind in kinds(checkpoint) {
         let Kind { format, count, weights, bytes } = kind;
         text += &format!(
             "  {:<5} {count:>5} × {weights:>14} weights {:>12}\n",
@@ -183,7 +190,7 @@ fn table(path: &Path, gguf: &Gguf, plan: &Result<MemoryPlan>) -> String {
         Err(why) => text += &format!("\nmemory: not known, since {why}\n"),
     }
     text += "\nthe weights in each precision\n";
-    for (format, bytes) in precisions(gguf) {
+    for (format, bytes) in precisions(checkpoint) {
         text += &format!("  {:<9} {:>12}\n", format.name(), shown(bytes));
     }
     text

@@ -58,7 +58,8 @@ impl Store {
             return Self::open()?.get(&spec);
         }
         if path.is_dir() {
-            return Err(folder(path));
+            // A checkpoint of the hub; what is missing in it, its reader says.
+            return Ok(path.to_path_buf());
         }
         if name::is_path(model) {
             return Err(Error::input(format!(
@@ -219,16 +220,4 @@ impl Store {
             names.join(", ")
         ))
     }
-}
-
-/// What to say of a folder.
-fn folder(path: &Path) -> Error {
-    let shown = path.display();
-    if path.join("config.json").is_file() {
-        return Error::unsupported(format!(
-            "{shown} is a folder with a model in safetensors, which this version of wisp does not \
-             read yet: give a .gguf file"
-        ));
-    }
-    Error::input(format!("{shown} is a folder: give the path of a .gguf file"))
 }

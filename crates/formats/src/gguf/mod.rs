@@ -98,7 +98,7 @@ impl TensorInfo {
 }
 
 /// The bytes of a tensor, or what is wrong with its shape.
-fn tensor_bytes(shape: &[u64], format: Format) -> std::result::Result<u64, String> {
+pub(crate) fn tensor_bytes(shape: &[u64], format: Format) -> std::result::Result<u64, String> {
     if shape.is_empty() || shape.len() > MAX_DIMS {
         return Err(format!("has {} dimensions, but 1 to {MAX_DIMS} are allowed", shape.len()));
     }
@@ -121,7 +121,7 @@ fn tensor_bytes(shape: &[u64], format: Format) -> std::result::Result<u64, Strin
 }
 
 /// A name out of a file, fit for a message: printable and not too long.
-fn show(name: &str) -> String {
+pub(crate) fn show(name: &str) -> String {
     const MOST: usize = 80;
     let mut text: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
     if name.chars().nth(MOST).is_some() {

@@ -1,9 +1,9 @@
 //! A file on disk.
 
-use super::{LocalFuture, Source, in_bounds};
+use super::{FolderSource, LocalFuture, Source, in_bounds};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use wisp_base::{Error, Result};
 
@@ -39,6 +39,39 @@ impl FileSource {
             let bytes = into.len();
             Error::io(format!("cannot read {bytes} bytes at byte {offset} of {}", self.name), cause)
         })
+    }
+}
+
+impl FolderSource {
+    /// The files of a checkpoint that lie in the folder `path`.
+    ///
+    /// # Errors
+    /// It is none, or a file may not be read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let name = path.as_ref().display().to_string();
+        let cannot = |cause| Error::io(format!("cannot read the folder {name}"), cause);
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(&path).map_err(cannot)? {
+            let path = entry.map_err(cannot)?.path();
+            let ends = [".json", ".safetensors", ".jinja", ".txt"];
+            if let Some(name) = path.file_name().and_then(|name| name.to_str())
+                && ends.iter().any(|end| name.ends_with(end))
+                && path.is_file()
+            {
+                paths.push((name.to_owned(), path));
+            }
+        }
+        // Where sentence-transformers keeps how tokens become one embedding.
+        let pooling = "1_Pooling/config.json";
+        let path = path.as_ref().join(pooling);
+        if path.is_file() {
+            paths.push((pooling.to_owned(), path));
+        }
+        paths.sort();
+        let open = |(name, path): (String, PathBuf)| {
+            Ok((name, Box::new(FileSource::open(path)?) as Box<dyn Source>))
+        };
+        Self::new(name, paths.into_iter().map(open).collect::<Result<_>>()?)
     }
 }
 

@@ -5,8 +5,11 @@
 #[cfg(not(target_arch = "wasm32"))]
 mod file;
 
+mod folder;
+
 #[cfg(not(target_arch = "wasm32"))]
 pub use file::FileSource;
+pub use folder::{FileEntry, FolderSource};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,6 +29,11 @@ pub trait Source {
     /// Whether it has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The files that it is made of, if it is a folder; else none.
+    fn files(&self) -> &[FileEntry] {
+        &[]
     }
 
     /// Fills `into` with the bytes from `offset` on.

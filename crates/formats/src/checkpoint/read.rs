@@ -1,0 +1,176 @@
+//! Reading rows: a range of bytes where they lie as they are, else made from what is read.
+
+use super::{Checkpoint, Packing, Part, Recipe, RowMap};
+use crate::{RawTensor, Source, TensorInfo};
+use wisp_base::quant::{decode, encode};
+use wisp_base::{Error, Result};
+
+/// Rows that lie apart are read together if that is at most so many times their bytes.
+const WASTE: u64 = 4;
+
+impl Checkpoint {
+    /// Rows `start..start + count` of a tensor in its format.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    pub async fn rows(
+        &self,
+        source: &dyn Source,
+        tensor: &TensorInfo,
+        start: u64,
+        count: usize,
+    ) -> Result<Vec<u8>> {
+        let cols = tensor.cols() as usize;
+        let row_bytes = tensor.format.bytes(cols);
+        let Some(recipe) = self.recipe(tensor) else {
+            let mut bytes = vec![0; count * row_bytes];
+            source.read(tensor.offset + start * row_bytes as u64, &mut bytes).await?;
+            return Ok(bytes);
+        };
+        let mut bytes = Vec::with_capacity(count * row_bytes);
+        let unit = tensor.cols() / recipe.width().max(1);
+        let (mut first, start, end) = (0, start * unit, (start + count as u64) * unit);
+        for part in &recipe.parts {
+            let rows = part.rows();
+            let (from, to) = (start.max(first), end.min(first + rows));
+            if from < to {
+                self.part(source, recipe, part, from - first..to - first, &mut bytes).await?;
+            }
+            first += rows;
+        }
+        Ok(bytes)
+    }
+
+    async fn part(
+        &self,
+        source: &dyn Source,
+        recipe: &Recipe,
+        part: &Part,
+        rows: std::ops::Range<u64>,
+        into: &mut Vec<u8>,
+    ) -> Result<()> {
+        let (from, packing, map) = match part {
+            Part::Rows { from, packing, map } => (from, packing, map),
+            Part::Given(numbers) => {
+                into.extend(encode(recipe.format, numbers)?);
+                return Ok(());
+            }
+        };
+        let span = map.span(rows.start, rows.end);
+        let unpacker = self.unpacker(source, from, packing, map, span).await?;
+        // Rows that are read together.
+        let mut at = rows.start;
+        while at < rows.end {
+            let mut end = rows.end;
+            if map.step != 1 {
+                // A matrix that lies across is needed whole, but one of several is enough.
+                let each = (map.dims[1] * map.dims[2]).max(1);
+                end = end.min((at / each + 1) * each);
+            }
+            let mut span = map.span(at, end);
+            while map.step == 1 && end - at > 1 && span.1 - span.0 > WASTE * (end - at) * map.cols {
+                end = at + (end - at).div_ceil(2);
+                span = map.span(at, end);
+            }
+            let bytes = match **packing {
+                Packing::FourBit { .. } => Vec::new(),
+                _ => self.numbers(source, from, packing, span, map.step != 1).await?,
+            };
+            for row in at..end {
+                let place = map.at(row);
+                let given = packing.bytes(from, place - span.0) as usize;
+                if recipe.add == 0.0
+                    && map.step == 1
+                    && matches!(**packing, Packing::Plain)
+                    && from.dtype.format() == Some(recipe.format)
+                {
+                    let until = given + packing.bytes(from, map.cols) as usize;
+                    into.extend_from_slice(bytes.get(given..until).ok_or_else(damaged)?);
+                    continue;
+                }
+                let mut numbers = unpacker.row(bytes.get(given..).unwrap_or_default(), place)?;
+                if recipe.add != 0.0 {
+                    numbers.iter_mut().for_each(|number| *number += recipe.add);
+                }
+                into.extend(encode(recipe.format, &numbers)?);
+            }
+            if map.step != 1 && !bytes.is_empty() {
+                let key = from.offset + packing.bytes(from, span.0);
+                *self.held.borrow_mut() = Some((key, bytes));
+            }
+            at = end;
+        }
+        self.keep(unpacker);
+        Ok(())
+    }
+
+    /// The bytes of the numbers `span` of a tensor; perhaps those that were held.
+    pub(super) async fn numbers(
+        &self,
+        source: &dyn Source,
+        from: &RawTensor,
+        packing: &Packing,
+        span: (u64, u64),
+        whole: bool,
+    ) -> Result<Vec<u8>> {
+        let offset = from.offset + packing.bytes(from, span.0);
+        let len = packing.bytes(from, span.1 - span.0) as usize;
+        if whole {
+            let held = self.held.borrow_mut().take();
+            if let Some((key, bytes)) = held
+                && key == offset
+                && bytes.len() == len
+            {
+                return Ok(bytes);
+            }
+        }
+        let mut bytes = vec![0; len];
+        source.read(offset, &mut bytes).await?;
+        Ok(bytes)
+    }
+
+    /// A small tensor as f32.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    pub async fn vector(&self, source: &dyn Source, tensor: &TensorInfo) -> Result<Vec<f32>> {
+        let bytes = self.rows(source, tensor, 0, tensor.rows() as usize).await?;
+        let mut numbers = vec![0.0; tensor.weights() as usize];
+        decode(tensor.format, &bytes, &mut numbers)?;
+        Ok(numbers)
+    }
+}
+
+pub(super) fn damaged() -> Error {
+    Error::input("a row lies beyond its tensor: the model is damaged")
+}
+
+impl Part {
+    fn rows(&self) -> u64 {
+        match self {
+            Self::Given(_) => 1,
+            Self::Rows { map, .. } => map.rows(),
+        }
+    }
+}
+
+impl RowMap {
+    /// First and last number (exclusive) that rows `from..to` have.
+    fn span(&self, from: u64, to: u64) -> (u64, u64) {
+        if self.step != 1 {
+            // Rows of one matrix that lies across: all of it.
+            let each = (self.dims[1] * self.dims[2]).max(1);
+            let one = Self { dims: [1, self.dims[1], self.dims[2]], ..*self };
+            let start = self.at(from / each * each);
+            let end = Self { start, ..one }.last().unwrap_or(start) + 1;
+            return (start, end);
+        }
+        let (mut low, mut high) = (u64::MAX, 0);
+        for row in from..to {
+            let at = self.at(row);
+            low = low.min(at);
+            high = high.max(at + self.cols);
+        }
+        (low, high)
+    }
+}

@@ -1,0 +1,460 @@
+//! config.json as GGUF's metadata. Both of its forms: `rope_parameters`, or the older
+//! `rope_theta` and `rope_scaling`.
+
+use serde_json::{Map, Value as Json};
+use wisp_base::{Error, Result};
+use wisp_formats::{Array, Metadata, Value};
+
+use super::families::{FAMILIES, Family};
+use super::json;
+
+/// Whole numbers: GGUF's key, and the names that it has had in config.json.
+const SIZES: &[(&str, &[&str])] = &[
+    ("block_count", &["num_hidden_layers", "n_layer"]),
+    ("context_length", &["max_position_embeddings", "n_positions", "n_ctx"]),
+    ("embedding_length", &["hidden_size", "n_embd"]),
+    ("feed_forward_length", &["intermediate_size", "n_inner"]),
+    ("attention.head_count", &["num_attention_heads", "n_head"]),
+    ("attention.head_count_kv", &["num_key_value_heads"]),
+    ("attention.key_length", &["head_dim"]),
+    ("attention.value_length", &["head_dim"]),
+    ("expert_count", &["num_local_experts", "num_experts", "n_routed_experts"]),
+    ("expert_used_count", &["num_experts_per_tok"]),
+    ("expert_group_count", &["n_group"]),
+    ("expert_group_used_count", &["topk_group"]),
+    ("expert_feed_forward_length", &["moe_intermediate_size"]),
+    (
+        "expert_shared_feed_forward_length",
+        &["shared_expert_intermediate_size", "shared_intermediate_size"],
+    ),
+    ("expert_shared_count", &["n_shared_experts"]),
+    ("vocab_size", &["vocab_size"]),
+    ("attention.q_lora_rank", &["q_lora_rank"]),
+    ("attention.kv_lora_rank", &["kv_lora_rank"]),
+];
+
+/// Other numbers.
+const NUMBERS: &[(&str, &[&str])] = &[
+    ("attention.layer_norm_rms_epsilon", &["rms_norm_eps", "norm_eps"]),
+    ("attention.layer_norm_epsilon", &["layer_norm_eps", "layer_norm_epsilon"]),
+    ("attn_logit_softcapping", &["attn_logit_softcapping"]),
+    ("final_logit_softcapping", &["final_logit_softcapping"]),
+    ("attention.scale", &["attention_multiplier"]),
+    ("embedding_scale", &["embedding_multiplier"]),
+    ("residual_scale", &["residual_multiplier"]),
+    ("logit_scale", &["logits_scaling"]),
+    ("expert_weights_scale", &["routed_scaling_factor"]),
+];
+
+/// config.json of a language model, with what it may leave out.
+pub(super) struct Config {
+    folder: String,
+    settings: Map<String, Json>,
+    pub family: &'static Family,
+}
+
+impl Config {
+    pub fn parse(folder: &str, bytes: &[u8]) -> Result<Self> {
+        let Json::Object(mut settings) = json(folder, "config.json", bytes)? else {
+            return Err(Error::input(format!("{folder}: config.json is not an object")));
+        };
+        // A model of images and text: the latter is what is computed.
+        if let Some(Json::Object(text)) = settings.remove("text_config") {
+            if !text.contains_key("model_type")
+                && settings.get("model_type") == Some(&"gemma3".into())
+            {
+                settings.insert("model_type".into(), "gemma3_text".into());
+            }
+            settings.extend(text);
+        }
+        let model_type = settings.get("model_type").and_then(Json::as_str).unwrap_or_default();
+        let Some(family) = FAMILIES.iter().find(|family| family.model_type == model_type) else {
+            let class = settings.get("architectures").and_then(|a| a.get(0)).and_then(Json::as_str);
+            return Err(Error::unsupported(format!(
+                "{folder}: the model is of the kind {}, which this version does not read; it reads {}",
+                class.unwrap_or(model_type),
+                FAMILIES.iter().map(|family| family.model_type).collect::<Vec<_>>().join(", ")
+            )));
+        };
+        if let Json::Object(defaults) = json(folder, "config.json", family.defaults.as_bytes())? {
+            for (key, value) in defaults {
+                settings.entry(key).or_insert(value);
+            }
+        }
+        Ok(Self { folder: folder.to_owned(), settings, family })
+    }
+
+    /// A setting that is there and not null.
+    pub fn get(&self, key: &str) -> Option<&Json> {
+        self.settings.get(key).filter(|value| !value.is_null())
+    }
+
+    fn first(&self, keys: &[&str]) -> Option<&Json> {
+        keys.iter().find_map(|key| self.get(key))
+    }
+
+    /// A number, if it is there.
+    pub fn number(&self, keys: &[&str]) -> Result<Option<f64>> {
+        self.first(keys).map(|value| value.as_f64().ok_or_else(|| self.wrong(keys))).transpose()
+    }
+
+    /// A whole number, if it is there.
+    pub fn opt_size(&self, keys: &[&str]) -> Result<Option<u64>> {
+        let whole = |value: &Json| {
+            value.as_u64().filter(|v| *v <= u64::from(u32::MAX)).ok_or_else(|| self.wrong(keys))
+        };
+        self.first(keys).map(whole).transpose()
+    }
+
+    /// A whole number above 0.
+    pub fn size(&self, keys: &[&str]) -> Result<u64> {
+        self.opt_size(keys)?.filter(|size| *size > 0).ok_or_else(|| self.wrong(keys))
+    }
+
+    pub fn flag(&self, key: &str) -> bool {
+        self.get(key).and_then(Json::as_bool).unwrap_or(false)
+    }
+
+    fn wrong(&self, keys: &[&str]) -> Error {
+        let keys = keys.join(" or ");
+        Error::input(format!(
+            "{}: config.json has no {keys}, or not a number that can be",
+            self.folder
+        ))
+    }
+
+    pub fn unsupported(&self, what: String) -> Error {
+        Error::unsupported(format!("{}: {what}, which this version does not read", self.folder))
+    }
+
+    pub fn layers(&self) -> Result<u64> {
+        self.size(&["num_hidden_layers", "n_layer"])
+    }
+
+    pub fn heads(&self) -> Result<u64> {
+        self.size(&["num_attention_heads", "n_head"])
+    }
+
+    pub fn kv_heads(&self) -> Result<u64> {
+        Ok(self.opt_size(&["num_key_value_heads"])?.filter(|n| *n > 0).unwrap_or(self.heads()?))
+    }
+
+    fn head_dim(&self) -> Result<u64> {
+        let own = if self.family.arch.starts_with("granite") {
+            None
+        } else {
+            self.opt_size(&["head_dim"])?
+        };
+        Ok(own.unwrap_or(self.size(&["hidden_size", "n_embd"])? / self.heads()?))
+    }
+
+    /// RoPE's settings of blocks that see all positions.
+    fn rope(&self) -> &Json {
+        let all = self.first(&["rope_parameters", "rope_scaling"]).unwrap_or(&Json::Null);
+        all.get("full_attention").unwrap_or(all)
+    }
+
+    fn rope_type(&self) -> &str {
+        let rope = self.rope();
+        rope.get("rope_type").or(rope.get("type")).and_then(Json::as_str).unwrap_or("default")
+    }
+
+    fn rope_number(&self, key: &str) -> Option<f64> {
+        self.rope().get(key).and_then(Json::as_f64)
+    }
+
+    fn rope_theta(&self) -> Result<Option<f64>> {
+        let older = self.number(&["rope_theta", "rotary_emb_base", "global_rope_theta"])?;
+        Ok(self.rope_number("rope_theta").or(older))
+    }
+
+    fn rope_dim(&self) -> Result<u64> {
+        if let Some(dim) = self.opt_size(&["qk_rope_head_dim"])? {
+            return Ok(dim);
+        }
+        let older = self.number(&["partial_rotary_factor", "rotary_pct"])?;
+        let part = self.rope_number("partial_rotary_factor").or(older).unwrap_or(1.0);
+        Ok((part * self.head_dim()? as f64) as u64)
+    }
+
+    fn trained_for(&self) -> Result<f64> {
+        let own = self.rope_number("original_max_position_embeddings");
+        let all = ["original_max_position_embeddings", "max_position_embeddings"];
+        Ok(own.or(self.number(&all)?).unwrap_or(0.0))
+    }
+
+    /// What GGUF says in its metadata.
+    pub fn metadata(&self, files: &[(String, Vec<u8>)]) -> Result<Metadata> {
+        let mut metadata = Metadata::new(self.folder.as_str());
+        let family = self.family;
+        metadata.insert("general.architecture", family.arch.to_owned())?;
+        let name = self.folder.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next();
+        metadata.insert("general.name", name.unwrap_or_default().to_owned())?;
+        let mut put =
+            |key: &str, value: Value| metadata.insert(format!("{}.{key}", family.arch), value);
+        let deepseek = family.arch == "deepseek2";
+        for (key, names) in SIZES {
+            let granite = family.arch.starts_with("granite");
+            let other =
+                ["attention.key_length", "attention.value_length", "attention.head_count_kv"];
+            if (deepseek && other.contains(key)) || (granite && names.contains(&"head_dim")) {
+                continue;
+            }
+            if let Some(size) = self.opt_size(names)? {
+                put(key, Value::U32(size as u32))?;
+            }
+        }
+        for (key, names) in NUMBERS {
+            if let Some(number) = self.number(names)? {
+                put(key, Value::F32(number as f32))?;
+            }
+        }
+        let size = |name: &str| self.size(&[name]);
+        match family.model_type {
+            "gpt2" if self.get("n_inner").is_none() => {
+                put("feed_forward_length", Value::U32(4 * size("n_embd")? as u32))?;
+            }
+            "gpt_neox" => {
+                put("use_parallel_residual", Value::Bool(self.flag("use_parallel_residual")))?
+            }
+            "gpt_oss" => {
+                put("expert_feed_forward_length", Value::U32(size("intermediate_size")? as u32))?
+            }
+            "ministral3" => {
+                put(
+                    "rope.scaling.yarn_log_multiplier",
+                    Value::F32(self.rope_number("mscale_all_dim").unwrap_or(0.0) as f32),
+                )?;
+                put(
+                    "attention.temperature_scale",
+                    Value::F32(self.rope_number("llama_4_scaling_beta").unwrap_or(0.0) as f32),
+                )?;
+            }
+            "smollm3" => self.without_rope()?,
+            "modernbert" => {
+                let act = self.get("hidden_activation").and_then(Json::as_str).unwrap_or("gelu");
+                put("hidden_activation", Value::String(act.to_owned()))?;
+            }
+            _ => {}
+        }
+        if deepseek {
+            let (rank, rope) = (size("kv_lora_rank")?, size("qk_rope_head_dim")?);
+            for (key, value) in [
+                ("attention.head_count_kv", 1),
+                ("attention.key_length", rank + rope),
+                ("attention.value_length", rank),
+                ("attention.key_length_mla", size("qk_nope_head_dim")? + rope),
+                ("attention.value_length_mla", size("v_head_dim")?),
+                (
+                    "leading_dense_block_count",
+                    self.opt_size(&["first_k_dense_replace"])?.unwrap_or(0),
+                ),
+            ] {
+                put(key, Value::U32(value as u32))?;
+            }
+            if let Some(all) = self.rope_number("mscale_all_dim") {
+                put("rope.scaling.yarn_log_multiplier", Value::F32((0.1 * all) as f32))?;
+            }
+            // ggml's numbers: softmax is 1, sigmoid 2.
+            if self.get("scoring_func").and_then(Json::as_str) == Some("sigmoid") {
+                put("expert_gating_func", Value::U32(2))?;
+            }
+        }
+        if self.get("norm_topk_prob").is_some() {
+            put("expert_weights_norm", Value::Bool(self.flag("norm_topk_prob")))?;
+        }
+        if let Some(scalar) = self.number(&["query_pre_attn_scalar"])?
+            && scalar != self.head_dim()? as f64
+        {
+            put("attention.scale", Value::F32((1.0 / scalar.sqrt()) as f32))?;
+        }
+        let encoder = self.settings.get("is_causal") == Some(&Json::Bool(false));
+        if encoder {
+            put("attention.causal", Value::Bool(false))?;
+            if let Some(pooling) = pooling(&self.folder, files)? {
+                put("pooling_type", Value::U32(pooling))?;
+            }
+        }
+        self.windows(&mut put)?;
+        self.rope_metadata(&mut put)?;
+        if let Some(types) = self.opt_size(&["type_vocab_size"])? {
+            metadata.insert("tokenizer.ggml.token_type_count", Value::U32(types as u32))?;
+        }
+        Ok(metadata)
+    }
+
+    fn windows(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
+        let off = self.get("use_sliding_window") == Some(&Json::Bool(false));
+        let window = self.opt_size(&["sliding_window", "local_attention"])?;
+        if !self.family.window {
+            if window.is_some() && self.flag("use_sliding_window") {
+                return Err(self.unsupported("use_sliding_window is set in config.json".into()));
+            }
+            return Ok(());
+        }
+        if let Some(window) = window.filter(|_| !off) {
+            put("attention.sliding_window", Value::U32(window as u32))?;
+        } else if self.family.model_type == "phi3" {
+            put("attention.sliding_window", Value::U32(0))?;
+        }
+        let Some((every, which)) = self.family.every else { return Ok(()) };
+        let usual = |every: usize| move |layer: usize| layer % every != which % every;
+        let layers = self.layers()? as usize;
+        let pattern: Option<Vec<bool>> = match (
+            self.get("layer_types"),
+            self.opt_size(&["sliding_window_pattern", "global_attn_every_n_layers"])?,
+        ) {
+            (Some(Json::Array(types)), _) => {
+                Some(types.iter().map(|kind| kind == "sliding_attention").collect())
+            }
+            (_, Some(own)) if own > 0 && own as usize != every => {
+                let which = if which + 1 == every { own as usize - 1 } else { which };
+                Some((0..layers.min(1 << 16)).map(|layer| layer % own as usize != which).collect())
+            }
+            _ => None,
+        };
+        match pattern {
+            Some(pattern)
+                if !pattern.iter().enumerate().all(|(layer, w)| *w == usual(every)(layer)) =>
+            {
+                put("attention.sliding_window_pattern", Value::Array(Array::Bool(pattern)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// SmolLM3: every fourth block turns nothing. GGUF has no key for it.
+    fn without_rope(&self) -> Result<()> {
+        let Some(Json::Array(turns)) = self.get("no_rope_layers") else { return Ok(()) };
+        let usual = |(layer, turns): (usize, &Json)| {
+            turns.as_u64() == Some(u64::from((layer + 1) % 4 != 0))
+        };
+        if turns.iter().enumerate().all(usual) {
+            return Ok(());
+        }
+        Err(self.unsupported("no_rope_layers in config.json is not every fourth".into()))
+    }
+
+    fn rope_metadata(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
+        let Some(theta) = self.rope_theta()?.or(self.rope_number("rope_theta")) else {
+            if matches!(self.family.arch, "bert" | "gpt2") {
+                return Ok(());
+            }
+            put("rope.dimension_count", Value::U32(self.rope_dim()? as u32))?;
+            return put("rope.freq_base", Value::F32(10_000.0));
+        };
+        put("rope.dimension_count", Value::U32(self.rope_dim()? as u32))?;
+        put("rope.freq_base", Value::F32(theta as f32))?;
+        let all = self.first(&["rope_parameters"]).unwrap_or(&Json::Null);
+        let local = all.get("sliding_attention").and_then(|rope| rope.get("rope_theta"));
+        let older = self.number(&["rope_local_base_freq", "local_rope_theta"])?;
+        if let Some(local) = local.and_then(Json::as_f64).or(older) {
+            put("rope.freq_base_swa", Value::F32(local as f32))?;
+        }
+        let mut number = |key: &str, value: Option<f64>| match value {
+            Some(value) => put(&format!("rope.scaling.{key}"), Value::F32(value as f32)),
+            None => Ok(()),
+        };
+        let kind = self.rope_type();
+        match kind {
+            "linear" | "yarn" => {
+                number("factor", self.rope_number("factor"))?;
+                if kind == "yarn" {
+                    number("yarn_ext_factor", self.rope_number("extrapolation_factor"))?;
+                    let factor =
+                        self.rope_number("attention_factor").or(self.rope_number("attn_factor"));
+                    number("yarn_attn_factor", factor)?;
+                    number("yarn_beta_fast", self.rope_number("beta_fast"))?;
+                    number("yarn_beta_slow", self.rope_number("beta_slow"))?;
+                    put(
+                        "rope.scaling.original_context_length",
+                        Value::U32(self.trained_for()? as u32),
+                    )?;
+                }
+                put("rope.scaling.type", Value::String(kind.to_owned()))
+            }
+            "longrope" | "su" => {
+                let trained = self.trained_for()?;
+                let ratio = self.number(&["max_position_embeddings"])?.unwrap_or(trained) / trained;
+                let own = if ratio > 1.0 { (1.0 + ratio.ln() / trained.ln()).sqrt() } else { 1.0 };
+                number("attn_factor", Some(self.rope_number("attention_factor").unwrap_or(own)))?;
+                put("rope.scaling.original_context_length", Value::U32(trained as u32))
+            }
+            "default" | "llama3" | "dynamic" if self.family.arch == "phi3" => {
+                put("rope.scaling.original_context_length", Value::U32(self.trained_for()? as u32))
+            }
+            "default" if self.family.arch == "modern-bert" => {
+                put("rope.scaling.type", Value::String("none".into()))
+            }
+            // llama3 is a tensor; dynamic changes nothing within the context that was trained for.
+            "default" | "llama3" | "dynamic" => Ok(()),
+            other => Err(self.unsupported(format!("config.json scales RoPE by {other:?}"))),
+        }
+    }
+
+    /// Tensors that GGUF has and the hub's files do not: what divides RoPE's frequencies.
+    pub fn factors(&self) -> Result<Vec<(&'static str, Vec<f32>)>> {
+        let list = |key: &str| {
+            let list = self.rope().get(key).and_then(Json::as_array);
+            let list =
+                list.and_then(|list| list.iter().map(Json::as_f64).collect::<Option<Vec<_>>>());
+            list.map(|list| list.into_iter().map(|number| number as f32).collect::<Vec<f32>>())
+        };
+        match self.rope_type() {
+            "llama3" => {
+                let dim = self.head_dim()?;
+                let theta = self.rope_theta()?.unwrap_or(10_000.0);
+                let get = |key, usual| self.rope_number(key).unwrap_or(usual) as f32;
+                let (factor, low) = (get("factor", 8.0), get("low_freq_factor", 1.0));
+                let high = get("high_freq_factor", 4.0);
+                let old = get("original_max_position_embeddings", 8192.0);
+                let one = |pair: u64| {
+                    // Rounded to f32 where the converter and PyTorch round.
+                    let exponent = f64::from((2 * pair) as f32 / dim as f32);
+                    let frequency = 1.0 / theta.powf(exponent) as f32;
+                    let wave = std::f32::consts::TAU / frequency;
+                    if wave < old / high {
+                        1.0
+                    } else if wave > old / low {
+                        factor
+                    } else {
+                        let smooth = (old / wave - low) / (high - low);
+                        1.0 / ((1.0 - smooth) / factor + smooth)
+                    }
+                };
+                Ok(vec![("rope_freqs.weight", (0..dim.min(1 << 16) / 2).map(one).collect())])
+            }
+            "longrope" | "su" => match (list("long_factor"), list("short_factor")) {
+                (Some(long), Some(short)) => Ok(vec![
+                    ("rope_factors_long.weight", long),
+                    ("rope_factors_short.weight", short),
+                ]),
+                _ => Err(Error::input(format!(
+                    "{}: config.json has no numbers long_factor and short_factor for its longrope",
+                    self.folder
+                ))),
+            },
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+/// How a sentence's embedding is made of its tokens', by ggml's number.
+fn pooling(folder: &str, files: &[(String, Vec<u8>)]) -> Result<Option<u32>> {
+    const NAME: &str = "1_Pooling/config.json";
+    let Some((_, bytes)) = files.iter().find(|(name, _)| name == NAME) else { return Ok(None) };
+    let settings = json(folder, NAME, bytes)?;
+    let mode = settings.get("pooling_mode").and_then(Json::as_str).unwrap_or_default();
+    let is = |key: &str, name: &str| settings.get(key) == Some(&Json::Bool(true)) || mode == name;
+    Ok(if is("pooling_mode_mean_tokens", "mean") {
+        Some(1)
+    } else if is("pooling_mode_cls_token", "cls") {
+        Some(2)
+    } else if is("pooling_mode_lasttoken", "lasttoken") {
+        Some(3)
+    } else {
+        return Err(Error::unsupported(format!(
+            "{folder}: {NAME} asks for a pooling other than mean, cls and lasttoken"
+        )));
+    })
+}

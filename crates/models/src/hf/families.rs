@@ -1,0 +1,230 @@
+//! One row a `model_type`: what GGUF calls it and how it differs from most.
+
+/// How the tensors and settings of one `model_type` differ.
+pub(super) struct Family {
+    /// `model_type` in config.json.
+    pub model_type: &'static str,
+    /// `general.architecture`
+    pub arch: &'static str,
+    /// Rows of q and k are reordered, so that neighbours turn together.
+    pub neighbours: bool,
+    /// Norms multiply by one more than their weight.
+    pub one_more: bool,
+    /// Matrices have inputs as rows.
+    pub across: bool,
+    /// A window of attention is computed.
+    pub window: bool,
+    /// Every n-th block sees all positions, the others a window: (n, which of them).
+    pub every: Option<(usize, usize)>,
+    /// Names that mean something else than in most families.
+    pub own: &'static [(&'static str, &'static str)],
+    /// Settings that config.json may leave out.
+    pub defaults: &'static str,
+}
+
+const PLAIN: Family = Family {
+    model_type: "",
+    arch: "",
+    neighbours: false,
+    one_more: false,
+    across: false,
+    window: false,
+    every: None,
+    own: &[],
+    defaults: "{}",
+};
+const LLAMA: Family = Family { neighbours: true, ..PLAIN };
+const ENCODER: Family =
+    Family { defaults: r#"{"layer_norm_eps":1e-12,"is_causal":false}"#, ..PLAIN };
+
+/// After attention, not before the feed-forward layer.
+const POST_NORM: &[(&str, &str)] = &[("post_attention_layernorm", "post_attention_norm")];
+
+macro_rules! family {
+    ($base:expr, $model_type:literal, $arch:literal $(, $field:ident: $value:expr)*) => {
+        Family { model_type: $model_type, arch: $arch, $($field: $value,)* ..$base }
+    };
+}
+
+pub(super) const FAMILIES: &[Family] = &[
+    family!(LLAMA, "llama", "llama", defaults: r#"{"rms_norm_eps":1e-6}"#),
+    family!(LLAMA, "mistral", "llama", window: true, defaults: r#"{"rms_norm_eps":1e-6}"#),
+    family!(LLAMA, "ministral3", "mistral3", window: true, defaults: r#"{"rms_norm_eps":1e-5}"#),
+    family!(LLAMA, "mixtral", "llama", window: true,
+        defaults: r#"{"rms_norm_eps":1e-5,"rope_theta":1e6,"num_local_experts":8,"num_experts_per_tok":2}"#),
+    family!(LLAMA, "granite", "granite"),
+    family!(LLAMA, "granitemoe", "granitemoe"),
+    family!(LLAMA, "granitemoeshared", "granitemoe"),
+    family!(LLAMA, "smollm3", "smollm3", defaults: r#"{"rope_theta":2e6,"rms_norm_eps":1e-6}"#),
+    family!(PLAIN, "qwen2", "qwen2", defaults: r#"{"rms_norm_eps":1e-6}"#),
+    family!(PLAIN, "qwen3", "qwen3", defaults: r#"{"rms_norm_eps":1e-6,"head_dim":128}"#),
+    family!(PLAIN, "qwen2_moe", "qwen2moe", defaults: r#"{"norm_topk_prob":false}"#),
+    family!(PLAIN, "qwen3_moe", "qwen3moe", defaults: r#"{"norm_topk_prob":false,"head_dim":128}"#),
+    family!(PLAIN, "gemma", "gemma", one_more: true,
+        defaults: r#"{"head_dim":256,"rms_norm_eps":1e-6,"tie_word_embeddings":true}"#),
+    family!(PLAIN, "gemma2", "gemma2", one_more: true, window: true, every: Some((2, 1)), own: POST_NORM,
+        defaults: r#"{"head_dim":256,"rms_norm_eps":1e-6,"sliding_window":4096,"tie_word_embeddings":true,
+            "attn_logit_softcapping":50.0,"final_logit_softcapping":30.0,"query_pre_attn_scalar":256}"#),
+    family!(PLAIN, "gemma3_text", "gemma3", one_more: true, window: true, every: Some((6, 5)), own: POST_NORM,
+        defaults: r#"{"head_dim":256,"rms_norm_eps":1e-6,"num_attention_heads":8,"num_key_value_heads":4,
+            "max_position_embeddings":131072,"rope_theta":1e6,"rope_local_base_freq":1e4,"sliding_window":4096,
+            "query_pre_attn_scalar":256,"vocab_size":262208,"tie_word_embeddings":true}"#),
+    family!(PLAIN, "phi3", "phi3", window: true,
+        defaults: r#"{"original_max_position_embeddings":4096,"rms_norm_eps":1e-5,"rope_theta":1e4}"#),
+    family!(PLAIN, "olmo2", "olmo2", own: POST_NORM, defaults: r#"{"rms_norm_eps":1e-5}"#),
+    family!(PLAIN, "olmoe", "olmoe", defaults: r#"{"rms_norm_eps":1e-5,"norm_topk_prob":false}"#),
+    family!(PLAIN, "gpt2", "gpt2", across: true, defaults: r#"{"layer_norm_epsilon":1e-5,"tie_word_embeddings":true}"#),
+    family!(PLAIN, "gpt_neox", "gptneox",
+        defaults: r#"{"layer_norm_eps":1e-5,"rotary_pct":0.25,"use_parallel_residual":true}"#),
+    family!(PLAIN, "gpt_oss", "gpt-oss", window: true, every: Some((2, 1)), own: POST_NORM,
+        defaults: r#"{"head_dim":64,"rms_norm_eps":1e-5,"sliding_window":128}"#),
+    family!(PLAIN, "deepseek_v2", "deepseek2", defaults: r#"{"rms_norm_eps":1e-6}"#),
+    family!(PLAIN, "deepseek_v3", "deepseek2",
+        defaults: r#"{"rms_norm_eps":1e-6,"norm_topk_prob":true,"scoring_func":"sigmoid"}"#),
+    family!(ENCODER, "bert", "bert"),
+    family!(ENCODER, "nomic_bert", "nomic-bert",
+        defaults: r#"{"layer_norm_eps":1e-12,"is_causal":false,"rope_theta":1e3}"#),
+    family!(PLAIN, "modernbert", "modern-bert", window: true, every: Some((3, 0)),
+        defaults: r#"{"norm_eps":1e-5,"local_attention":128,"is_causal":false,"global_rope_theta":160000.0,
+            "local_rope_theta":1e4,"hidden_activation":"gelu","tie_word_embeddings":true}"#),
+];
+
+/// Names of a block's tensors, without `.weight`, and what GGUF calls them.
+pub(super) const BLOCK: &[(&str, &str)] = &[
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("self_attn.qkv_proj", "attn_qkv"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("self_attn.sinks", "attn_sinks"),
+    ("self_attn.q_a_proj", "attn_q_a"),
+    ("self_attn.q_a_layernorm", "attn_q_a_norm"),
+    ("self_attn.q_b_proj", "attn_q_b"),
+    ("self_attn.kv_a_proj_with_mqa", "attn_kv_a_mqa"),
+    ("self_attn.kv_a_layernorm", "attn_kv_a_norm"),
+    ("self_attn.kv_b_proj", "attn_kv_b"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+    ("mlp.gate_up_proj", "ffn_up"),
+    ("input_layernorm", "attn_norm"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("pre_feedforward_layernorm", "ffn_norm"),
+    ("post_feedforward_layernorm", "post_ffw_norm"),
+    // Experts.
+    ("mlp.gate", "ffn_gate_inp"),
+    ("mlp.router", "ffn_gate_inp"),
+    ("block_sparse_moe.gate", "ffn_gate_inp"),
+    ("block_sparse_moe.router.layer", "ffn_gate_inp"),
+    ("mlp.gate.e_score_correction", "exp_probs_b"),
+    ("mlp.shared_expert_gate", "ffn_gate_inp_shexp"),
+    ("mlp.shared_expert.gate_proj", "ffn_gate_shexp"),
+    ("mlp.shared_expert.up_proj", "ffn_up_shexp"),
+    ("mlp.shared_expert.down_proj", "ffn_down_shexp"),
+    ("mlp.shared_experts.gate_proj", "ffn_gate_shexp"),
+    ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
+    ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
+    ("shared_mlp.input_linear", "ffn_gate_up_shexp"),
+    ("shared_mlp.output_linear", "ffn_down_shexp"),
+    ("block_sparse_moe.input_linear", "ffn_gate_up_exps"),
+    ("block_sparse_moe.output_linear", "ffn_down_exps"),
+    ("mlp.experts.gate_up_proj", "ffn_gate_up_exps"),
+    ("mlp.experts.down_proj", "ffn_down_exps"),
+    // GPT-2 and GPT-NeoX.
+    ("attn.c_attn", "attn_qkv"),
+    ("attn.c_proj", "attn_output"),
+    ("mlp.c_fc", "ffn_up"),
+    ("mlp.c_proj", "ffn_down"),
+    ("ln_1", "attn_norm"),
+    ("ln_2", "ffn_norm"),
+    ("attention.query_key_value", "attn_qkv"),
+    ("attention.dense", "attn_output"),
+    ("mlp.dense_h_to_4h", "ffn_up"),
+    ("mlp.dense_4h_to_h", "ffn_down"),
+    // Encoders.
+    ("attention.self.query", "attn_q"),
+    ("attention.self.key", "attn_k"),
+    ("attention.self.value", "attn_v"),
+    ("attention.output.dense", "attn_output"),
+    ("attention.output.LayerNorm", "attn_output_norm"),
+    ("intermediate.dense", "ffn_up"),
+    ("output.dense", "ffn_down"),
+    ("output.LayerNorm", "layer_output_norm"),
+    ("attn.Wqkv", "attn_qkv"),
+    ("attn.Wo", "attn_output"),
+    ("mlp.Wi", "ffn_up"),
+    ("mlp.Wo", "ffn_down"),
+    ("attn_norm", "attn_norm"),
+    ("mlp_norm", "ffn_norm"),
+    ("attn.out_proj", "attn_output"),
+    ("mlp.fc11", "ffn_up"),
+    ("mlp.fc12", "ffn_gate"),
+    ("mlp.fc2", "ffn_down"),
+    ("norm1", "attn_output_norm"),
+    ("norm2", "layer_output_norm"),
+];
+
+/// Names of one expert's tensors.
+pub(super) const EXPERT: &[(&str, &str)] = &[
+    ("gate_proj", "ffn_gate_exps"),
+    ("up_proj", "ffn_up_exps"),
+    ("down_proj", "ffn_down_exps"),
+    ("w1", "ffn_gate_exps"),
+    ("w3", "ffn_up_exps"),
+    ("w2", "ffn_down_exps"),
+];
+
+/// Names of the tensors of no block.
+pub(super) const ROOT: &[(&str, &str)] = &[
+    ("embed_tokens", "token_embd"),
+    ("norm", "output_norm"),
+    ("lm_head", "output"),
+    ("wte", "token_embd"),
+    ("wpe", "position_embd"),
+    ("ln_f", "output_norm"),
+    ("embed_in", "token_embd"),
+    ("final_layer_norm", "output_norm"),
+    ("embed_out", "output"),
+    ("embeddings.word_embeddings", "token_embd"),
+    ("embeddings.position_embeddings", "position_embd"),
+    ("embeddings.token_type_embeddings", "token_types"),
+    ("embeddings.LayerNorm", "token_embd_norm"),
+    ("emb_ln", "token_embd_norm"),
+    ("embeddings.tok_embeddings", "token_embd"),
+    ("embeddings.norm", "token_embd_norm"),
+    ("final_norm", "output_norm"),
+];
+
+/// What a name may begin with that says nothing.
+pub(super) const PREFIXES: &[&str] =
+    &["language_model.", "model.", "language_model.", "transformer.", "gpt_neox.", "bert."];
+
+/// What a block's name begins with, before its number.
+pub(super) const BLOCKS: &[&str] = &["layers.", "h.", "encoder.layer.", "encoder.layers."];
+
+/// Beginnings of names that play no part in what is computed: heads of other tasks, images.
+pub(super) const UNUSED: &[&str] = &[
+    "pooler.",
+    "cls.",
+    "classifier.",
+    "head.",
+    "decoder.",
+    "vision_tower.",
+    "multi_modal_projector.",
+    "embeddings.position_ids",
+];
+
+/// Ends of such names: buffers, and scales of activations.
+pub(super) const UNUSED_ENDS: &[&str] = &[
+    "rotary_emb.inv_freq",
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".attention.bias",
+    ".attention.masked_bias",
+    ".input_scale",
+    ".activation_scale",
+    ".k_scale",
+    ".v_scale",
+];

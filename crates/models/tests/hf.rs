@@ -1,0 +1,293 @@
+//! Checkpoints of the hub, of every family, against what llama.cpp's converter makes of
+//! them: names, shapes, numbers, and every metadata key that it writes. The golden data and
+//! how a checkpoint's numbers follow from its names: `tests/golden/make_families.py`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+use pollster::block_on;
+use serde_json::{Map, Value as Json, json};
+use wisp_base::quant::decode;
+use wisp_formats::{Array, BytesSource, Checkpoint, FolderSource, Source, Value};
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/families")
+}
+
+/// `numbers` of make_families.py.
+fn numbers(name: &str, count: usize, scale: f32, offset: f32) -> Vec<f32> {
+    let fnv = |seed: u32, byte: u8| (seed ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let seed = name.bytes().fold(0x811C_9DC5, fnv);
+    let one = |at: u32| {
+        let x = at.wrapping_mul(0x9E37_79B9).wrapping_add(seed);
+        let x = (x ^ (x >> 16)).wrapping_mul(0x85EB_CA6B);
+        let x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
+        offset + scale * (((x ^ (x >> 16)) >> 24) as f32 - 128.0) / 128.0
+    };
+    (0..count as u32).map(one).collect()
+}
+
+/// FNV-1a over the words of the numbers.
+fn checksum(numbers: &[f32]) -> String {
+    let fnv = |state: u64, n: &f32| (state ^ u64::from(n.to_bits())).wrapping_mul(0x0100_0000_01B3);
+    format!("{:016x}", numbers.iter().fold(0xCBF2_9CE4_8422_2325, fnv))
+}
+
+/// A safetensors file of tensors (name, type, shape, bytes).
+fn safetensors(tensors: &[(String, &str, Vec<u64>, Vec<u8>)]) -> Vec<u8> {
+    let (mut header, mut data) = (Map::new(), Vec::new());
+    for (name, dtype, shape, bytes) in tensors {
+        let place = [data.len(), data.len() + bytes.len()];
+        let entry = json!({"dtype": dtype, "shape": shape, "data_offsets": place});
+        header.insert(name.clone(), entry);
+        data.extend_from_slice(bytes);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+}
+
+fn folder(config: &Json, tensors: &[(String, &str, Vec<u64>, Vec<u8>)]) -> FolderSource {
+    let file = |name: &str, bytes| {
+        (name.to_owned(), Box::new(BytesSource::new(name, bytes)) as Box<dyn Source>)
+    };
+    let config = serde_json::to_vec(config).unwrap();
+    let files = vec![file("config.json", config), file("model.safetensors", safetensors(tensors))];
+    FolderSource::new("folder", files).unwrap()
+}
+
+/// A tensor as f32, a few rows at a time.
+fn values(checkpoint: &Checkpoint, source: &dyn Source, name: &str) -> Vec<f32> {
+    let tensor = checkpoint.tensor(name).unwrap();
+    let mut all = Vec::new();
+    for start in (0..tensor.rows()).step_by(7) {
+        let count = 7.min(tensor.rows() - start) as usize;
+        let bytes = block_on(checkpoint.rows(source, tensor, start, count)).unwrap();
+        let mut numbers = vec![0.0; count * tensor.cols() as usize];
+        decode(tensor.format, &bytes, &mut numbers).unwrap();
+        all.extend(numbers);
+    }
+    all
+}
+
+fn f32_bytes(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+}
+
+fn same(ours: &Value, theirs: &Json) -> bool {
+    match (ours, theirs) {
+        (Value::Bool(a), Json::Bool(b)) => a == b,
+        (Value::String(a), Json::String(b)) => a == b,
+        (Value::Array(Array::Bool(a)), Json::Array(b)) => json!(a) == json!(b),
+        (ours, theirs) => {
+            let ours = ours.float().or(ours.integer().map(|whole| whole as f64));
+            ours.map(|number| number as f32) == theirs.as_f64().map(|number| number as f32)
+        }
+    }
+}
+
+#[test]
+fn every_family_reads_as_its_converted_file() {
+    let mut seen = 0;
+    let mut wrong = Vec::new();
+    for family in std::fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path()) {
+        let read = |name: &str| -> Json {
+            serde_json::from_slice(&std::fs::read(family.join(name)).unwrap()).unwrap()
+        };
+        let (golden, config) = (read("golden.json"), read("config.json"));
+        let name = golden["family"].as_str().unwrap();
+        let tensor = |listed: &Json| {
+            let name = listed[0].as_str().unwrap().to_owned();
+            let shape: Vec<u64> = serde_json::from_value(listed[1].clone()).unwrap();
+            let number = |at: usize| listed[at].as_f64().unwrap() as f32;
+            let count = shape.iter().product::<u64>() as usize;
+            let bytes = f32_bytes(&numbers(&name, count, number(2), number(3)));
+            (name, "F32", shape, bytes)
+        };
+        let tensors: Vec<_> = golden["tensors"].as_array().unwrap().iter().map(tensor).collect();
+        let source = folder(&config, &tensors);
+        let checkpoint = match block_on(wisp_models::open(&source)) {
+            Ok(checkpoint) => checkpoint,
+            Err(why) => {
+                wrong.push(format!("{name}: {why}"));
+                continue;
+            }
+        };
+        let theirs = golden["canonical"]["tensors"].as_object().unwrap();
+        for (tensor, facts) in theirs {
+            let Some(ours) = checkpoint.tensor(tensor) else {
+                wrong.push(format!("{name}: no tensor {tensor}"));
+                continue;
+            };
+            if json!(ours.shape) != facts[0] {
+                wrong.push(format!(
+                    "{name}: {tensor} has the shape {:?}, not {}",
+                    ours.shape, facts[0]
+                ));
+            }
+            let ours = values(&checkpoint, &source, tensor);
+            let near = |(ours, theirs): (&f32, &Json)| {
+                (f64::from(*ours) / theirs.as_f64().unwrap() - 1.0).abs() < 1e-6
+            };
+            let alike = match &facts[1] {
+                Json::Array(theirs) => ours.iter().zip(theirs).all(near),
+                theirs => checksum(&ours) == *theirs,
+            };
+            if !alike {
+                wrong.push(format!("{name}: {tensor} has other numbers"));
+            }
+        }
+        for tensor in checkpoint.tensors.iter().filter(|t| !theirs.contains_key(&t.name)) {
+            wrong.push(format!("{name}: {} is too much", tensor.name));
+        }
+        for (key, value) in golden["canonical"]["metadata"].as_object().unwrap() {
+            match checkpoint.metadata.get(key) {
+                Some(ours) if same(ours, value) => {}
+                // Made up by its defaults.
+                _ if key == "modern-bert.classifier.pooling_type" => {}
+                ours => wrong.push(format!("{name}: {key} is {ours:?}, not {value}")),
+            }
+        }
+        seen += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen >= 25, "{seen} families");
+}
+
+/// What a llama of one block needs beside `blk.0.attn_q`, none of which is read here.
+fn tiny() -> Json {
+    json!({"model_type": "llama", "hidden_size": 32, "num_attention_heads": 2,
+        "num_hidden_layers": 1, "intermediate_size": 32, "max_position_embeddings": 64,
+        "vocab_size": 8, "rope_theta": 10000.0, "torch_dtype": "float16"})
+}
+
+/// `o_proj` of a checkpoint that stores it in these tensors.
+fn o_proj(more: Json, tensors: &[(&str, &'static str, &[u64], Vec<u8>)]) -> Vec<f32> {
+    let mut config = tiny();
+    config["quantization_config"] = more;
+    let tensors: Vec<_> = tensors
+        .iter()
+        .map(|(end, dtype, shape, bytes)| {
+            let name = format!("model.layers.0.self_attn.o_proj.{end}");
+            (name, *dtype, shape.to_vec(), bytes.clone())
+        })
+        .collect();
+    let source = folder(&config, &tensors);
+    let checkpoint = block_on(wisp_models::open(&source)).unwrap();
+    values(&checkpoint, &source, "blk.0.attn_output.weight")
+}
+
+fn words(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+}
+
+/// 16 inputs, 8 outputs, two groups: the four bits of (input, output), and of zeros.
+fn four(input: usize, output: usize) -> u32 {
+    ((input * 5 + output * 3) % 16) as u32
+}
+
+fn zero(group: usize, output: usize) -> u32 {
+    ((group * 7 + output) % 15) as u32
+}
+
+fn scale(group: usize, output: usize) -> f32 {
+    0.25 * (1 + group * 8 + output) as f32
+}
+
+fn scales() -> Vec<u8> {
+    let all: Vec<f32> = (0..16).map(|at| scale(at / 8, at % 8)).collect();
+    f32_bytes(&all)
+}
+
+#[test]
+fn gptq_reads_with_its_order_of_groups() {
+    // desc_act: input i is of group (i % 2).
+    let pack =
+        |place: &dyn Fn(usize) -> u32| (0..8).fold(0, |w, lane| w | place(lane) << (4 * lane));
+    let qweight: Vec<u32> =
+        (0..16).map(|at| pack(&|lane| four(at / 8 * 8 + lane, at % 8))).collect();
+    let qzeros: Vec<u32> = (0..2).map(|group| pack(&|lane| zero(group, lane))).collect();
+    let groups: Vec<u32> = (0..16).map(|input| input % 2).collect();
+    let all = o_proj(
+        json!({"quant_method": "gptq", "bits": 4, "group_size": 8}),
+        &[
+            ("qweight", "I32", &[2, 8], words(&qweight)),
+            ("qzeros", "I32", &[2, 1], words(&qzeros)),
+            ("scales", "F32", &[2, 8], scales()),
+            ("g_idx", "I32", &[16], words(&groups)),
+        ],
+    );
+    for (at, number) in all.iter().enumerate() {
+        let (output, input) = (at / 16, at % 16);
+        let group = input % 2;
+        let steps = four(input, output) as f32 - zero(group, output) as f32 - 1.0;
+        assert_eq!(*number, scale(group, output) * steps, "output {output}, input {input}");
+    }
+    assert_eq!(all.len(), 128);
+}
+
+#[test]
+fn awq_reads_in_its_order_of_columns() {
+    const ORDER: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
+    let pack = |place: &dyn Fn(usize) -> u32| {
+        (0..8).fold(0, |w, lane| w | place(ORDER[lane]) << (4 * lane))
+    };
+    let qweight: Vec<u32> = (0..16).map(|input| pack(&|output| four(input, output))).collect();
+    let qzeros: Vec<u32> = (0..2).map(|group| pack(&|output| zero(group, output))).collect();
+    let all = o_proj(
+        json!({"quant_method": "awq", "bits": 4, "group_size": 8, "version": "gemm"}),
+        &[
+            ("qweight", "I32", &[16, 1], words(&qweight)),
+            ("qzeros", "I32", &[2, 1], words(&qzeros)),
+            ("scales", "F32", &[2, 8], scales()),
+        ],
+    );
+    for (at, number) in all.iter().enumerate() {
+        let (output, input) = (at / 16, at % 16);
+        let steps = four(input, output) as f32 - zero(input / 8, output) as f32;
+        assert_eq!(*number, scale(input / 8, output) * steps, "output {output}, input {input}");
+    }
+    assert_eq!(all.len(), 128);
+}
+
+#[test]
+fn fp8_reads_with_scales_of_blocks_rows_or_all() {
+    // 1, −2, 0.5, 448 and the smallest in E4M3.
+    let codes = [0x38u8, 0xC0, 0x30, 0x7E, 0x01];
+    let means = [1.0f32, -2.0, 0.5, 448.0, 1.0 / 512.0];
+    let bytes: Vec<u8> = (0..24).map(|at| codes[at % 5]).collect();
+    let read = |end: &str, shape: &[u64], scales: &[f32]| {
+        let block = json!({"quant_method": "fp8", "weight_block_size": [2, 4]});
+        o_proj(
+            block,
+            &[
+                ("weight", "F8_E4M3", &[4, 6], bytes.clone()),
+                (end, "F32", shape, f32_bytes(scales)),
+            ],
+        )
+    };
+    let check = |all: Vec<f32>, scale: &dyn Fn(usize, usize) -> f32| {
+        for (at, number) in all.iter().enumerate() {
+            assert_eq!(*number, means[at % 5] * scale(at / 6, at % 6), "number {at}");
+        }
+        assert_eq!(all.len(), 24);
+    };
+    let blocks = [1.0, 2.0, 4.0, 8.0];
+    check(read("weight_scale_inv", &[2, 2], &blocks), &|row, col| blocks[row / 2 * 2 + col / 4]);
+    check(read("weight_scale", &[4, 1], &blocks), &|row, _| blocks[row]);
+    check(read("weight_scale", &[], &[0.5]), &|_, _| 0.5);
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_is_said() {
+    let wrong = |config: Json, tensors: &[(String, &str, Vec<u64>, Vec<u8>)]| {
+        block_on(wisp_models::open(&folder(&config, tensors))).unwrap_err().to_string()
+    };
+    let named = |name: &str| (name.to_owned(), "F32", vec![2], vec![0; 8]);
+    let other = wrong(json!({"model_type": "x", "architectures": ["OtherForCausalLM"]}), &[]);
+    assert!(other.contains("of the kind OtherForCausalLM, which this version does not read"));
+    let unknown = wrong(tiny(), &[named("model.layers.0.other.weight")]);
+    assert!(unknown.contains("there is a tensor model.layers.0.other.weight, which this version"));
+    let mut scaled = tiny();
+    scaled["rope_scaling"] = json!({"type": "other"});
+    assert!(wrong(scaled, &[]).contains("config.json scales RoPE by \"other\", which"));
+}
