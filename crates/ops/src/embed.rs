@@ -57,6 +57,7 @@ impl Operation for Embed {
                 ("y", lower.bind_output()?),
                 ("weight_quants", Bind::Quants(lower.id(0), at)),
                 ("weight_scales", Bind::Scales(lower.id(0), at)),
+                ("weight_table", Bind::WeightTable(lower.id(0))),
             ];
             let first = at == 0;
             lower.dispatch(
@@ -78,7 +79,7 @@ impl Operation for Embed {
 pub(crate) fn cases() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for format in Format::ALL {
-        let cols = if format.block() == 1 { 37 } else { 96 };
+        let cols = if format.block() == 1 { 37 } else { 96usize.next_multiple_of(format.block()) };
         let mut tape = Tape::new();
         let w = tape.resource(matrix("w", format, 5, cols));
         let y = record(&mut tape, Embed, &[], &[w])?;
