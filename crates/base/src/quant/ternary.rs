@@ -21,7 +21,7 @@ fn place(at: usize) -> (usize, u32) {
 /// Digit `n` of a byte that holds digits of base 3 as a fraction of 256.
 fn digit(byte: u8, n: u32) -> u8 {
     let rest = byte.wrapping_mul(3u8.wrapping_pow(n));
-    (u16::from(rest) * 3 >> 8) as u8
+    ((u16::from(rest) * 3) >> 8) as u8
 }
 
 pub(super) fn decode_t1(block: &[u8; 54], out: &mut [f32; SUPER]) {
