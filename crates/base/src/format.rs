@@ -208,16 +208,14 @@ impl Format {
     /// A type that this version does not read, by its name where ggml has one.
     pub fn from_ggml_id(id: u32) -> Result<Self> {
         FACTS.iter().find(|f| f.ggml_id == Some(id)).map(|f| f.format).ok_or_else(|| {
-            let read = FACTS.iter().filter(|f| f.ggml_id.is_some()).map(|f| f.name);
-            let read = read.collect::<Vec<_>>().join(", ");
             Error::unsupported(match Self::ggml_name(id) {
                 Some(name) => format!(
-                    "stored as {name}, which this version does not read (it reads {read}): \
-                     use a file in one of those"
+                    "stored as {name}, which this version does not read as weights: use a file in \
+                     another format"
                 ),
                 None => format!(
-                    "stored as type {id}, which ggml does not have (this version reads {read}): \
-                     the file is damaged, or newer than this version"
+                    "stored as type {id}, which ggml does not have: the file is damaged, or newer \
+                     than this version"
                 ),
             })
         })
