@@ -10,6 +10,13 @@ use super::k::{SUPER, pack_scales_45};
 use super::{BLOCK, f16_bytes, inverse, nibbles};
 use half::f16;
 
+/// To the nearest whole number of `low ..= high`, below 2²²: adding leaves no bits for a
+/// fraction. `f32::round` is a call where the processor's baseline lacks an instruction.
+fn round(x: f32, low: f32, high: f32) -> f32 {
+    const NO_FRACTION: f32 = 12_582_912.0; // 1.5·2²³
+    x.clamp(low, high) + NO_FRACTION - NO_FRACTION
+}
+
 /// The scale `d` for `x ≈ d·snap(x / d)`. `extreme` is what the largest weight may
 /// become; scales around are tried, `step` apart in units of it.
 fn fit(x: &[f32], importance: &[f32], extreme: f32, step: f32, snap: impl Fn(f32) -> f32) -> f32 {
@@ -48,7 +55,7 @@ fn fit_both(x: &[f32], importance: &[f32], most: f32) -> (f32, f32) {
         let steps = (most + 0.1 * f32::from(turn)) / (high - low);
         let (mut q1, mut q2, mut xq) = (0.0, 0.0, 0.0);
         for (x, w) in x.iter().zip(importance) {
-            let q = ((x - low) * steps).round().clamp(0.0, most);
+            let q = round((x - low) * steps, 0.0, most);
             q1 += w * q;
             q2 += w * q * q;
             xq += w * x * q;
@@ -65,7 +72,7 @@ fn fit_both(x: &[f32], importance: &[f32], most: f32) -> (f32, f32) {
         let inverse = inverse(scale);
         let mut error = 0.0;
         for (x, w) in x.iter().zip(importance) {
-            let q = ((x + min) * inverse).round().clamp(0.0, most);
+            let q = round((x + min) * inverse, 0.0, most);
             let miss = scale * q - min - x;
             error += w * miss * miss;
         }
@@ -89,7 +96,7 @@ fn whole(scales: &[f32], most: f32) -> Option<([u8; 2], f32, [i8; 16])> {
     let inverse = inverse(d);
     let mut numbers = [0; 16];
     for (number, scale) in numbers.iter_mut().zip(scales) {
-        *number = (scale * inverse).round().clamp(-most, most - 1.0) as i8;
+        *number = round(scale * inverse, -most, most - 1.0) as i8;
     }
     Some((bytes, d, numbers))
 }
@@ -101,7 +108,7 @@ fn symmetric(
     most: f32,
     most_scale: f32,
 ) -> Option<([u8; 2], [i8; 16], [u8; SUPER])> {
-    let snap = |x: f32| x.round().clamp(-most, most - 1.0);
+    let snap = |x: f32| round(x, -most, most - 1.0);
     let mut scales = [0.0; 16];
     let parts = x.chunks_exact(16).zip(importance.chunks_exact(16));
     for (scale, (x, importance)) in scales.iter_mut().zip(parts) {
@@ -169,7 +176,7 @@ fn asymmetric<const P: usize>(
     let largest = fits.iter().fold((0f32, 0f32), |m, fit| (m.0.max(fit.0), m.1.max(fit.1)));
     let (d_bytes, d) = stored(largest.0 / most_scale)?;
     let (e_bytes, e) = stored(largest.1 / most_scale)?;
-    let number = |x: f32, unit: f32| (x * inverse(unit)).round().clamp(0.0, most_scale) as u8;
+    let number = |x: f32, unit: f32| round(x * inverse(unit), 0.0, most_scale) as u8;
     let mut scales = [(0, 0); P];
     let mut codes = [0; SUPER];
     for (part, (found, fit)) in scales.iter_mut().zip(fits).enumerate() {
@@ -184,7 +191,7 @@ fn asymmetric<const P: usize>(
                 let inverse = inverse(step);
                 let mut error = 0.0;
                 for (x, w) in x.iter().zip(w) {
-                    let q = ((x + low) * inverse).round().clamp(0.0, most);
+                    let q = round((x + low) * inverse, 0.0, most);
                     let miss = step * q - low - x;
                     error += w * miss * miss;
                 }
@@ -196,7 +203,7 @@ fn asymmetric<const P: usize>(
         let (step, low) = (d * f32::from(found.0), e * f32::from(found.1));
         let inverse = inverse(step);
         for (code, x) in codes[range].iter_mut().zip(x) {
-            *code = ((x + low) * inverse).round().clamp(0.0, most) as u8;
+            *code = round((x + low) * inverse, 0.0, most) as u8;
         }
     }
     Some(Asymmetric { d: d_bytes, e: e_bytes, scales, codes })
