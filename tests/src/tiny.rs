@@ -107,13 +107,13 @@ impl Tiny {
     /// Rows of random numbers around 0, Q8_0.
     fn matrix(&mut self, random: &mut Random, name: &str, rows: usize, cols: usize, size: f32) {
         let numbers: Vec<f32> = (0..rows * cols).map(|_| random.next() * size).collect();
-        let bytes = encode(Format::Q8_0, &numbers).expect("whole blocks of finite numbers");
+        let bytes = encode(Format::Q8_0, &numbers, None).expect("whole blocks of finite numbers");
         self.tensors.push((name.to_owned(), vec![cols as u64, rows as u64], Format::Q8_0, bytes));
     }
 
     /// The gain of a norm.
     fn ones(&mut self, name: &str) {
-        let bytes = encode(Format::F32, &[1.0; WIDTH]).expect("finite numbers");
+        let bytes = encode(Format::F32, &[1.0; WIDTH], None).expect("finite numbers");
         self.tensors.push((name.to_owned(), vec![WIDTH as u64], Format::F32, bytes));
     }
 }

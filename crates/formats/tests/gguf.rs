@@ -76,12 +76,12 @@ fn tensors_of_every_format_come_back() {
         if let Some(alignment) = alignment {
             writer = writer.metadata("general.alignment", Value::U32(alignment));
         }
-        let weights: Vec<f32> = (0..192).map(|i| i as f32 / 7.0).collect();
+        let formats = || Format::ALL.into_iter().filter(|format| format.ggml_id().is_some());
         let mut want = Vec::new();
-        for format in Format::ALL {
-            let bytes = quant::encode(format, &weights).unwrap();
+        for format in formats() {
+            let bytes = quant::example(format, 1, 768).unwrap();
             want.push(bytes.clone());
-            writer = writer.tensor(format!("w.{format}"), [64, 3], format, bytes);
+            writer = writer.tensor(format!("w.{format}"), [256, 3], format, bytes);
         }
         let mut file = writer.finish().unwrap();
         file[4] = version;
@@ -89,10 +89,10 @@ fn tensors_of_every_format_come_back() {
         let gguf = pollster::block_on(Gguf::read(&source)).unwrap();
         assert_eq!(gguf.version, u32::from(version));
         assert_eq!(gguf.alignment, u64::from(alignment.unwrap_or(32)));
-        for ((info, format), want) in gguf.tensors.iter().zip(Format::ALL).zip(want) {
+        for ((info, format), want) in gguf.tensors.iter().zip(formats()).zip(want) {
             assert_eq!(info.name, format!("w.{format}"));
             assert_eq!((info.format, info.bytes), (format, want.len() as u64));
-            assert_eq!((info.cols(), info.rows(), info.weights()), (64, 3, 192));
+            assert_eq!((info.cols(), info.rows(), info.weights()), (256, 3, 768));
             assert_eq!(info.offset % gguf.alignment, 0);
             let mut bytes = vec![0; want.len()];
             pollster::block_on(source.read(info.offset, &mut bytes)).unwrap();

@@ -1,15 +1,16 @@
 //! What outlives a step, on the device: weights, caches, state of the sequences.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use wisp_base::quant::{Split, split_words};
-use wisp_base::{Error, Result};
+use wisp_base::quant::{Split, split_words, table};
+use wisp_base::{Error, Format, Result};
 use wisp_gpu::{Buffer, Gpu};
 
 use crate::lower::Target;
 use crate::shards::shards;
 use crate::step::PAGE;
-use crate::tape::{Resource, ResourceId, Tape};
+use crate::tape::{Resource, ResourceId, Tape, Weight};
 
 #[derive(Debug)]
 pub(crate) struct Shard {
@@ -47,6 +48,8 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct DeviceResources {
     pub(crate) resources: Vec<DeviceResource>,
+    /// `weight_table` of the formats that have one.
+    pub(crate) tables: BTreeMap<Format, Buffer>,
     /// State of the sequences.
     pub shared: Shared,
 }
@@ -82,6 +85,17 @@ impl DeviceResources {
         for resource in tape.resources() {
             resources.push(gpu.catch(|| make(gpu, resource, target, pages)).await?);
         }
+        let mut tables = BTreeMap::new();
+        for resource in tape.resources() {
+            let Resource::Weight(Weight { format, .. }) = resource else { continue };
+            let words = table(*format);
+            if !words.is_empty() && !tables.contains_key(format) {
+                let make = || gpu.buffer("weight_table", words.len() as u64 * 4);
+                let buffer = gpu.catch(make).await?;
+                write(gpu, &buffer, 0, &words);
+                tables.insert(*format, buffer);
+            }
+        }
         let shared = gpu
             .catch(|| {
                 let [step, pages, sampled, counts, bias, settings] = shared;
@@ -102,7 +116,7 @@ impl DeviceResources {
                 gpu.write(buffer, 0, bytemuck::cast_slice(data));
             }
         }
-        Ok(Self { resources, shared })
+        Ok(Self { resources, tables, shared })
     }
 
     /// Writes rows of a weight from row `first` (even) on. The rows may cross shards.

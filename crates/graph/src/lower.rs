@@ -60,6 +60,8 @@ pub enum Bind {
     Quants(ResourceId, usize),
     /// Scales of a shard of a weight.
     Scales(ResourceId, usize),
+    /// What a weight's format looks its numbers up in; most have none.
+    WeightTable(ResourceId),
     /// A vector or a table.
     Numbers(ResourceId),
     /// Keys of a cache.

@@ -11,7 +11,7 @@ use crate::device::{DeviceResource, DeviceResources, Scratch};
 use crate::lower::{Bind, Dispatch, Lowered, PlanKey, Target, lower, value_bytes};
 use crate::operation::Cost;
 use crate::step::Counts;
-use crate::tape::{Rows, Tape, ValueId};
+use crate::tape::{Resource, Rows, Tape, ValueId};
 
 /// Where a value or a temp lies.
 #[derive(Debug, Clone)]
@@ -291,6 +291,10 @@ fn resolve<'a>(
                     _ => shard.scales.as_ref().ok_or_else(missing)?,
                 }
             }
+            _ => return Err(missing()),
+        },
+        Bind::WeightTable(id) => match tape.get(id) {
+            Resource::Weight(weight) => resources.tables.get(&weight.format).ok_or_else(missing)?,
             _ => return Err(missing()),
         },
         Bind::Numbers(id) => match resource(id)? {

@@ -4,7 +4,7 @@
 //! Each value lies between guards; all memory starts as NaN, so that a kernel that
 //! reads padding or what nobody wrote is seen as well as one that writes too far.
 
-use wisp_base::quant::{decode, encode, split};
+use wisp_base::quant::{decode, example, split};
 use wisp_base::{Error, Format, KvType, Result};
 use wisp_gpu::{Gpu, Scalar, Tuning, Variant};
 use wisp_graph::{
@@ -237,7 +237,7 @@ fn load(gpu: &Gpu, tape: &Tape, device: &DeviceResources, id: ResourceId) -> Res
     let seed = id.index() as u64;
     match tape.get(id) {
         Resource::Weight(w) => {
-            let bytes = encode(w.format, &random(seed, w.rows * w.cols))?;
+            let bytes = example(w.format, seed, w.rows * w.cols)?;
             let packed = split(w.format, &bytes, w.cols)?;
             device.write_rows(gpu, tape, id, 0, w.rows, &packed)?;
             let mut numbers = vec![0.0; w.rows * w.cols];

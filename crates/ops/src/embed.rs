@@ -110,6 +110,7 @@ fn rows(lower: &mut Lower<'_>, factor: f32, by_position: bool) -> Result<()> {
             ("y", lower.bind_output()?),
             ("weight_quants", Bind::Quants(lower.id(0), at)),
             ("weight_scales", Bind::Scales(lower.id(0), at)),
+            ("weight_table", Bind::WeightTable(lower.id(0))),
         ]);
         let first = at == 0;
         lower.dispatch(
@@ -130,7 +131,7 @@ fn rows(lower: &mut Lower<'_>, factor: f32, by_position: bool) -> Result<()> {
 pub(crate) fn cases() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for format in Format::ALL {
-        let cols = if format.block() == 1 { 37 } else { 96 };
+        let cols = if format.block() == 1 { 37 } else { 96usize.next_multiple_of(format.block()) };
         let mut tape = Tape::new();
         let w = tape.resource(matrix("w", format, 5, cols));
         let y = record(&mut tape, Embed { factor: 1.5 }, &[], &[w])?;

@@ -161,6 +161,7 @@ impl Operation for Experts {
                 ("y", lower.bind_output()?),
                 ("weight_quants", Bind::Quants(id, shard)),
                 ("weight_scales", Bind::Scales(id, shard)),
+                ("weight_table", Bind::WeightTable(id)),
             ]);
             if self.bias {
                 kernel = kernel.link("bias", "bias/vector").set("BIAS_ROWS", w.rows as u64);

@@ -188,7 +188,7 @@ impl Linear {
         let rows_of_x = lower.input(0).rows;
         let most = lower.rows(rows_of_x) as u32;
         // A whole subgroup, if it divides the block's quadruples of numbers.
-        let fours = part.w.format.block().max(8) as u32 / 4;
+        let fours = part.w.format.gpu_block() as u32 / 4;
         let subgroup = lower.lanes(u32::MAX);
         let shares = tuning.share_x && lanes == 1 && fours.is_multiple_of(subgroup);
         let share = if shares { subgroup } else { 1 };
@@ -327,6 +327,7 @@ impl Linear {
             ("y", lower.bind_output()?),
             ("weight_quants", Bind::Quants(id, part.shard)),
             ("weight_scales", Bind::Scales(id, part.shard)),
+            ("weight_table", Bind::WeightTable(id)),
         ]);
         if self.bias {
             binds.push(("row_bias", Bind::Numbers(lower.id(lower.resource_count() - 1))));
@@ -371,16 +372,27 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
 }
 
-/// Every format with every epilogue, as a product of one row (with and without a
-/// norm before it), of a few, and of many; odd sizes; split matrices.
+/// Formats that run with every epilogue at every number of rows.
+const WHOLE: [Format; 4] = [Format::F16, Format::Q8_0, Format::Q4_0, Format::Q4_K];
+
+/// Products of one row (with and without a norm before it), of a few, and of many; odd
+/// sizes; split matrices. Some formats with every epilogue; the others, whose readers
+/// are all that differs, with another one at each number of rows.
 pub(crate) fn cases() -> Result<Vec<Case>> {
     let gated = Epilogue::Gated(Activation::Silu);
     let epilogues = [Epilogue::Store, Epilogue::LOGITS, Epilogue::ADD, gated];
     let mut cases = Vec::new();
-    for format in Format::ALL {
+    for (number, format) in Format::ALL.into_iter().enumerate() {
         for (at, epilogue) in epilogues.into_iter().enumerate() {
-            for tokens in [1, 3, 37] {
-                let cols = if format.block() == 1 { 75 + 2 * at } else { 96 + 32 * at };
+            for (turn, tokens) in [1, 3, 37].into_iter().enumerate() {
+                if !WHOLE.contains(&format) && at != (number + turn) % 4 {
+                    continue;
+                }
+                let cols = match format.block() {
+                    1 => 75 + 2 * at,
+                    // An odd number of blocks: scales of rows share words.
+                    block => (96 + 32 * at).next_multiple_of(block) + block / 256 * 512,
+                };
                 cases.push(case(format, epilogue, tokens, cols, false)?);
             }
         }

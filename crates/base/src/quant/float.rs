@@ -1,4 +1,4 @@
-//! F32, F16 and BF16: one number a weight, no blocks.
+//! F32, F16, BF16, F8_E4M3 and F8_E5M2: one number a weight, no blocks.
 
 use super::FLOAT_PAD;
 use half::{bf16, f16};
@@ -18,6 +18,25 @@ pub(super) fn decode_f16(bytes: &[u8], out: &mut [f32]) {
 pub(super) fn decode_bf16(bytes: &[u8], out: &mut [f32]) {
     for (bytes, out) in bytes.as_chunks().0.iter().zip(out) {
         *out = bf16::from_le_bytes(*bytes).to_f32();
+    }
+}
+
+/// Sign, 4 bits of exponent (bias 7), 3 of mantissa; all ones are NaN.
+pub(super) fn decode_e4m3(bytes: &[u8], out: &mut [f32]) {
+    for (byte, out) in bytes.iter().zip(out) {
+        let magnitude = match byte & 0x7f {
+            0x7f => f32::NAN,
+            // As the upper bits of an f16 it is 2⁻⁸ of itself.
+            bits => f16::from_bits(u16::from(bits) << 7).to_f32() * 256.0,
+        };
+        *out = if byte >> 7 == 1 { -magnitude } else { magnitude };
+    }
+}
+
+/// The upper half of an f16.
+pub(super) fn decode_e5m2(bytes: &[u8], out: &mut [f32]) {
+    for (byte, out) in bytes.iter().zip(out) {
+        *out = f16::from_le_bytes([0, *byte]).to_f32();
     }
 }
 
@@ -50,5 +69,19 @@ pub(super) fn split_16(bytes: &[u8], cols: usize, quants: &mut Vec<u32>) {
         quants.extend(pairs.iter().map(|[[a, b], [c, d]]| u32::from_le_bytes([*a, *b, *c, *d])));
         quants.extend(last.iter().map(|[a, b]| u32::from_le_bytes([*a, *b, 0, 0])));
         quants.resize(quants.len().next_multiple_of(FLOAT_PAD / 2), 0);
+    }
+}
+
+/// `cols` is not 0.
+pub(super) fn split_8(bytes: &[u8], cols: usize, quants: &mut Vec<u32>) {
+    for row in bytes.chunks(cols) {
+        let (fours, last) = row.as_chunks();
+        quants.extend(fours.iter().map(|bytes| u32::from_le_bytes(*bytes)));
+        if !last.is_empty() {
+            let mut bytes = [0; 4];
+            bytes[..last.len()].copy_from_slice(last);
+            quants.push(u32::from_le_bytes(bytes));
+        }
+        quants.resize(quants.len().next_multiple_of(FLOAT_PAD / 4), 0);
     }
 }

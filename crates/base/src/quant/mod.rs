@@ -5,13 +5,26 @@
 //! The layouts in files are ggml's (`ggml-common.h`, `ggml-quants.c`: the
 //! `*_ref` rounding). The layouts on the GPU are ours: see [`split`].
 
+mod example;
 mod float;
+mod fp4;
+mod grids;
+mod iq;
+mod iq4;
+mod k;
+mod k_encode;
 mod nibbles;
+mod planes;
 mod q4_0;
 mod q4_1;
+mod q5;
 mod q8_0;
+mod ternary;
+
+pub use example::example;
 
 use crate::{Error, Format, Result};
+use planes::Parts;
 
 /// Weights a block of the quantized formats of this module.
 const BLOCK: usize = 32;
@@ -40,24 +53,88 @@ pub fn decode(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<()> {
         Format::Q8_0 => decode_blocks(bytes, out, q8_0::decode),
         Format::Q4_0 => decode_blocks(bytes, out, q4_0::decode),
         Format::Q4_1 => decode_blocks(bytes, out, q4_1::decode),
+        Format::Q5_0 => decode_blocks(bytes, out, q5::decode_0),
+        Format::Q5_1 => decode_blocks(bytes, out, q5::decode_1),
+        Format::Q2_K => decode_blocks(bytes, out, k::decode_2),
+        Format::Q3_K => decode_blocks(bytes, out, k::decode_3),
+        Format::Q4_K => decode_blocks(bytes, out, k::decode_4),
+        Format::Q5_K => decode_blocks(bytes, out, k::decode_5),
+        Format::Q6_K => decode_blocks(bytes, out, k::decode_6),
+        Format::IQ4_NL => decode_blocks(bytes, out, iq4::decode_nl),
+        Format::IQ4_XS => decode_blocks(bytes, out, iq4::decode_xs),
+        Format::MXFP4 => decode_blocks(bytes, out, fp4::decode_mx),
+        Format::NVFP4 => decode_blocks(bytes, out, fp4::decode_nv),
+        Format::IQ3_S => decode_grid(format, bytes, out, iq::decode_3s),
+        Format::IQ3_XXS => decode_grid(format, bytes, out, iq::decode_3xxs),
+        Format::IQ2_S => decode_grid(format, bytes, out, iq::decode_2s),
+        Format::IQ2_XS => decode_grid(format, bytes, out, iq::decode_2xs),
+        Format::IQ2_XXS => decode_grid(format, bytes, out, iq::decode_2xxs),
+        Format::IQ1_S => decode_grid(format, bytes, out, iq::decode_1s),
+        Format::IQ1_M => decode_grid(format, bytes, out, iq::decode_1m),
+        Format::TQ1_0 => decode_blocks(bytes, out, ternary::decode_t1),
+        Format::TQ2_0 => decode_blocks(bytes, out, ternary::decode_t2),
+        Format::Q1_0 => decode_blocks(bytes, out, ternary::decode_1),
+        Format::Q2_0 => decode_blocks(bytes, out, ternary::decode_2),
+        Format::F8_E4M3 => float::decode_e4m3(bytes, out),
+        Format::F8_E5M2 => float::decode_e5m2(bytes, out),
     }
     Ok(())
 }
 
-/// Weights to file bytes, rounded as ggml's reference code does.
+/// Weights to file bytes, rounded as ggml's reference code does; for the K formats and
+/// IQ4 with the smallest squared error found. There the error of column `c` counts
+/// `importance[c]` times, if that is given.
 ///
 /// # Errors
-/// `weights` is not whole blocks; or, for a quantized format, a weight is not
-/// finite or is too large for the format's f16 scale.
-pub fn encode(format: Format, weights: &[f32]) -> Result<Vec<u8>> {
+/// `weights` is not whole blocks, or not whole rows of `importance`; or, for a
+/// quantized format, a weight is not finite or is too large for the format's f16
+/// scale; or the format has no encoder.
+pub fn encode(format: Format, weights: &[f32], importance: Option<&[f32]>) -> Result<Vec<u8>> {
     whole_blocks(format, weights.len())?;
+    if let Some(importance) = importance {
+        whole_blocks(format, importance.len())?;
+        if importance.is_empty() || !weights.len().is_multiple_of(importance.len()) {
+            return Err(Error::input(format!(
+                "{} weights are not rows of {} columns, for which importance is given",
+                weights.len(),
+                importance.len()
+            )));
+        }
+    }
+    let from = Encoder { format, weights, importance };
     match format {
         Format::F32 => Ok(float::encode_f32(weights)),
         Format::F16 => Ok(float::encode_f16(weights)),
         Format::BF16 => Ok(float::encode_bf16(weights)),
-        Format::Q8_0 => encode_blocks(format, weights, q8_0::encode),
-        Format::Q4_0 => encode_blocks(format, weights, q4_0::encode),
-        Format::Q4_1 => encode_blocks(format, weights, q4_1::encode),
+        Format::Q8_0 => from.plain(q8_0::encode),
+        Format::Q4_0 => from.plain(q4_0::encode),
+        Format::Q4_1 => from.plain(q4_1::encode),
+        Format::Q5_0 => from.plain(q5::encode_0),
+        Format::Q5_1 => from.plain(q5::encode_1),
+        Format::Q2_K => from.weighed(k_encode::encode_2),
+        Format::Q3_K => from.weighed(k_encode::encode_3),
+        Format::Q4_K => from.weighed(k_encode::encode_4),
+        Format::Q5_K => from.weighed(k_encode::encode_5),
+        Format::Q6_K => from.weighed(k_encode::encode_6),
+        Format::IQ4_NL => from.weighed(k_encode::encode_iq4_nl),
+        Format::IQ4_XS => from.weighed(k_encode::encode_iq4_xs),
+        Format::MXFP4 => from.plain(fp4::encode_mx),
+        Format::NVFP4 => from.plain(fp4::encode_nv),
+        Format::TQ1_0 => from.plain(ternary::encode_t1),
+        Format::TQ2_0 => from.plain(ternary::encode_t2),
+        Format::Q1_0 => from.plain(ternary::encode_1),
+        Format::Q2_0 => from.plain(ternary::encode_2),
+        Format::IQ3_S
+        | Format::IQ3_XXS
+        | Format::IQ2_S
+        | Format::IQ2_XS
+        | Format::IQ2_XXS
+        | Format::IQ1_S
+        | Format::IQ1_M
+        | Format::F8_E4M3
+        | Format::F8_E5M2 => Err(Error::unsupported(format!(
+            "this version reads {format} but cannot make it: use another format"
+        ))),
     }
 }
 
@@ -80,15 +157,18 @@ pub struct Split {
 /// | Q8_0 | 8 words a block, bytes in order | `d`, two blocks a word, low half first |
 /// | Q4_0 | 4 words a block, see below | as Q8_0 |
 /// | Q4_1 | as Q4_0 | a word a block: `d` in the low half, `m` in the high half |
+/// | F8_E4M3, F8_E5M2 | four weights a word; rows padded as F32 | none |
+/// | others | planes of bits, in 32 weights each (`planes.rs`) | `split_…` of the family |
 ///
 /// Word `g` of a 4-bit block holds weights `8g..8g+8`: its byte `j` has weight
 /// `8g+j` in the low nibble and weight `8g+4+j` in the high nibble (in a file,
 /// byte `j` of 16 has weights `j` and `j+16`).
 ///
-/// Scales are indexed by the block's number in the tensor, `row · blocks a row +
-/// block`. Where two share a word, a tensor that is split piece by piece must be
-/// cut at an even block, or the halves would move: cut at an even row. The last
-/// half word is 0 when the number of blocks is odd.
+/// `scales` are 16-bit halves, an equal number for each block of the file. They are
+/// indexed by the block's number in the tensor, `row · blocks a row + block`. Where
+/// that number is odd, a tensor that is split piece by piece must be cut at an even
+/// block, or the halves would move: cut at an even row. The last half word is 0
+/// when the number of halves is odd.
 ///
 /// # Errors
 /// `cols` is 0 or not whole blocks, or `bytes` is not whole rows.
@@ -104,21 +184,77 @@ pub fn split(format: Format, bytes: &[u8], cols: usize) -> Result<Split> {
         )));
     };
     let (quants, scales) = split_words(format, rows, cols);
-    let mut out = Split { quants: Vec::with_capacity(quants), scales: Vec::with_capacity(scales) };
+    let mut parts =
+        Parts { quants: Vec::with_capacity(quants), halves: Vec::with_capacity(2 * scales) };
+    let to = &mut parts;
     match format {
-        Format::F32 => float::split_f32(bytes, cols, &mut out.quants),
-        Format::F16 | Format::BF16 => float::split_16(bytes, cols, &mut out.quants),
-        Format::Q8_0 => split_scaled(bytes, &mut out, q8_0::split),
-        Format::Q4_0 => split_scaled(bytes, &mut out, q4_0::split),
-        Format::Q4_1 => {
-            for block in bytes.as_chunks().0 {
-                let (quants, scales) = q4_1::split(block);
-                out.quants.extend(quants);
-                out.scales.push(scales);
-            }
-        }
+        Format::F32 => float::split_f32(bytes, cols, &mut to.quants),
+        Format::F16 | Format::BF16 => float::split_16(bytes, cols, &mut to.quants),
+        Format::F8_E4M3 | Format::F8_E5M2 => float::split_8(bytes, cols, &mut to.quants),
+        Format::Q8_0 => split_blocks(bytes, to, q8_0::split),
+        Format::Q4_0 => split_blocks(bytes, to, q4_0::split),
+        Format::Q4_1 => split_blocks(bytes, to, q4_1::split),
+        Format::Q5_0 => split_blocks(bytes, to, q5::split_0),
+        Format::Q5_1 => split_blocks(bytes, to, q5::split_1),
+        Format::Q2_K => split_blocks(bytes, to, k::split_2),
+        Format::Q3_K => split_blocks(bytes, to, k::split_3),
+        Format::Q4_K => split_blocks(bytes, to, k::split_4),
+        Format::Q5_K => split_blocks(bytes, to, k::split_5),
+        Format::Q6_K => split_blocks(bytes, to, k::split_6),
+        Format::IQ4_NL => split_blocks(bytes, to, iq4::split_nl),
+        Format::IQ4_XS => split_blocks(bytes, to, iq4::split_xs),
+        Format::MXFP4 => split_blocks(bytes, to, fp4::split_mx),
+        Format::NVFP4 => split_blocks(bytes, to, fp4::split_nv),
+        Format::IQ3_S => split_blocks(bytes, to, iq::split_3s),
+        Format::IQ3_XXS => split_blocks(bytes, to, iq::split_3xxs),
+        Format::IQ2_S => split_blocks(bytes, to, iq::split_2s),
+        Format::IQ2_XS => split_blocks(bytes, to, iq::split_2xs),
+        Format::IQ2_XXS => split_blocks(bytes, to, iq::split_2xxs),
+        Format::IQ1_S => split_blocks(bytes, to, iq::split_1s),
+        Format::IQ1_M => split_blocks(bytes, to, iq::split_1m),
+        Format::TQ1_0 => split_blocks(bytes, to, ternary::split_t1),
+        Format::TQ2_0 => split_blocks(bytes, to, ternary::split_t2),
+        Format::Q1_0 => split_blocks(bytes, to, ternary::split_1),
+        Format::Q2_0 => split_blocks(bytes, to, ternary::split_2),
     }
-    Ok(out)
+    let (pairs, last) = parts.halves.as_chunks();
+    let pairs = pairs.iter().map(|[low, high]| u32::from(*low) | u32::from(*high) << 16);
+    let scales = pairs.chain(last.first().map(|half| u32::from(*half))).collect();
+    Ok(Split { quants: parts.quants, scales })
+}
+
+/// The words of `weight_table` that kernels need to read a format; mostly none.
+pub fn table(format: Format) -> Vec<u32> {
+    iq::table(format)
+}
+
+/// Words of quants and halves of scales that a block of the file becomes; a float
+/// format has none.
+fn block_parts(format: Format) -> (usize, usize) {
+    match format {
+        Format::F32 | Format::F16 | Format::BF16 | Format::F8_E4M3 | Format::F8_E5M2 => (0, 0),
+        Format::Q8_0 => (8, 1),
+        Format::Q4_0 | Format::IQ4_NL | Format::MXFP4 => (4, 1),
+        Format::Q4_1 => (4, 2),
+        Format::Q5_0 => (4, 3),
+        Format::Q5_1 => (4, 4),
+        Format::Q2_K => (16, 10),
+        Format::Q3_K => (24, 9),
+        Format::Q4_K => (32, 8),
+        Format::Q5_K => (40, 8),
+        Format::Q6_K => (48, 9),
+        Format::IQ4_XS => (32, 5),
+        Format::NVFP4 => (8, 2),
+        Format::IQ3_S => (24, 7),
+        Format::IQ3_XXS => (24, 1),
+        Format::IQ2_S => (16, 9),
+        Format::IQ2_XS => (16, 5),
+        Format::IQ2_XXS | Format::TQ2_0 => (16, 1),
+        Format::IQ1_S => (8, 9),
+        Format::IQ1_M => (8, 12),
+        Format::TQ1_0 => (13, 1),
+        Format::Q1_0 | Format::Q2_0 => (4, 1),
+    }
 }
 
 /// Words of `quants` and of `scales` that `rows` rows of `cols` weights take on
@@ -130,9 +266,11 @@ pub fn split_words(format: Format, rows: usize, cols: usize) -> (usize, usize) {
     match format {
         Format::F32 => (padded.saturating_mul(FLOAT_PAD), 0),
         Format::F16 | Format::BF16 => (padded.saturating_mul(FLOAT_PAD / 2), 0),
-        Format::Q8_0 => (blocks.saturating_mul(8), blocks.div_ceil(2)),
-        Format::Q4_0 => (blocks.saturating_mul(4), blocks.div_ceil(2)),
-        Format::Q4_1 => (blocks.saturating_mul(4), blocks),
+        Format::F8_E4M3 | Format::F8_E5M2 => (padded.saturating_mul(FLOAT_PAD / 4), 0),
+        _ => {
+            let (quants, halves) = block_parts(format);
+            (blocks.saturating_mul(quants), blocks.saturating_mul(halves).div_ceil(2))
+        }
     }
 }
 
@@ -147,58 +285,75 @@ fn whole_blocks(format: Format, weights: usize) -> Result<()> {
     )))
 }
 
-fn decode_blocks<const B: usize>(
+fn decode_blocks<const B: usize, const N: usize>(
     bytes: &[u8],
     out: &mut [f32],
-    one: fn(&[u8; B], &mut [f32; BLOCK]),
+    one: impl Fn(&[u8; B], &mut [f32; N]),
 ) {
     for (block, weights) in bytes.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
         one(block, weights);
     }
 }
 
-/// `one` gives a block's bytes, or `None` where a scale is not a finite f16.
-fn encode_blocks<const B: usize>(
+fn decode_grid<const B: usize, const N: usize>(
     format: Format,
-    weights: &[f32],
-    one: fn(&[f32; BLOCK]) -> Option<[u8; B]>,
-) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(format.bytes(weights.len()));
-    for (index, block) in weights.as_chunks().0.iter().enumerate() {
-        let at = index * BLOCK;
-        if let Some(bad) = block.iter().find(|weight| !weight.is_finite()) {
-            return Err(Error::input(format!(
-                "{format} cannot hold {bad}, found in the {BLOCK} weights from number {at}: \
-                 the weights are damaged"
-            )));
-        }
-        let encoded = one(block).ok_or_else(|| {
-            Error::input(format!(
-                "the {BLOCK} weights from number {at} are too large for the scale of {format}: \
-                 use F32 or BF16 for this tensor"
-            ))
-        })?;
-        bytes.extend_from_slice(&encoded);
-    }
-    Ok(bytes)
+    bytes: &[u8],
+    out: &mut [f32],
+    one: fn(&[i8], &[u8; B], &mut [f32; N]),
+) {
+    let grid = grids::numbers(format);
+    decode_blocks(bytes, out, |block, weights| one(&grid, block, weights));
 }
 
-/// Blocks with one f16 scale: two scales a word.
-fn split_scaled<const B: usize, const W: usize>(
-    bytes: &[u8],
-    out: &mut Split,
-    one: fn(&[u8; B]) -> ([u32; W], u16),
-) {
-    let mut low = None;
+fn split_blocks<const B: usize>(bytes: &[u8], parts: &mut Parts, one: fn(&[u8; B], &mut Parts)) {
     for block in bytes.as_chunks().0 {
-        let (quants, scale) = one(block);
-        out.quants.extend(quants);
-        match low.take() {
-            None => low = Some(scale),
-            Some(low) => out.scales.push(u32::from(low) | u32::from(scale) << 16),
-        }
+        one(block, parts);
     }
-    out.scales.extend(low.map(u32::from));
+}
+
+/// What is encoded.
+struct Encoder<'a> {
+    format: Format,
+    weights: &'a [f32],
+    importance: Option<&'a [f32]>,
+}
+
+impl Encoder<'_> {
+    /// By an encoder that knows no importance.
+    fn plain<const B: usize, const N: usize>(
+        &self,
+        one: fn(&[f32; N]) -> Option<[u8; B]>,
+    ) -> Result<Vec<u8>> {
+        self.weighed(|weights, _| one(weights))
+    }
+
+    /// `one` gives a block's bytes, or `None` where a scale is not a finite f16.
+    fn weighed<const B: usize, const N: usize>(
+        &self,
+        one: impl Fn(&[f32; N], &[f32; N]) -> Option<[u8; B]>,
+    ) -> Result<Vec<u8>> {
+        let format = self.format;
+        let mut bytes = Vec::with_capacity(format.bytes(self.weights.len()));
+        let mut columns = self.importance.map(|importance| importance.as_chunks().0.iter().cycle());
+        for (index, block) in self.weights.as_chunks().0.iter().enumerate() {
+            let at = index * N;
+            if let Some(bad) = block.iter().find(|weight| !weight.is_finite()) {
+                return Err(Error::input(format!(
+                    "{format} cannot hold {bad}, found in the {N} weights from number {at}: \
+                     the weights are damaged"
+                )));
+            }
+            let importance = columns.as_mut().and_then(Iterator::next).unwrap_or(&[1.0; N]);
+            let encoded = one(block, importance).ok_or_else(|| {
+                Error::input(format!(
+                    "the {N} weights from number {at} are too large for the scale of {format}: \
+                     use F32 or BF16 for this tensor"
+                ))
+            })?;
+            bytes.extend_from_slice(&encoded);
+        }
+        Ok(bytes)
+    }
 }
 
 /// `value` as the bytes of an f16; `None` where it would not be finite.

@@ -1,5 +1,6 @@
 //! Q4_0: f16 `d`, 32 × 4 bit; `w = d·(q − 8)`.
 
+use super::planes::Parts;
 use super::{BLOCK, f16_bytes, inverse, nibbles};
 use half::f16;
 
@@ -24,6 +25,8 @@ pub(super) fn encode(weights: &[f32; BLOCK]) -> Option<[u8; 18]> {
     Some(bytes)
 }
 
-pub(super) fn split([d0, d1, quants @ ..]: &[u8; 18]) -> ([u32; 4], u16) {
-    (nibbles::words(quants), u16::from_le_bytes([*d0, *d1]))
+pub(super) fn split(block: &[u8; 18], parts: &mut Parts) {
+    let [_, _, quants @ ..] = block;
+    parts.quants.extend(nibbles::words(quants));
+    parts.scales(&block[..2]);
 }

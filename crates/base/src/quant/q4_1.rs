@@ -1,5 +1,6 @@
 //! Q4_1: f16 `d`, f16 `m`, 32 × 4 bit; `w = d·q + m`.
 
+use super::planes::Parts;
 use super::{BLOCK, f16_bytes, inverse, nibbles};
 use half::f16;
 
@@ -27,7 +28,8 @@ pub(super) fn encode(weights: &[f32; BLOCK]) -> Option<[u8; 20]> {
     Some(bytes)
 }
 
-/// The quants, and `d` in the low half and `m` in the high half of one word.
-pub(super) fn split([d0, d1, m0, m1, quants @ ..]: &[u8; 20]) -> ([u32; 4], u32) {
-    (nibbles::words(quants), u32::from_le_bytes([*d0, *d1, *m0, *m1]))
+pub(super) fn split(block: &[u8; 20], parts: &mut Parts) {
+    let [_, _, _, _, quants @ ..] = block;
+    parts.quants.extend(nibbles::words(quants));
+    parts.scales(&block[..4]);
 }

@@ -1,5 +1,6 @@
 //! Q8_0: f16 `d`, 32 × i8; `w = d·q`.
 
+use super::planes::Parts;
 use super::{BLOCK, f16_bytes, inverse};
 use half::f16;
 
@@ -23,10 +24,7 @@ pub(super) fn encode(weights: &[f32; BLOCK]) -> Option<[u8; 34]> {
     Some(bytes)
 }
 
-pub(super) fn split([d0, d1, quants @ ..]: &[u8; 34]) -> ([u32; 8], u16) {
-    let mut words = [0; 8];
-    for (word, bytes) in words.iter_mut().zip(quants.as_chunks().0) {
-        *word = u32::from_le_bytes(*bytes);
-    }
-    (words, u16::from_le_bytes([*d0, *d1]))
+pub(super) fn split(block: &[u8; 34], parts: &mut Parts) {
+    parts.words(&block[2..]);
+    parts.scales(&block[..2]);
 }

@@ -52,7 +52,7 @@ impl Checkpoint {
         let (from, packing, map) = match part {
             Part::Rows { from, packing, map } => (from, packing, map),
             Part::Given(numbers) => {
-                into.extend(encode(recipe.format, numbers)?);
+                into.extend(encode(recipe.format, numbers, None)?);
                 return Ok(());
             }
         };
@@ -92,7 +92,7 @@ impl Checkpoint {
                 if recipe.add != 0.0 {
                     numbers.iter_mut().for_each(|number| *number += recipe.add);
                 }
-                into.extend(encode(recipe.format, &numbers)?);
+                into.extend(encode(recipe.format, &numbers, None)?);
             }
             if map.step != 1 && !bytes.is_empty() {
                 let key = from.offset + packing.bytes(from, span.0);

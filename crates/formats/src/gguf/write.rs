@@ -80,7 +80,11 @@ impl GgufWriter {
             put_text(&mut header, &tensor.name);
             header.extend((tensor.shape.len() as u32).to_le_bytes());
             header.extend(tensor.shape.iter().flat_map(|dim| dim.to_le_bytes()));
-            header.extend(tensor.format.ggml_id().to_le_bytes());
+            let format = tensor.format;
+            let id = format.ggml_id().ok_or_else(|| {
+                Error::input(format!("GGUF has no tensors of {format}: use another format"))
+            })?;
+            header.extend(id.to_le_bytes());
             header.extend((offset as u64).to_le_bytes());
             offset += tensor.bytes.len() + padding(tensor.bytes.len(), alignment);
         }

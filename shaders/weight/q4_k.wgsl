@@ -1,0 +1,26 @@
+// interface weight: Q4_K. 256 nibbles q; a scale s and a minimum n of 6 bits for each
+// 32, 16-bit d and e; w = d·s·q - e·n.
+//!import lib/eight
+//!import lib/k_scale
+const BLOCK: u32 = 32u;
+
+@group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(0) @binding(9) var<storage, read> weight_scales: array<vec4<u32>>;
+
+struct WeightBlock {
+    quants: vec4<u32>,
+    scale: vec2f,
+}
+
+fn weight_block(block: u32) -> WeightBlock {
+    return WeightBlock(weight_quants[block], k_scale(weight_scales[block / 8u], block % 8u));
+}
+
+fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
+    return (*block).scale;
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let word = (*block).quants[index];
+    return Eight(nibbles(word), nibbles(word >> 4u));
+}

@@ -1,0 +1,34 @@
+// interface weight: Q5_0. As Q4_0 with a plane of high bits; w = d·(q - 16). Two blocks
+// take three words of scales: high bits of the even one, both d, those of the odd one.
+//!import lib/eight
+//!import lib/planes
+const BLOCK: u32 = 32u;
+
+@group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(0) @binding(9) var<storage, read> weight_scales: array<u32>;
+
+struct WeightBlock {
+    quants: vec4<u32>,
+    high: u32,
+    scale: f32,
+}
+
+fn weight_block(block: u32) -> WeightBlock {
+    let at = block / 2u * 3u;
+    let odd = block % 2u;
+    let scale = half_at(weight_scales[at + 1u], odd);
+    return WeightBlock(weight_quants[block], weight_scales[at + 2u * odd], scale);
+}
+
+fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
+    return vec2(1.0, -16.0) * (*block).scale;
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let word = (*block).quants[index];
+    let high = (*block).high;
+    return Eight(
+        vec4f(unpack4xU8((word & 0x0f0f0f0fu) | (bits1(high, 2u * index) << 4u))),
+        vec4f(unpack4xU8(((word >> 4u) & 0x0f0f0f0fu) | (bits1(high, 2u * index + 1u) << 4u))),
+    );
+}

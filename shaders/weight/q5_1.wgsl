@@ -1,0 +1,32 @@
+// interface weight: Q5_1. As Q4_1 with a plane of high bits; w = d·q + m. Two words of
+// scales a block: d and m, the high bits.
+//!import lib/eight
+//!import lib/planes
+const BLOCK: u32 = 32u;
+
+@group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(0) @binding(9) var<storage, read> weight_scales: array<vec2<u32>>;
+
+struct WeightBlock {
+    quants: vec4<u32>,
+    high: u32,
+    scale: vec2f, // d, m
+}
+
+fn weight_block(block: u32) -> WeightBlock {
+    let scales = weight_scales[block];
+    return WeightBlock(weight_quants[block], scales.y, unpack2x16float(scales.x));
+}
+
+fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
+    return (*block).scale;
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let word = (*block).quants[index];
+    let high = (*block).high;
+    return Eight(
+        vec4f(unpack4xU8((word & 0x0f0f0f0fu) | (bits1(high, 2u * index) << 4u))),
+        vec4f(unpack4xU8(((word >> 4u) & 0x0f0f0f0fu) | (bits1(high, 2u * index + 1u) << 4u))),
+    );
+}

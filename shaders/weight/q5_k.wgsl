@@ -1,0 +1,37 @@
+// interface weight: Q5_K. As Q4_K, with high bits behind the nibbles of a block of 256.
+//!import lib/eight
+//!import lib/planes
+//!import lib/k_scale
+const BLOCK: u32 = 32u;
+
+@group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(0) @binding(9) var<storage, read> weight_scales: array<vec4<u32>>;
+
+struct WeightBlock {
+    quants: vec4<u32>,
+    high: u32,
+    scale: vec2f,
+}
+
+fn weight_block(block: u32) -> WeightBlock {
+    let at = block / 8u * 10u;
+    let part = block % 8u;
+    return WeightBlock(
+        weight_quants[at + part],
+        weight_quants[at + 8u + part / 4u][part % 4u],
+        k_scale(weight_scales[block / 8u], part),
+    );
+}
+
+fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
+    return (*block).scale;
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let word = (*block).quants[index];
+    let high = (*block).high;
+    return Eight(
+        vec4f(unpack4xU8((word & 0x0f0f0f0fu) | (bits1(high, 2u * index) << 4u))),
+        vec4f(unpack4xU8(((word >> 4u) & 0x0f0f0f0fu) | (bits1(high, 2u * index + 1u) << 4u))),
+    );
+}
