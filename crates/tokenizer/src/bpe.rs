@@ -1,9 +1,10 @@
-//! Byte-level BPE from a GGUF file's vocabulary. The merging is the `tokenizers`
+//! BPE, byte-level or over characters, from a GGUF file's vocabulary. The merging is the `tokenizers`
 //! crate's; the splitting into words is [`crate::split`], so that it is linear in
 //! the text and takes bytes that are not UTF-8.
 
 use crate::bytes;
 use crate::split::Splitter;
+use crate::spm::{SPACE, byte_tokens};
 use crate::tokenizer::{Kind, Token};
 use std::collections::HashMap;
 use tokenizers::Model;
@@ -16,6 +17,9 @@ pub(crate) struct ByteLevel {
     /// The token of each byte. Some vocabularies lack those of bytes that their
     /// training text had not.
     bytes: Vec<Option<u32>>,
+    /// The tokens that are nothing but line ends, where tokens are text as it is:
+    /// such a word is its token, whatever the merges say.
+    lines: HashMap<String, u32>,
 }
 
 impl ByteLevel {
@@ -29,15 +33,21 @@ impl ByteLevel {
             .filter(|(_, id)| !tokens[**id as usize].is_control())
             .map(|(text, id)| ((*text).to_string(), *id))
             .collect();
-        let bytes = bytes_of(|text| vocab.get(text).copied());
+        let bytes = if splitter.raw {
+            byte_tokens(tokens)
+        } else {
+            bytes_of(|text| vocab.get(text).copied())
+        };
+        let lines = if splitter.raw { lines(&vocab) } else { HashMap::new() };
         let bpe = BPE::builder()
             .vocab_and_merges(vocab, merges)
             .ignore_merges(splitter.ignore_merges)
+            .byte_fallback(splitter.raw)
             // The crate keeps its cache of words per thread and never frees it.
             .cache_capacity(0)
             .build()
             .map_err(|cause| Error::input(format!("the file's tokenizer is damaged: {cause}")))?;
-        Ok(Self { bpe, splitter, bytes })
+        Ok(Self { bpe, splitter, bytes, lines })
     }
 
     /// Appends the ids of `text`, in which no control token is looked for.
@@ -46,7 +56,13 @@ impl ByteLevel {
     pub(crate) fn encode(&self, text: &[u8], ids: &mut Vec<u32>) -> Result<()> {
         for chunk in text.utf8_chunks() {
             for word in self.splitter.split(chunk.valid()) {
-                let tokens = self.bpe.tokenize(&bytes::encode(word)).map_err(|cause| {
+                if let Some(id) = self.lines.get(word) {
+                    ids.push(*id);
+                    continue;
+                }
+                let code =
+                    if self.splitter.raw { word.replace(' ', SPACE) } else { bytes::encode(word) };
+                let tokens = self.bpe.tokenize(&code).map_err(|cause| {
                     Error::input(format!("the tokenizer cannot encode {word:?}: {cause}"))
                 })?;
                 ids.extend(tokens.into_iter().map(|token| token.id));
@@ -60,6 +76,12 @@ impl ByteLevel {
 /// The token of each byte, by what `find` says of the byte's character.
 pub(crate) fn bytes_of(find: impl Fn(&str) -> Option<u32>) -> Vec<Option<u32>> {
     (0..=255).map(|byte| find(bytes::to_char(byte).encode_utf8(&mut [0; 4]))).collect()
+}
+
+fn lines(vocab: &Vocab) -> HashMap<String, u32> {
+    let is_lines = |text: &str| text.bytes().all(|byte| byte == b'\n');
+    let found = vocab.iter().filter(|(text, _)| is_lines(text));
+    found.map(|(text, id)| (text.clone(), *id)).collect()
 }
 
 fn by_text(tokens: &[Token]) -> Result<HashMap<&str, u32>> {

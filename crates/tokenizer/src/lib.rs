@@ -8,9 +8,12 @@ mod end;
 mod json;
 mod special;
 mod split;
+mod spm;
 mod stream;
 mod tokenizer;
+mod unigram;
 mod vocabulary;
+mod wordpiece;
 
 pub use chat::ChatTemplate;
 pub use stream::Stream;

@@ -16,11 +16,13 @@ pub struct Stream<'a> {
     window: Vec<u32>,
     /// How many of `window` have been printed.
     printed: usize,
+    /// Whether text has been given.
+    begun: bool,
 }
 
 impl<'a> Stream<'a> {
     pub(crate) fn new(tokenizer: &'a Tokenizer) -> Self {
-        Self { tokenizer, pending: Vec::new(), window: Vec::new(), printed: 0 }
+        Self { tokenizer, pending: Vec::new(), window: Vec::new(), printed: 0, begun: false }
     }
 
     /// Takes the next token and gives the text that became certain: a character of
@@ -49,6 +51,12 @@ impl<'a> Stream<'a> {
             }
         }
         self.pending.drain(..taken);
+        if !self.begun && taken > 0 {
+            self.begun = true;
+            if self.tokenizer.strips_space() && text.starts_with(' ') {
+                text.remove(0);
+            }
+        }
         Ok(text)
     }
 
@@ -61,6 +69,7 @@ impl<'a> Stream<'a> {
             return text;
         }
         let pending = std::mem::take(&mut self.pending);
+        self.begun = false;
         String::from_utf8_lossy(&pending).into_owned()
     }
 

@@ -4,6 +4,9 @@ use crate::bpe::ByteLevel;
 use crate::json::{self, Json};
 use crate::special::{Literals, Part};
 use crate::split::Splitter;
+use crate::spm::Spm;
+use crate::unigram::Unigram;
+use crate::wordpiece::WordPiece;
 use crate::{ChatTemplate, Stream, Vocabulary, bytes, end};
 use std::collections::BTreeSet;
 use wisp_base::{Error, Result};
@@ -21,6 +24,18 @@ pub struct Tokenizer {
     /// None: the file has none. A bad template is an error when it is asked for:
     /// the model is of use without it.
     chat: Option<Result<ChatTemplate>>,
+    code: Code,
+    /// The space that text begins with was put there by `encode`.
+    strips_space: bool,
+}
+
+/// How the vocabulary writes the bytes of a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Code {
+    /// GPT-2's table.
+    Bytes,
+    /// `▁` for a space, `<0x0A>` for a byte.
+    Pieces,
 }
 
 /// One token; its index is its id.
@@ -49,8 +64,31 @@ impl Token {
 }
 
 enum Engine {
-    Gguf { byte_level: Box<ByteLevel>, user_defined: Literals, all: Literals },
+    Gguf { model: Model, user_defined: Literals, all: Literals },
     Json(Box<Json>),
+}
+
+/// What a GGUF file's `tokenizer.ggml.model` names.
+enum Model {
+    Bpe(Box<ByteLevel>),
+    Spm(Box<Spm>),
+    Unigram(Box<Unigram>),
+    WordPiece(Box<WordPiece>),
+}
+
+impl Model {
+    /// Appends the ids of `text`; `first`: nothing or a control token is before it.
+    fn encode(&self, text: &[u8], first: bool, ids: &mut Vec<u32>) -> Result<()> {
+        match self {
+            Self::Bpe(model) => model.encode(text, ids),
+            Self::Spm(model) => {
+                model.encode(text, first, ids);
+                Ok(())
+            }
+            Self::Unigram(model) => model.encode(text, ids),
+            Self::WordPiece(model) => model.encode(text, ids),
+        }
+    }
 }
 
 impl Tokenizer {
@@ -60,33 +98,71 @@ impl Tokenizer {
     /// [`Error::Unsupported`] where the kind of tokenizer or the pre-tokenizer is
     /// not known; [`Error::Input`] where the lists contradict each other.
     pub fn from_vocabulary(v: Vocabulary) -> Result<Self> {
-        if v.model != "gpt2" {
-            return Err(Error::unsupported(format!(
-                "the file's tokenizer is of the kind '{}' (tokenizer.ggml.model); this version \
-                 has byte-level BPE only, 'gpt2'",
-                v.model
-            )));
-        }
-        let splitter = Splitter::named(v.pre.as_deref().unwrap_or("default"))?;
-        check(&v)?;
+        let usual = Usual::of(&v.model)?;
+        let splitter = match (&*v.model, v.pre.as_deref()) {
+            ("gpt2", pre) => Some(Splitter::named(pre.unwrap_or("default"))?),
+            ("gemma4", _) => Some(Splitter::named("gemma4")?),
+            _ => None,
+        };
+        check(&v, usual.scores)?;
+        let count = v.tokens.len();
+        let known = |given: Option<u32>, usual: Option<u32>| {
+            given.or(usual.filter(|id| (*id as usize) < count))
+        };
+        let bos = known(v.bos.or(v.cls), usual.bos);
+        let eos = known(v.eos, usual.eos);
+        let sep = known(v.sep, usual.sep);
+        let unk = known(v.unk, usual.unk);
+        let add_space_prefix = v.add_space_prefix.unwrap_or(usual.add_space_prefix);
         let tokens = tokens(v.tokens, &v.types);
-        let byte_level = Box::new(ByteLevel::new(&tokens, &v.merges, splitter)?);
+        let mut code = Code::Pieces;
+        let mut add_bos = usual.add_bos;
+        let model = match (splitter, &*v.model) {
+            (Some(splitter), _) => {
+                add_bos = splitter.add_bos;
+                if !splitter.raw {
+                    code = Code::Bytes;
+                }
+                Model::Bpe(Box::new(ByteLevel::new(&tokens, &v.merges, splitter)?))
+            }
+            (None, "llama") => {
+                Model::Spm(Box::new(Spm::new(&tokens, v.scores, unk, add_space_prefix)))
+            }
+            (None, "t5") => Model::Unigram(Box::new(Unigram::new(
+                &tokens,
+                &v.scores,
+                unk,
+                &v.charsmap,
+                add_space_prefix,
+                v.remove_extra_whitespaces.unwrap_or(false),
+            )?)),
+            (None, _) => Model::WordPiece(Box::new(WordPiece::new(&tokens, unk))),
+        };
         let user_defined = Literals::new(texts(&tokens, |kind| kind == Kind::UserDefined))?;
         let all = Literals::new(texts(&tokens, |kind| kind != Kind::Normal))?;
 
         let mut ends = end::ids(texts(&tokens, |kind| kind == Kind::Control));
         ends.extend([v.eos, v.eot, v.eom].into_iter().flatten());
         let text = |id: Option<u32>| id.map(|id| tokens[id as usize].text.as_str());
-        let chat =
-            v.chat_template.map(|source| ChatTemplate::new(&source, text(v.bos), text(v.eos)));
+        let chat = v.chat_template.map(|source| ChatTemplate::new(&source, text(bos), text(eos)));
+        let after = match model {
+            Model::WordPiece(_) => sep.filter(|_| v.add_sep.unwrap_or(true)),
+            _ => eos.filter(|_| v.add_eos.unwrap_or(usual.add_eos)),
+        };
         Ok(Self {
-            engine: Engine::Gguf { byte_level, user_defined, all },
-            before: v.bos.filter(|_| v.add_bos).into_iter().collect(),
-            after: v.eos.filter(|_| v.add_eos).into_iter().collect(),
-            bos: v.bos,
-            eos: v.eos,
+            strips_space: match model {
+                Model::Spm(_) | Model::Unigram(_) => add_space_prefix,
+                Model::WordPiece(_) => true,
+                Model::Bpe(_) => false,
+            },
+            engine: Engine::Gguf { model, user_defined, all },
+            before: bos.filter(|_| v.add_bos.unwrap_or(add_bos)).into_iter().collect(),
+            after: after.into_iter().collect(),
+            bos,
+            eos,
             ends,
             chat,
+            code,
             tokens,
         })
     }
@@ -119,8 +195,10 @@ impl Tokenizer {
         let chat = config
             .chat_template
             .map(|source| ChatTemplate::new(&source, config.bos.as_deref(), config.eos.as_deref()));
+        let code = if json.is_byte_level() { Code::Bytes } else { Code::Pieces };
+        let strips_space = false;
         let engine = Engine::Json(Box::new(json));
-        Ok(Self { tokens, engine, before, after, bos, eos, ends, chat })
+        Ok(Self { tokens, engine, before, after, bos, eos, ends, chat, code, strips_space })
     }
 
     /// One more than the greatest id.
@@ -144,13 +222,15 @@ impl Tokenizer {
             ids.extend(&self.before);
         }
         match &self.engine {
-            Engine::Gguf { byte_level, user_defined, all } => {
+            Engine::Gguf { model, user_defined, all } => {
                 let literals = if parse_special { all } else { user_defined };
+                let mut first = true;
                 for part in literals.cut(text) {
                     match part {
-                        Part::Text(text) => byte_level.encode(text, &mut ids)?,
+                        Part::Text(text) => model.encode(text, first, &mut ids)?,
                         Part::Token(id) => ids.push(id),
                     }
+                    first = matches!(part, Part::Token(_));
                 }
             }
             Engine::Json(json) => json.encode(text, parse_special, &mut ids)?,
@@ -166,9 +246,9 @@ impl Tokenizer {
     pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
         let token = self.token(id)?;
         match token.kind {
-            Kind::Normal => match &self.engine {
-                Engine::Json(json) if !json.is_byte_level() => Some(json::piece(&token.text)),
-                _ => Some(bytes::decode(&token.text)),
+            Kind::Normal => match self.code {
+                Code::Pieces => Some(json::piece(&token.text)),
+                Code::Bytes => Some(bytes::decode(&token.text)),
             },
             Kind::UserDefined => Some(token.text.clone().into_bytes()),
             Kind::Control | Kind::Missing => Some(Vec::new()),
@@ -202,7 +282,13 @@ impl Tokenizer {
                 _ => text.extend(self.token_bytes(*id).unwrap_or_default()),
             }
         }
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        let added = self.strips_space && text.first() == Some(&b' ');
+        Ok(String::from_utf8_lossy(&text[usize::from(added)..]).into_owned())
+    }
+
+    /// Whether decoded text lacks the space that it begins with.
+    pub(crate) fn strips_space(&self) -> bool {
+        self.strips_space
     }
 
     /// Whether the model has said its all after token `id`.
@@ -262,8 +348,55 @@ impl Tokenizer {
     }
 }
 
+/// What holds for a kind of tokenizer where the file says nothing.
+#[derive(Default)]
+struct Usual {
+    scores: bool,
+    bos: Option<u32>,
+    eos: Option<u32>,
+    sep: Option<u32>,
+    unk: Option<u32>,
+    add_bos: bool,
+    add_eos: bool,
+    add_space_prefix: bool,
+}
+
+impl Usual {
+    fn of(model: &str) -> Result<Self> {
+        let nothing = Self::default();
+        Ok(match model {
+            "gpt2" | "gemma4" => nothing,
+            "llama" => Self {
+                scores: true,
+                bos: Some(1),
+                eos: Some(2),
+                unk: Some(0),
+                add_bos: true,
+                add_space_prefix: true,
+                ..nothing
+            },
+            "t5" => Self { scores: true, eos: Some(1), unk: Some(2), add_eos: true, ..nothing },
+            "bert" => {
+                Self { bos: Some(101), sep: Some(102), unk: Some(100), add_bos: true, ..nothing }
+            }
+            "none" | "no_vocab" => {
+                return Err(Error::input(
+                    "the file has no tokenizer (tokenizer.ggml.model is 'none'): give the model \
+                     token ids",
+                ));
+            }
+            _ => {
+                return Err(Error::unsupported(format!(
+                    "the file's tokenizer is of the kind '{model}' (tokenizer.ggml.model); this \
+                     version has 'gpt2', 'gemma4', 'llama', 't5' and 'bert'"
+                )));
+            }
+        })
+    }
+}
+
 /// What must hold before anything is built.
-fn check(v: &Vocabulary) -> Result<()> {
+fn check(v: &Vocabulary, scores: bool) -> Result<()> {
     let count = v.tokens.len();
     if count == 0 {
         return Err(Error::input(
@@ -282,7 +415,15 @@ fn check(v: &Vocabulary) -> Result<()> {
             v.types.len()
         )));
     }
+    if scores && v.scores.len() != count {
+        return Err(Error::input(format!(
+            "the file has {count} tokens but {} scores (tokenizer.ggml.scores): the file is damaged",
+            v.scores.len()
+        )));
+    }
     let named = [
+        ("separator", v.sep),
+        ("cls", v.cls),
         ("bos", v.bos),
         ("eos", v.eos),
         ("eot", v.eot),

@@ -4,7 +4,8 @@
 /// end fills in.
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
-    /// `tokenizer.ggml.model`. `"gpt2"`, byte-level BPE, is the one that can be used.
+    /// `tokenizer.ggml.model`. `"gpt2"` (byte-level BPE), `"gemma4"` (BPE over
+    /// characters), `"llama"` (SentencePiece's BPE), `"t5"` (unigram) or `"bert"` (WordPiece).
     pub model: String,
     /// `tokenizer.ggml.pre`: how text is split before BPE. None is `default`.
     pub pre: Option<String>,
@@ -13,6 +14,8 @@ pub struct Vocabulary {
     /// ggml's token types: 1 normal, 2 unknown, 3 control, 4 user-defined,
     /// 5 unused, 6 byte. Empty: all are normal.
     pub types: Vec<i32>,
+    /// The score of each token, for `"llama"` and `"t5"`.
+    pub scores: Vec<f32>,
     /// `"a b"`: the tokens `a` and `b` are joined; earlier ones first.
     pub merges: Vec<String>,
     /// Begin of sequence.
@@ -23,16 +26,26 @@ pub struct Vocabulary {
     pub eot: Option<u32>,
     /// End of message.
     pub eom: Option<u32>,
+    /// Separator: ends BERT's texts.
+    pub sep: Option<u32>,
+    /// BERT's begin token, where `bos` is not given.
+    pub cls: Option<u32>,
     /// Unknown; byte-level BPE has no use for it.
     pub unk: Option<u32>,
     /// Padding.
     pub pad: Option<u32>,
-    /// Whether text begins with `bos`.
-    pub add_bos: bool,
+    /// Whether text begins with `bos`. None, here and below: as is usual for the model.
+    pub add_bos: Option<bool>,
     /// Whether text ends with `eos`.
-    pub add_eos: bool,
-    /// For tokenizers that are not byte-level BPE; llama.cpp ignores it for these.
-    pub add_space_prefix: bool,
+    pub add_eos: Option<bool>,
+    /// Whether text ends with `sep`.
+    pub add_sep: Option<bool>,
+    /// Whether a space is put before text; for `"llama"` and `"t5"`.
+    pub add_space_prefix: Option<bool>,
+    /// Whether a run of spaces is one space; for `"t5"`.
+    pub remove_extra_whitespaces: Option<bool>,
+    /// `tokenizer.ggml.precompiled_charsmap`, for `"t5"`: what characters become.
+    pub charsmap: Vec<u8>,
     /// `tokenizer.chat_template`: Jinja source.
     pub chat_template: Option<String>,
 }

@@ -104,7 +104,7 @@ proptest! {
     ) {
         let [bos, eos, eot] = ids.map(|id| id.map(u32::from).map(|id| id % 12));
         let made = Tokenizer::from_vocabulary(Vocabulary {
-            model: "gpt2".into(), tokens, types, merges, bos, eos, eot, add_bos: true, add_eos: true,
+            model: "gpt2".into(), tokens, types, merges, bos, eos, eot, add_bos: Some(true), add_eos: Some(true),
             ..Vocabulary::default()
         });
         if let Ok(tokenizer) = made {

@@ -6,6 +6,7 @@ mod setup;
 mod step;
 mod tasks;
 mod tidy;
+mod vectors;
 mod web;
 
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ cargo xtask TASK
                       cargo xtask chat \"Why is the sky blue?\"
   test                set up, then format, house rules, lints, tests and docs, then all
                       that browsers get, in Chromium
+  vectors             llama.cpp's tokenizer vectors: fetch them (pip builds what
+                      it fetches: minutes), then compare
   tidy                the house rules alone
   web                 the engine for browsers: set up, build, and serve the chat page here
                       (--build only builds; --sizes weighs what was built)
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         "setup" => setup::run(),
         "chat" => tasks::chat(&rest),
         "test" => tasks::test(),
+        "vectors" => vectors::compare(),
         "tidy" => tasks::tidy(),
         "web" => web::web(&rest),
         "bench-browser" => bench_browser::compare(&rest),
