@@ -40,7 +40,7 @@ fn what_is_not_supported_is_named() {
     }
     let wrong = error(Vocabulary { pre: Some("new-one".into()), ..small() });
     assert!(matches!(wrong, Error::Unsupported(_)));
-    says(&wrong, &["'new-one'", "default, gpt-2, smollm, llama-bpe, qwen2"]);
+    says(&wrong, &["'new-one'", "default, gpt-2, smollm, llama-bpe"]);
     for pre in [
         "default",
         "gpt-2",
