@@ -132,7 +132,10 @@ impl DecoderConfig {
         if self.layers > tensors || self.kinds.len() != self.layers {
             return wrong(format!("{} blocks, but {tensors} tensors", self.layers));
         }
-        if !(self.eps >= 0.0) || self.kinds.iter().any(|kind| kind.rope >= self.ropes.len()) {
+        if self.eps.is_nan()
+            || self.eps < 0.0
+            || self.kinds.iter().any(|kind| kind.rope >= self.ropes.len())
+        {
             return wrong("a norm's setting is out of its range".into());
         }
         if self.experts.is_some_and(|e| e.ffn == 0 || e.ffn % 4 != 0) {
