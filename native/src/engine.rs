@@ -62,7 +62,15 @@ pub fn load(global: &Global, model: &str) -> Result<Loaded> {
 /// The bytes of a model: a file, or a folder of files.
 pub fn source(path: &Path) -> Result<Box<dyn Source>> {
     if path.is_dir() {
-        return Ok(Box::new(FolderSource::open(path)?));
+        let folder = FolderSource::open(path)?;
+        if folder.files().is_empty() {
+            return Err(Error::input(format!(
+                "{}: there is no config.json: give a .gguf file, or a folder with config.json \
+                 and safetensors",
+                path.display()
+            )));
+        }
+        return Ok(Box::new(folder));
     }
     Ok(Box::new(FileSource::open(path)?))
 }

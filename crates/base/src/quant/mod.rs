@@ -103,9 +103,7 @@ pub fn encode(format: Format, weights: &[f32], importance: Option<&[f32]>) -> Re
     }
     let from = Encoder { format, weights, importance };
     match format {
-        Format::F32 => Ok(float::encode_f32(weights)),
-        Format::F16 => Ok(float::encode_f16(weights)),
-        Format::BF16 => Ok(float::encode_bf16(weights)),
+        Format::F32 | Format::F16 | Format::BF16 => encode_float(format, weights),
         Format::Q8_0 => from.plain(q8_0::encode),
         Format::Q4_0 => from.plain(q4_0::encode),
         Format::Q4_1 => from.plain(q4_1::encode),
@@ -271,6 +269,20 @@ pub fn split_words(format: Format, rows: usize, cols: usize) -> (usize, usize) {
             let (quants, halves) = block_parts(format);
             (blocks.saturating_mul(quants), blocks.saturating_mul(halves).div_ceil(2))
         }
+    }
+}
+
+/// [`encode`] for F32, F16 and BF16 alone: whoever reads checkpoints needs no more, and a
+/// browser does not download the others.
+///
+/// # Errors
+/// Another format.
+pub fn encode_float(format: Format, weights: &[f32]) -> Result<Vec<u8>> {
+    match format {
+        Format::F32 => Ok(float::encode_f32(weights)),
+        Format::F16 => Ok(float::encode_f16(weights)),
+        Format::BF16 => Ok(float::encode_bf16(weights)),
+        other => Err(Error::unsupported(format!("{other} is not a plain float format"))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Checkpoint, Packing, Part, Recipe, RowMap};
 use crate::{RawTensor, Source, TensorInfo};
-use wisp_base::quant::{decode, encode};
+use wisp_base::quant::{decode, encode_float};
 use wisp_base::{Error, Result};
 
 /// Rows that lie apart are read together if that is at most so many times their bytes.
@@ -52,7 +52,7 @@ impl Checkpoint {
         let (from, packing, map) = match part {
             Part::Rows { from, packing, map } => (from, packing, map),
             Part::Given(numbers) => {
-                into.extend(encode(recipe.format, numbers, None)?);
+                into.extend(encode_float(recipe.format, numbers)?);
                 return Ok(());
             }
         };
@@ -92,7 +92,7 @@ impl Checkpoint {
                 if recipe.add != 0.0 {
                     numbers.iter_mut().for_each(|number| *number += recipe.add);
                 }
-                into.extend(encode(recipe.format, &numbers, None)?);
+                into.extend(encode_float(recipe.format, &numbers)?);
             }
             if map.step != 1 && !bytes.is_empty() {
                 let key = from.offset + packing.bytes(from, span.0);
