@@ -6,7 +6,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wisp_base::{Format, Result};
-use wisp_formats::{Array, FileSource, Gguf, GgufWriter, LocalFuture, Source, Value};
+use wisp_formats::{Array, FileSource, Gguf, GgufWriter, LocalFuture, Safetensors, Source, Value};
 
 /// Counts the bytes that are allocated, and the most that ever were. One test in
 /// this file, so that nothing else counts.
@@ -136,6 +136,31 @@ fn overwrite(header: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
+/// As [`try_read`], for a safetensors file.
+fn try_safetensors(header: &[u8], len: u64) -> bool {
+    let source = Damaged { header, len };
+    let before = NOW.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let result = pollster::block_on(Safetensors::read(&source, "damaged", 0, len));
+    let peak = PEAK.load(Relaxed) - before;
+    // The header, and entries of a few bytes each in a tree and then in a list.
+    assert!(peak as u64 <= 65536 + 64 * len, "{peak} bytes of memory for a file of {len}");
+    let Ok(read) = result else { return false };
+    for tensor in &read.tensors {
+        assert!(tensor.offset >= 8 && tensor.offset + tensor.bytes <= len);
+        assert_eq!(tensor.numbers() * tensor.dtype.bytes(), tensor.bytes);
+    }
+    true
+}
+
+fn safetensors_seed() -> Vec<u8> {
+    let header = br#"{"__metadata__":{"format":"pt"},"a.weight":{"dtype":"F32","shape":[2,3],
+        "data_offsets":[0,24]},"b":{"dtype":"BF16","shape":[4],"data_offsets":[24,32]},
+        "c":{"dtype":"F8_E4M3","shape":[],"data_offsets":[32,33]},
+        "d":{"dtype":"I32","shape":[0,7],"data_offsets":[33,33]}}"#;
+    [&(header.len() as u64).to_le_bytes()[..], header, &[7; 33]].concat()
+}
+
 /// Reads `header`; whether it was accepted.
 fn try_read(header: &[u8], len: u64) -> bool {
     let source = Damaged { header, len };
@@ -222,7 +247,10 @@ fn worst() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn run(seeds: &[(Vec<u8>, u64)], inputs: usize) {
+/// Whether a damaged file of this length was accepted.
+type Try = fn(&[u8], u64) -> bool;
+
+fn run(try_read: Try, seeds: &[(Vec<u8>, u64)], inputs: usize) {
     let mut random = Random(2);
     let mut accepted = 0;
     for (seed, len) in seeds {
@@ -247,7 +275,10 @@ fn run(seeds: &[(Vec<u8>, u64)], inputs: usize) {
 #[test]
 fn damaged_headers_neither_panic_nor_take_memory() {
     let made: Vec<_> = seeds().into_iter().map(|file| (file.clone(), file.len() as u64)).collect();
-    run(&made, 100_000);
+    run(try_read, &made, 100_000);
+    let seed = safetensors_seed();
+    let len = seed.len() as u64;
+    run(try_safetensors, &[(seed, len)], 100_000);
     for (what, file) in worst() {
         assert!(try_read(&file, file.len() as u64), "{what}");
     }
@@ -256,5 +287,5 @@ fn damaged_headers_neither_panic_nor_take_memory() {
     let gguf = pollster::block_on(Gguf::read(&file)).unwrap();
     let mut header = vec![0; gguf.data_offset as usize];
     pollster::block_on(file.read(0, &mut header)).unwrap();
-    run(&[(header, file.len())], 500);
+    run(try_read, &[(header, file.len())], 500);
 }
