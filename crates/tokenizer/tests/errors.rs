@@ -56,6 +56,38 @@ fn what_is_not_supported_is_named() {
 }
 
 #[test]
+fn other_kinds_with_lists_that_do_not_fit() {
+    let of = |model: &str| Vocabulary { model: model.into(), eos: None, bos: None, ..small() };
+    for model in ["llama", "t5"] {
+        says(&error(of(model)), &["0 scores", "tokenizer.ggml.scores"]);
+    }
+    let t5 = Vocabulary { scores: vec![0.0; 6], ..of("t5") };
+    says(&error(Vocabulary { scores: vec![f32::NAN; 6], ..t5.clone() }), &["not a number"]);
+    for charsmap in [vec![1], vec![255; 8], vec![8, 0, 0, 0, 1]] {
+        says(&error(Vocabulary { charsmap, ..t5.clone() }), &["precompiled_charsmap"]);
+    }
+    // Tables that are whole, but point anywhere.
+    for byte in 0..=255 {
+        let mut charsmap = vec![16, 0, 0, 0];
+        charsmap.extend([byte; 20]);
+        let tokenizer = Tokenizer::from_vocabulary(Vocabulary { charsmap, ..t5.clone() });
+        let encoded = tokenizer.expect("a table").encode("aé b\u{ff}".as_bytes(), true, true);
+        if let Err(error) = encoded {
+            says(&error, &["precompiled_charsmap"]);
+        }
+    }
+    for model in ["none", "no_vocab"] {
+        says(&error(of(model)), &["no tokenizer", "token ids"]);
+    }
+    // Nothing to write a byte with, and no unknown token: it is left out.
+    for model in ["llama", "bert"] {
+        let scores = vec![f32::NAN; 6];
+        let tokenizer = Tokenizer::from_vocabulary(Vocabulary { scores, ..of(model) });
+        tokenizer.expect(model).encode(b"\xFF xyz a", true, true).expect(model);
+    }
+}
+
+#[test]
 fn a_damaged_vocabulary() {
     let tokens = |tokens: &[&str]| tokens.iter().map(|token| token.to_string()).collect();
     says(&error(Vocabulary { tokens: vec![], ..small() }), &["empty"]);
