@@ -90,7 +90,9 @@ fn folders_are_told_apart() {
     std::fs::write(&config, r#"{"architectures": ["OtherForCausalLM"]}"#).unwrap();
     let other = run_args(&["inspect", path]);
     assert!(other.sentence().contains("of the kind OtherForCausalLM, which this version"));
-    std::fs::write(&config, r#"{"model_type": "llama", "hidden_size": 8}"#).unwrap();
+    std::fs::write(&config, r#"{"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1,
+            "intermediate_size": 8, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+            "vocab_size": 9}"#).unwrap();
     let empty = run_args(&["inspect", path]);
     assert!(empty.sentence().contains("there is no .safetensors file in it"));
 }

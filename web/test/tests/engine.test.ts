@@ -183,7 +183,8 @@ test("every kernel is right on this adapter", async () => {
   const checks = await page.evaluate(() => testing(engine).selfCheck());
   expect(checks.filter(({ ok }) => !ok)).toEqual([]);
   print(`kernel cases: ${checks.length}`);
-});
+  // Hundreds of kernels are compiled one after the other.
+}, 1_200_000);
 
 test("unloading gives the memory back, and says so to whoever asks again", async () => {
   const error = await page.evaluate(async () => {
