@@ -14,11 +14,6 @@ fn main(
     let i = group.x * THREADS + thread;
     if (i < STRIDE4) {
         let value = x[group.y * STRIDE4 + i];
-        y[group.y * STRIDE4 + i] = scalar4(
-            to_scalar(value.x),
-            to_scalar(value.y),
-            to_scalar(value.z),
-            to_scalar(value.w),
-        );
+        y[group.y * STRIDE4 + i] = to_scalar4(value);
     }
 }

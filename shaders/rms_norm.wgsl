@@ -31,11 +31,6 @@ fn main(
     let scale = inverseSqrt(reduce_add(squares, thread) / f32(COLS) + EPS);
     for (var i = thread; i < STRIDE4; i += THREADS) {
         let value = masked(x[row * STRIDE4 + i], i) * gain[i] * scale;
-        y[group.x * STRIDE4 + i] = scalar4(
-            to_scalar(value.x),
-            to_scalar(value.y),
-            to_scalar(value.z),
-            to_scalar(value.w),
-        );
+        y[group.x * STRIDE4 + i] = to_scalar4(value);
     }
 }

@@ -7,3 +7,7 @@ alias scalar4 = vec4<f16>;
 fn to_scalar(value: f32) -> scalar {
     return f16(clamp(value, -65504.0, 65504.0));
 }
+
+fn to_scalar4(value: vec4f) -> scalar4 {
+    return vec4<f16>(clamp(value, vec4(-65504.0), vec4(65504.0)));
+}

@@ -5,3 +5,7 @@ alias scalar4 = vec4<f32>;
 fn to_scalar(value: f32) -> scalar {
     return value;
 }
+
+fn to_scalar4(value: vec4f) -> scalar4 {
+    return value;
+}

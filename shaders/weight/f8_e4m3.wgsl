@@ -1,33 +1,7 @@
-// interface weight: F8_E4M3, four a word. Moved into an F16 a number is 2⁻⁸ of itself. A
-// row is padded to a multiple of 8.
-//!import lib/eight
-const BLOCK: u32 = 8u;
+// interface weight: F8_E4M3. Moved into an F16 a number is 2⁻⁸ of itself.
+//!import lib/float8
+const FLOAT8_SCALE: f32 = 256.0;
 
-@group(0) @binding(8) var<storage, read> weight_quants: array<vec2<u32>>;
-
-alias WeightBlock = vec2<u32>;
-
-// Weights from the upper halves of 16 bits each, even ones and odd ones.
-fn four(even: u32, odd: u32) -> vec4f {
-    let a = pair(even);
-    let b = pair(odd);
-    return vec4(a.x, b.x, a.y, b.y);
-}
-
-fn pair(word: u32) -> vec2f {
-    return unpack2x16float((word & 0x80008000u) | ((word & 0x7f007f00u) >> 1u));
-}
-
-fn weight_block(block: u32) -> WeightBlock {
-    return weight_quants[block];
-}
-
-fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
-    return vec2(256.0, 0.0);
-}
-
-fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
-    let odd = *block;
-    let even = odd << vec2(8u);
-    return Eight(four(even.x, odd.x), four(even.y, odd.y));
+fn float8_half(word: u32) -> u32 {
+    return (word & 0x80008000u) | ((word & 0x7f007f00u) >> 1u);
 }

@@ -25,10 +25,5 @@ fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
 }
 
 fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
-    let word = (*block).quants[index];
-    let high = (*block).high;
-    return Eight(
-        vec4f(unpack4xU8((word & 0x0f0f0f0fu) | (bits1(high, 2u * index) << 4u))),
-        vec4f(unpack4xU8(((word >> 4u) & 0x0f0f0f0fu) | (bits1(high, 2u * index + 1u) << 4u))),
-    );
+    return five_bits((*block).quants[index], (*block).high, index);
 }

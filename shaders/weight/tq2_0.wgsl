@@ -1,28 +1,3 @@
-// interface weight: TQ2_0. 256 pairs of bits q, a 16-bit d; w = d·(q - 1).
-//!import lib/eight
-//!import lib/halves
-//!import lib/planes
-const BLOCK: u32 = 32u;
-
-@group(0) @binding(8) var<storage, read> weight_quants: array<vec2<u32>>;
-
-struct WeightBlock {
-    quants: vec2<u32>,
-    scale: f32,
-}
-
-fn weight_block(block: u32) -> WeightBlock {
-    return WeightBlock(weight_quants[block], scale_half(block / 8u));
-}
-
-fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
-    return vec2(1.0, -1.0) * (*block).scale;
-}
-
-fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
-    let word = (*block).quants[index / 2u];
-    return Eight(
-        vec4f(unpack4xU8(bits2(word, index % 2u * 2u))),
-        vec4f(unpack4xU8(bits2(word, index % 2u * 2u + 1u))),
-    );
-}
+// interface weight: TQ2_0. 256 pairs of bits and a 16-bit scale.
+//!import lib/two_bits
+const SCALED: u32 = 8u;

@@ -1,6 +1,7 @@
 //! What the whole-engine tests share: the model under test, golden data, measures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod hub;
 pub mod tiny;
 
 use std::ops::ControlFlow;

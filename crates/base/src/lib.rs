@@ -5,7 +5,9 @@ mod error;
 mod format;
 mod kv;
 pub mod quant;
+mod random;
 
 pub use error::{Error, Result};
 pub use format::Format;
 pub use kv::KvType;
+pub use random::splitmix64;

@@ -48,7 +48,7 @@ impl Dtype {
 
     /// The weight format that these numbers are, if they are one.
     pub fn format(self) -> Option<Format> {
-        [Format::F32, Format::F16, Format::BF16].into_iter().find(|f| f.name() == self.0)
+        Format::ALL.into_iter().find(|f| f.block() == 1 && f.name() == self.0)
     }
 }
 

@@ -34,15 +34,15 @@ pub struct DecoderTape {
 }
 
 impl Decoder {
-    pub(crate) fn new(config: DecoderConfig, gguf: &Checkpoint) -> Result<Self> {
-        config.check(gguf.tensors.len())?;
-        let embedding = gguf.tensor("token_embd.weight").ok_or_else(|| {
+    pub(crate) fn new(config: DecoderConfig, checkpoint: &Checkpoint) -> Result<Self> {
+        config.check(checkpoint.tensors.len())?;
+        let embedding = checkpoint.tensor("token_embd.weight").ok_or_else(|| {
             Error::input("the file has no tensor token_embd.weight, which its family needs")
         })?;
         let vocab = usize::try_from(embedding.rows()).unwrap_or(usize::MAX);
         let decoder = Self { config, vocab };
         // Finds what is missing or wrong before anything is loaded.
-        decoder.tape(gguf, 1, None)?;
+        decoder.tape(checkpoint, 1, None)?;
         Ok(decoder)
     }
 
@@ -60,12 +60,12 @@ impl Decoder {
     /// A tensor that is missing or wrong, sizes that no kernel takes.
     pub fn tape(
         &self,
-        gguf: &Checkpoint,
+        checkpoint: &Checkpoint,
         positions: usize,
         rope_factors: Option<&[f32]>,
     ) -> Result<DecoderTape> {
         let c = &self.config;
-        let mut block = Block { c, tensors: Tensors::new(gguf), tape: Tape::new() };
+        let mut block = Block { c, tensors: Tensors::new(checkpoint), tape: Tape::new() };
         let ropes = block.ropes(positions, rope_factors)?;
 
         let embedding = block.tensors.matrix(

@@ -9,13 +9,13 @@ use crate::rope::{Factors, Rope, Yarn};
 
 /// The metadata under `general.architecture`'s own prefix.
 pub(crate) struct Keys<'a> {
-    pub gguf: &'a Checkpoint,
+    pub checkpoint: &'a Checkpoint,
     arch: &'a str,
 }
 
 impl<'a> Keys<'a> {
-    pub fn new(gguf: &'a Checkpoint) -> Result<Self> {
-        Ok(Self { gguf, arch: gguf.metadata.str("general.architecture")? })
+    pub fn new(checkpoint: &'a Checkpoint) -> Result<Self> {
+        Ok(Self { checkpoint, arch: checkpoint.metadata.str("general.architecture")? })
     }
 
     fn key(&self, name: &str) -> String {
@@ -24,32 +24,32 @@ impl<'a> Keys<'a> {
 
     /// A size that must be there.
     pub fn size(&self, name: &str) -> Result<usize> {
-        self.gguf.metadata.u32(&self.key(name)).map(|v| v as usize)
+        self.checkpoint.metadata.u32(&self.key(name)).map(|v| v as usize)
     }
 
     /// A size that may be there.
     pub fn opt_size(&self, name: &str) -> Result<Option<usize>> {
-        Ok(self.gguf.metadata.opt_u32(&self.key(name))?.map(|v| v as usize))
+        Ok(self.checkpoint.metadata.opt_u32(&self.key(name))?.map(|v| v as usize))
     }
 
     /// A number that may be there.
     pub fn opt_f32(&self, name: &str) -> Result<Option<f32>> {
-        self.gguf.metadata.opt_f32(&self.key(name))
+        self.checkpoint.metadata.opt_f32(&self.key(name))
     }
 
     /// A switch; off where it is not there.
     pub fn flag(&self, name: &str) -> Result<bool> {
-        Ok(self.gguf.metadata.opt_bool(&self.key(name))?.unwrap_or(false))
+        Ok(self.checkpoint.metadata.opt_bool(&self.key(name))?.unwrap_or(false))
     }
 
     /// A text that may be there.
     pub fn opt_str(&self, name: &str) -> Result<Option<&'a str>> {
-        self.gguf.metadata.opt_str(&self.key(name))
+        self.checkpoint.metadata.opt_str(&self.key(name))
     }
 
     /// Whether the file has the tensor.
     pub fn has(&self, tensor: &str) -> bool {
-        self.gguf.tensor(tensor).is_some()
+        self.checkpoint.tensor(tensor).is_some()
     }
 
     /// Positions that a query sees, in models with a sliding window.
@@ -97,11 +97,11 @@ impl<'a> Keys<'a> {
             Some(eps) => (Norm::Rms, eps),
             None => {
                 let key = self.key("attention.layer_norm_epsilon");
-                (Norm::Layer, self.gguf.metadata.f32(&key)?)
+                (Norm::Layer, self.checkpoint.metadata.f32(&key)?)
             }
         };
         // As many as the file can have at most; checked against it later.
-        let kinds = vec![Kind::default(); layers.min(self.gguf.tensors.len() + 1)];
+        let kinds = vec![Kind::default(); layers.min(self.checkpoint.tensors.len() + 1)];
         Ok(DecoderConfig {
             layers,
             width,

@@ -60,8 +60,8 @@ pub fn families() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// A family that this version does not run, metadata that are missing or wrong, a
 /// tensor that is missing, of a wrong shape, or not used by the family.
-pub fn read(gguf: &Checkpoint) -> Result<Decoder> {
-    let name = gguf.metadata.str("general.architecture")?;
+pub fn read(checkpoint: &Checkpoint) -> Result<Decoder> {
+    let name = checkpoint.metadata.str("general.architecture")?;
     let family = FAMILIES.iter().find(|(known, _)| *known == name);
     let (_, config) = family.ok_or_else(|| {
         Error::unsupported(format!(
@@ -70,5 +70,5 @@ pub fn read(gguf: &Checkpoint) -> Result<Decoder> {
             families().collect::<Vec<_>>().join(", ")
         ))
     })?;
-    Decoder::new(config(&Keys::new(gguf)?)?, gguf)
+    Decoder::new(config(&Keys::new(checkpoint)?)?, checkpoint)
 }

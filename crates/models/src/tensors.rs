@@ -8,7 +8,7 @@ use wisp_formats::{Checkpoint, TensorInfo};
 use wisp_graph::{Part, Resource, ResourceId, Tape, Weight};
 
 pub(crate) struct Tensors<'a> {
-    gguf: &'a Checkpoint,
+    checkpoint: &'a Checkpoint,
     used: RefCell<HashSet<&'a str>>,
 }
 
@@ -38,13 +38,13 @@ impl Rows {
 }
 
 impl<'a> Tensors<'a> {
-    pub fn new(gguf: &'a Checkpoint) -> Self {
-        Self { gguf, used: RefCell::default() }
+    pub fn new(checkpoint: &'a Checkpoint) -> Self {
+        Self { checkpoint, used: RefCell::default() }
     }
 
     /// The tensor, if the file has it.
     pub fn find(&self, name: &str) -> Option<&'a TensorInfo> {
-        let tensor = self.gguf.tensor(name)?;
+        let tensor = self.checkpoint.tensor(name)?;
         self.used.borrow_mut().insert(&tensor.name);
         Some(tensor)
     }
@@ -159,7 +159,7 @@ impl<'a> Tensors<'a> {
     /// A tensor that nothing asked for: the model would be computed without it.
     pub fn all_used(&self) -> Result<()> {
         let used = self.used.borrow();
-        match self.gguf.tensors.iter().find(|t| !used.contains(t.name.as_str())) {
+        match self.checkpoint.tensors.iter().find(|t| !used.contains(t.name.as_str())) {
             None => Ok(()),
             Some(tensor) => Err(Error::unsupported(format!(
                 "the file has a tensor {}, which this version's model of its family does not use: \

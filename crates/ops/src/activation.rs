@@ -44,11 +44,8 @@ impl Activation {
 
     /// The output of a gated unit.
     pub(crate) fn link_gate(self, kernel: Kernel) -> Kernel {
-        let kernel = kernel.link("output", "output/gated");
-        match self {
-            Self::Clamped => kernel.link("gate", "gate/clamped"),
-            _ => kernel.link("gate", "gate/product").link("activation", self.file()),
-        }
+        let gate = if self == Self::Clamped { "gate/clamped" } else { "gate/product" };
+        kernel.link("output", "output/gated").link("gate", gate).link("activation", self.file())
     }
 
     pub(crate) fn file(self) -> &'static str {
@@ -56,8 +53,8 @@ impl Activation {
             Self::Silu => "activation/silu",
             Self::Gelu => "activation/gelu",
             Self::GeluErf => "activation/gelu_erf",
-            // Of the gated unit only `gate/clamped` is ever linked.
-            Self::ReluSquared | Self::Clamped => "activation/relu_squared",
+            Self::ReluSquared => "activation/relu_squared",
+            Self::Clamped => "activation/clamped",
         }
     }
 }

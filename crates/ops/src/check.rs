@@ -5,7 +5,7 @@
 //! reads padding or what nobody wrote is seen as well as one that writes too far.
 
 use wisp_base::quant::{decode, example, split};
-use wisp_base::{Error, Format, KvType, Result};
+use wisp_base::{Error, Format, KvType, Result, splitmix64};
 use wisp_gpu::{Gpu, Scalar, Tuning, Variant};
 use wisp_graph::{
     Cpu, DeviceResources, Kind, PAGE, Part, Plan, PlanKey, Resource, ResourceId, Rows, Scratch,
@@ -307,16 +307,10 @@ pub fn relative_error(got: &[f32], want: &[f32]) -> f64 {
     }
 }
 
-/// Uniform in −1 … 1; splitmix64.
+/// Uniform in −1 … 1.
 fn random(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let a = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let b = (a ^ (a >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((b ^ (b >> 31)) >> 40) as f32 / (1u32 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
+    let mut next = splitmix64(seed);
+    (0..count).map(|_| (next() >> 40) as f32 / (1u32 << 23) as f32 - 1.0).collect()
 }
 
 /// A step with the tokens (sequence, position); outputs by index.

@@ -1,9 +1,10 @@
 //! y = (x − mean)/sqrt(variance + eps)·gain + bias, row by row (Ba et al. 2016).
 
 use wisp_base::Result;
-use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
+use wisp_graph::{Bind, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
 
 use crate::check::{self, Case};
+use crate::rms_norm::{dispatch, normed, rows};
 use crate::{expect_len, nth, record};
 
 /// Layer norm of the residual stream. Input: `[tokens, cols]`; resources: the gain and
@@ -25,20 +26,12 @@ impl Operation for LayerNorm {
         let x = nth(inputs, 0)?;
         expect_len(resources, 0, x.cols)?;
         expect_len(resources, 1, x.cols)?;
-        let rows = if self.outputs { Rows::Outputs } else { x.rows };
-        let name = format!("layer_norm of {}", x.name);
-        Ok(Some(Value { name, rows, cols: x.cols, kind: Kind::Activation }))
+        Ok(Some(normed(self.name(), x, self.outputs)))
     }
 
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
-        let (x, cols) = (node.input(0)?, node.value(0)?.cols);
         let (gain, bias) = (node.numbers(0)?, node.numbers(1)?);
-        let row = |at: usize| &x[at * cols..(at + 1) * cols];
-        let rows: Vec<&[f32]> = if self.outputs {
-            node.step.outputs.iter().map(|token| row(*token as usize)).collect()
-        } else {
-            x.chunks_exact(cols).collect()
-        };
+        let (rows, cols) = (rows(node, self.outputs)?, node.value(0)?.cols);
         let mut y = Vec::with_capacity(rows.len() * cols);
         for x in rows {
             let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / cols as f64;
@@ -51,35 +44,10 @@ impl Operation for LayerNorm {
     }
 
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
-        let x = lower.input(0);
-        let kernel = lower
-            .kernel("layer_norm")
-            .set("THREADS", lower.target.tuning.reduce_threads)
-            .set("COLS", x.cols as u64)
-            .set("STRIDE4", x.stride() as u64 / 4)
-            .set_f32("EPS", self.eps)
-            .set_bool("GATHER", self.outputs);
-        let binds = vec![
-            ("step", Bind::Step),
-            ("x", lower.bind_input(0)),
-            ("y", lower.bind_output()?),
-            ("gain", Bind::Numbers(lower.id(0))),
-            ("row_bias", Bind::Numbers(lower.id(1))),
-        ];
-        let by_outputs = lower.output()?.rows == Rows::Outputs;
-        let rows = move |tokens, outputs| if by_outputs { outputs } else { tokens };
-        let each = 4 * x.cols as u64 + lower.bytes(Kind::Activation, x.cols);
-        let cols = x.cols as u64;
-        lower.dispatch(
-            kernel,
-            binds,
-            move |c| [rows(c.tokens, c.outputs), 1, 1],
-            move |c| {
-                let rows = u64::from(rows(c.tokens, c.outputs));
-                Cost { bytes: rows * each, flops: rows * cols * 7 }
-            },
-        );
-        Ok(())
+        let gain = Bind::Numbers(lower.id(0));
+        let bias = Bind::Numbers(lower.id(1));
+        let vectors = vec![("gain", gain), ("row_bias", bias)];
+        dispatch(lower, self.name(), self.eps, self.outputs, vectors, 7)
     }
 }
 

@@ -3,7 +3,7 @@
 use wisp_base::Result;
 use wisp_gpu::wgsl_f32;
 use wisp_graph::{
-    Bind, Cost, CpuNode, Kind, Lower, Operation, Prologue, Resource, Rows, Tape, Value,
+    Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Prologue, Resource, Rows, Tape, Value,
 };
 
 use crate::check::{self, Case};
@@ -26,19 +26,12 @@ impl Operation for RmsNorm {
     fn infer(&self, inputs: &[&Value], resources: &[&Resource]) -> Result<Option<Value>> {
         let x = nth(inputs, 0)?;
         expect_len(resources, 0, x.cols)?;
-        let rows = if self.outputs { Rows::Outputs } else { x.rows };
-        let name = format!("rms_norm of {}", x.name);
-        Ok(Some(Value { name, rows, cols: x.cols, kind: Kind::Activation }))
+        Ok(Some(normed(self.name(), x, self.outputs)))
     }
 
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
-        let (x, gain, cols) = (node.input(0)?, node.numbers(0)?, node.value(0)?.cols);
-        let row = |at: usize| &x[at * cols..(at + 1) * cols];
-        let rows: Vec<&[f32]> = if self.outputs {
-            node.step.outputs.iter().map(|token| row(*token as usize)).collect()
-        } else {
-            x.chunks_exact(cols).collect()
-        };
+        let (gain, cols) = (node.numbers(0)?, node.value(0)?.cols);
+        let rows = rows(node, self.outputs)?;
         let mut y = Vec::with_capacity(rows.len() * cols);
         for x in rows {
             let squares: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
@@ -62,34 +55,59 @@ impl Operation for RmsNorm {
                 ],
             });
         }
-        let kernel = lower
-            .kernel("rms_norm")
-            .set("THREADS", lower.target.tuning.reduce_threads)
-            .set("COLS", x.cols as u64)
-            .set("STRIDE4", x.stride() as u64 / 4)
-            .set_f32("EPS", self.eps)
-            .set_bool("GATHER", self.outputs);
-        let binds = vec![
-            ("step", Bind::Step),
-            ("x", lower.bind_input(0)),
-            ("y", lower.bind_output()?),
-            ("gain", gain),
-        ];
-        let by_outputs = lower.output()?.rows == Rows::Outputs;
-        let rows = move |tokens, outputs| if by_outputs { outputs } else { tokens };
-        let each = 4 * x.cols as u64 + lower.bytes(Kind::Activation, x.cols);
-        let cols = x.cols as u64;
-        lower.dispatch(
-            kernel,
-            binds,
-            move |c| [rows(c.tokens, c.outputs), 1, 1],
-            move |c| {
-                let rows = u64::from(rows(c.tokens, c.outputs));
-                Cost { bytes: rows * each, flops: rows * cols * 4 }
-            },
-        );
-        Ok(())
+        dispatch(lower, self.name(), self.eps, self.outputs, vec![("gain", gain)], 4)
     }
+}
+
+/// What a norm of `x` makes: all rows, or with `outputs` those whose logits are asked for.
+pub(crate) fn normed(name: &str, x: &Value, outputs: bool) -> Value {
+    let rows = if outputs { Rows::Outputs } else { x.rows };
+    Value { name: format!("{name} of {}", x.name), rows, cols: x.cols, kind: Kind::Activation }
+}
+
+/// The rows of input 0 that [`normed`] keeps.
+pub(crate) fn rows<'a>(node: &CpuNode<'a>, outputs: bool) -> Result<Vec<&'a [f32]>> {
+    let rows: Vec<_> = node.input(0)?.chunks_exact(node.value(0)?.cols).collect();
+    if !outputs {
+        return Ok(rows);
+    }
+    Ok(node.step.outputs.iter().map(|token| rows[*token as usize]).collect())
+}
+
+/// A norm's kernel, a workgroup a row, with `flops` operations a number.
+pub(crate) fn dispatch(
+    lower: &mut Lower<'_>,
+    kernel: &'static str,
+    eps: f32,
+    outputs: bool,
+    vectors: Vec<(&'static str, Bind)>,
+    flops: u64,
+) -> Result<()> {
+    let x = lower.input(0);
+    let kernel = lower
+        .kernel(kernel)
+        .set("THREADS", lower.target.tuning.reduce_threads)
+        .set("COLS", x.cols as u64)
+        .set("STRIDE4", x.stride() as u64 / 4)
+        .set_f32("EPS", eps)
+        .set_bool("GATHER", outputs);
+    let mut binds =
+        vec![("step", Bind::Step), ("x", lower.bind_input(0)), ("y", lower.bind_output()?)];
+    binds.extend(vectors);
+    let by_outputs = lower.output()?.rows == Rows::Outputs;
+    let rows = move |c: &Counts| if by_outputs { c.outputs } else { c.tokens };
+    let cols = x.cols as u64;
+    let bytes = 4 * cols + lower.bytes(Kind::Activation, x.cols);
+    lower.dispatch(
+        kernel,
+        binds,
+        move |c| [rows(c), 1, 1],
+        move |c| {
+            let rows = u64::from(rows(c));
+            Cost { bytes: rows * bytes, flops: rows * cols * flops }
+        },
+    );
+    Ok(())
 }
 
 /// Odd widths; all rows, and only those of outputs.

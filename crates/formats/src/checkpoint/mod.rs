@@ -23,8 +23,9 @@ pub struct Checkpoint {
     /// How each tensor is made; those beyond the end lie in the file as they are.
     recipes: Vec<Recipe>,
     index: HashMap<String, usize>,
-    /// What was read last for a tensor that needs more than the rows asked for.
-    held: RefCell<Option<(u64, Vec<u8>)>>,
+    /// What was read last for tensors that need more than the rows asked for, by where it
+    /// lies: of two, since gate and up are read in turns.
+    held: RefCell<Vec<(u64, Vec<u8>)>>,
 }
 
 /// How a tensor is made from others: its parts one below the other.

@@ -8,6 +8,9 @@ use wisp_base::{Error, Result};
 /// Rows that lie apart are read together if that is at most so many times their bytes.
 const WASTE: u64 = 4;
 
+/// Matrices that are held for the rows to come.
+const HELD: usize = 2;
+
 impl Checkpoint {
     /// Rows `start..start + count` of a tensor in its format.
     ///
@@ -96,12 +99,19 @@ impl Checkpoint {
             }
             if map.step != 1 && !bytes.is_empty() {
                 let key = from.offset + packing.bytes(from, span.0);
-                *self.held.borrow_mut() = Some((key, bytes));
+                self.hold(key, bytes);
             }
             at = end;
         }
         self.keep(unpacker);
         Ok(())
+    }
+
+    /// Keeps a matrix for the rows that are read next.
+    pub(super) fn hold(&self, key: u64, bytes: Vec<u8>) {
+        let mut held = self.held.borrow_mut();
+        held.truncate(HELD - 1);
+        held.push((key, bytes));
     }
 
     /// The bytes of the numbers `span` of a tensor; perhaps those that were held.
@@ -116,12 +126,14 @@ impl Checkpoint {
         let offset = from.offset + packing.bytes(from, span.0);
         let len = packing.bytes(from, span.1 - span.0) as usize;
         if whole {
-            let held = self.held.borrow_mut().take();
-            if let Some((key, bytes)) = held
-                && key == offset
-                && bytes.len() == len
-            {
-                return Ok(bytes);
+            let mut held = self.held.borrow_mut();
+            let is_it = |(key, bytes): &(u64, Vec<u8>)| *key == offset && bytes.len() == len;
+            if let Some(at) = held.iter().position(is_it) {
+                return Ok(held.swap_remove(at).1);
+            }
+            // Room for what is read now.
+            if held.len() == HELD {
+                held.remove(0);
             }
         }
         let mut bytes = vec![0; len];

@@ -2,15 +2,13 @@
 
 use super::read::damaged;
 use super::{Checkpoint, Packing, RowMap};
+use crate::safetensors::Dtype;
 use crate::{RawTensor, Source};
-use half::{bf16, f16};
-use wisp_base::{Error, Result};
+use wisp_base::quant::decode;
+use wisp_base::{Error, Format, Result};
 
 /// The places of eight numbers in the i32 of AWQ.
 const AWQ_ORDER: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
-
-/// E2M1, by its three lower bits.
-const E2M1: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
 
 /// Weights a block of MXFP4.
 const MX_BLOCK: u64 = 32;
@@ -62,13 +60,10 @@ impl Packing {
         let high = from.numbers() / wide;
         let floats = ["F32", "F16", "BF16"];
         let (numbers, good) = match self {
-            Self::Plain => {
-                let known = [&floats[..], &["F8_E4M3", "F8_E5M2"]].concat();
-                (from.numbers(), known.contains(&from.dtype.name()))
-            }
+            Self::Plain => (from.numbers(), from.dtype.format().is_some()),
             Self::Scaled { scale, rows, cols } => {
                 let blocks = high.div_ceil((*rows).max(1)) * wide.div_ceil((*cols).max(1));
-                let eight = from.dtype.bytes() == 1 && from.dtype.name().starts_with("F8");
+                let eight = from.dtype.bytes() == 1 && from.dtype.format().is_some();
                 (from.numbers(), eight && is(scale, &floats, blocks))
             }
             Self::FourBit { scales, zeros, groups, group, awq, .. } => {
@@ -111,7 +106,9 @@ async fn bytes(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<u8>> {
 
 async fn floats(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<f32>> {
     let bytes = bytes(source, tensor).await?;
-    (0..tensor.numbers()).map(|at| number(tensor.dtype.name(), &bytes, at as usize)).collect()
+    let mut numbers = vec![0.0; tensor.numbers() as usize];
+    decode(float_format(tensor.dtype)?, &bytes, &mut numbers)?;
+    Ok(numbers)
 }
 
 impl Checkpoint {
@@ -159,7 +156,7 @@ impl Checkpoint {
     /// Keeps the words of a matrix for the rows that are read next.
     pub(super) fn keep(&self, unpacker: Unpacker<'_>) {
         if let Kind::FourBit { words, .. } = unpacker.kind {
-            *self.held.borrow_mut() = Some((unpacker.from.offset, words));
+            self.hold(unpacker.from.offset, words);
         }
     }
 }
@@ -168,8 +165,10 @@ impl Unpacker<'_> {
     /// The row that begins with number `place`; `bytes` begin with it.
     pub fn row(&self, bytes: &[u8], place: u64) -> Result<Vec<f32>> {
         let (cols, step) = (self.map.cols, self.map.step);
-        let dtype = self.from.dtype.name();
-        let plain = |col: u64| number(dtype, bytes, (col * step) as usize);
+        if let Kind::Mxfp4 { exponents, first } = &self.kind {
+            return self.mxfp4(bytes, exponents, (place / MX_BLOCK - first) as usize);
+        }
+        let plain = |col: u64| number(float_format(self.from.dtype)?, bytes, (col * step) as usize);
         let wide = self.from.shape.last().copied().unwrap_or(1).max(1);
         let one = |col: u64| match &self.kind {
             Kind::Plain => plain(col),
@@ -192,16 +191,26 @@ impl Unpacker<'_> {
                 let scale = scales.get(group * outputs + output).ok_or_else(damaged)?;
                 Ok((weight - zero - bias) as f32 * scale)
             }
-            Kind::Mxfp4 { exponents, first } => {
-                let byte = *bytes.get(col as usize / 2).ok_or_else(damaged)?;
-                let code = if col.is_multiple_of(2) { byte & 15 } else { byte >> 4 };
-                let exponent = exponents.get(((place + col) / MX_BLOCK - first) as usize);
-                let exponent = i32::from(*exponent.ok_or_else(damaged)?) - 127;
-                let sign = if code & 8 == 0 { 1.0 } else { -1.0 };
-                Ok((sign * f64::from(E2M1[usize::from(code & 7)]) * 2f64.powi(exponent)) as f32)
-            }
+            Kind::Mxfp4 { .. } => Err(damaged()),
         };
         (0..cols).map(one).collect()
+    }
+
+    /// A row of MXFP4, block by block in GGUF's order: there byte j has the numbers j and
+    /// j + 16, here 2j and 2j + 1.
+    fn mxfp4(&self, bytes: &[u8], exponents: &[u8], first: usize) -> Result<Vec<f32>> {
+        let blocks = (self.map.cols / MX_BLOCK) as usize;
+        let exponents = exponents.get(first..first + blocks).ok_or_else(damaged)?;
+        let quants = bytes.as_chunks::<16>().0.get(..blocks).ok_or_else(damaged)?;
+        let mut row = Vec::with_capacity(blocks * 17);
+        for (exponent, pairs) in exponents.iter().zip(quants) {
+            row.push(*exponent);
+            let code = |at: usize| pairs[at / 2] >> (at % 2 * 4) & 15;
+            row.extend((0..16).map(|at| code(at) | code(at + 16) << 4));
+        }
+        let mut numbers = vec![0.0; self.map.cols as usize];
+        decode(Format::MXFP4, &row, &mut numbers)?;
+        Ok(numbers)
     }
 }
 
@@ -211,28 +220,18 @@ fn nibble(words: &[u8], word: usize, lane: usize) -> Result<i32> {
     Ok(i32::from(byte >> (lane % 2 * 4) & 15))
 }
 
-/// The number at `at` of many of one type.
-fn number(dtype: &str, bytes: &[u8], at: usize) -> Result<f32> {
-    let two = || bytes.get(2 * at..)?.first_chunk().copied();
-    let found = match dtype {
-        "F32" => bytes.get(4 * at..).and_then(|b| b.first_chunk()).map(|b| f32::from_le_bytes(*b)),
-        "F16" => two().map(|b| f16::from_le_bytes(b).to_f32()),
-        "BF16" => two().map(|b| bf16::from_le_bytes(b).to_f32()),
-        // The upper half of binary16.
-        "F8_E5M2" => bytes.get(at).map(|b| f16::from_bits(u16::from(*b) << 8).to_f32()),
-        "F8_E4M3" => bytes.get(at).map(|b| e4m3(*b)),
-        _ => return Err(Error::unsupported(format!("numbers of the type {dtype} are not read"))),
-    };
-    found.ok_or_else(damaged)
+/// Which of the project's formats a type of numbers is.
+fn float_format(dtype: Dtype) -> Result<Format> {
+    dtype.format().ok_or_else(|| {
+        Error::unsupported(format!("numbers of the type {} are not read", dtype.name()))
+    })
 }
 
-/// No infinities; one NaN of each sign.
-fn e4m3(byte: u8) -> f32 {
-    let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
-    let size = match exponent {
-        15 if byte & 7 == 7 => f32::NAN,
-        0 => mantissa / 512.0,
-        _ => (8.0 + mantissa) * 2f32.powi(exponent - 10),
-    };
-    if byte & 128 == 0 { size } else { -size }
+/// The number at `at` of many of one type.
+fn number(format: Format, bytes: &[u8], at: usize) -> Result<f32> {
+    let start = format.bytes(at);
+    let bytes = bytes.get(start..start + format.bytes(1)).ok_or_else(damaged)?;
+    let mut number = [0.0];
+    decode(format, bytes, &mut number)?;
+    Ok(number[0])
 }

@@ -82,7 +82,8 @@ impl Stored {
             return Ok(Self { from, packing, shape, format: Format::BF16 });
         }
         let shape = from.shape.clone();
-        if let Some(format) = from.dtype.format() {
+        // Numbers of 8 bits are given as more: what scales them has more digits.
+        if let Some(format) = from.dtype.format().filter(|_| from.dtype.bytes() > 1) {
             return Ok(Self { from, packing: Packing::Plain, shape, format });
         }
         let packing = match beside(".weight_scale_inv").or(beside(".weight_scale")) {

@@ -3,56 +3,17 @@
 //! how a checkpoint's numbers follow from its names: `tests/golden/make_families.py`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-
 use pollster::block_on;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use wisp_base::quant::decode;
-use wisp_formats::{Array, BytesSource, Checkpoint, FolderSource, Source, Value};
-
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/families")
-}
-
-/// `numbers` of make_families.py.
-fn numbers(name: &str, count: usize, scale: f32, offset: f32) -> Vec<f32> {
-    let fnv = |seed: u32, byte: u8| (seed ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    let seed = name.bytes().fold(0x811C_9DC5, fnv);
-    let one = |at: u32| {
-        let x = at.wrapping_mul(0x9E37_79B9).wrapping_add(seed);
-        let x = (x ^ (x >> 16)).wrapping_mul(0x85EB_CA6B);
-        let x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
-        offset + scale * (((x ^ (x >> 16)) >> 24) as f32 - 128.0) / 128.0
-    };
-    (0..count as u32).map(one).collect()
-}
+use wisp_formats::{Array, Checkpoint, Source, Value};
+use wisp_runtime::open;
+use wisp_tests::hub::{Tensor, f32_bytes, families, folder};
 
 /// FNV-1a over the words of the numbers.
 fn checksum(numbers: &[f32]) -> String {
     let fnv = |state: u64, n: &f32| (state ^ u64::from(n.to_bits())).wrapping_mul(0x0100_0000_01B3);
     format!("{:016x}", numbers.iter().fold(0xCBF2_9CE4_8422_2325, fnv))
-}
-
-/// A safetensors file of tensors (name, type, shape, bytes).
-fn safetensors(tensors: &[(String, &str, Vec<u64>, Vec<u8>)]) -> Vec<u8> {
-    let (mut header, mut data) = (Map::new(), Vec::new());
-    for (name, dtype, shape, bytes) in tensors {
-        let place = [data.len(), data.len() + bytes.len()];
-        let entry = json!({"dtype": dtype, "shape": shape, "data_offsets": place});
-        header.insert(name.clone(), entry);
-        data.extend_from_slice(bytes);
-    }
-    let header = serde_json::to_vec(&header).unwrap();
-    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
-}
-
-fn folder(config: &Json, tensors: &[(String, &str, Vec<u64>, Vec<u8>)]) -> FolderSource {
-    let file = |name: &str, bytes| {
-        (name.to_owned(), Box::new(BytesSource::new(name, bytes)) as Box<dyn Source>)
-    };
-    let config = serde_json::to_vec(config).unwrap();
-    let files = vec![file("config.json", config), file("model.safetensors", safetensors(tensors))];
-    FolderSource::new("folder", files).unwrap()
 }
 
 /// A tensor as f32, a few rows at a time.
@@ -67,10 +28,6 @@ fn values(checkpoint: &Checkpoint, source: &dyn Source, name: &str) -> Vec<f32> 
         all.extend(numbers);
     }
     all
-}
-
-fn f32_bytes(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
 }
 
 fn same(ours: &Value, theirs: &Json) -> bool {
@@ -89,23 +46,9 @@ fn same(ours: &Value, theirs: &Json) -> bool {
 fn every_family_reads_as_its_converted_file() {
     let mut seen = 0;
     let mut wrong = Vec::new();
-    for family in std::fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path()) {
-        let read = |name: &str| -> Json {
-            serde_json::from_slice(&std::fs::read(family.join(name)).unwrap()).unwrap()
-        };
-        let (golden, config) = (read("golden.json"), read("config.json"));
-        let name = golden["family"].as_str().unwrap();
-        let tensor = |listed: &Json| {
-            let name = listed[0].as_str().unwrap().to_owned();
-            let shape: Vec<u64> = serde_json::from_value(listed[1].clone()).unwrap();
-            let number = |at: usize| listed[at].as_f64().unwrap() as f32;
-            let count = shape.iter().product::<u64>() as usize;
-            let bytes = f32_bytes(&numbers(&name, count, number(2), number(3)));
-            (name, "F32", shape, bytes)
-        };
-        let tensors: Vec<_> = golden["tensors"].as_array().unwrap().iter().map(tensor).collect();
-        let source = folder(&config, &tensors);
-        let checkpoint = match block_on(wisp_models::open(&source)) {
+    for family in families() {
+        let (name, golden, source) = (&family.name, &family.golden, family.folder());
+        let checkpoint = match block_on(open(&source)) {
             Ok(checkpoint) => checkpoint,
             Err(why) => {
                 wrong.push(format!("{name}: {why}"));
@@ -172,7 +115,7 @@ fn o_proj(more: Json, tensors: &[(&str, &'static str, &[u64], Vec<u8>)]) -> Vec<
         })
         .collect();
     let source = folder(&config, &tensors);
-    let checkpoint = block_on(wisp_models::open(&source)).unwrap();
+    let checkpoint = block_on(open(&source)).unwrap();
     values(&checkpoint, &source, "blk.0.attn_output.weight")
 }
 
@@ -279,8 +222,8 @@ fn fp8_reads_with_scales_of_blocks_rows_or_all() {
 
 #[test]
 fn what_is_wrong_with_a_folder_is_said() {
-    let wrong = |config: Json, tensors: &[(String, &str, Vec<u64>, Vec<u8>)]| {
-        block_on(wisp_models::open(&folder(&config, tensors))).unwrap_err().to_string()
+    let wrong = |config: Json, tensors: &[Tensor]| {
+        block_on(open(&folder(&config, tensors))).unwrap_err().to_string()
     };
     let named = |name: &str| (name.to_owned(), "F32", vec![2], vec![0; 8]);
     let other = wrong(json!({"model_type": "x", "architectures": ["OtherForCausalLM"]}), &[]);

@@ -1,0 +1,98 @@
+//! Folders of the Hugging Face hub in memory, and the tiny checkpoint of each family:
+//! `golden/make_families.py`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value as Json, json};
+use wisp_formats::{BytesSource, FolderSource, Source};
+
+/// A tensor of a safetensors file: name, type, shape, bytes.
+pub type Tensor = (String, &'static str, Vec<u64>, Vec<u8>);
+
+/// A family's golden data.
+pub struct Family {
+    /// `qwen3_moe`
+    pub name: String,
+    /// golden.json
+    pub golden: Json,
+    path: PathBuf,
+}
+
+/// All of them, by name.
+pub fn families() -> Vec<Family> {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/families");
+    let mut paths: Vec<_> =
+        std::fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let family = |path: PathBuf| {
+        let golden = read(&path, "golden.json");
+        Family { name: golden["family"].as_str().unwrap().to_owned(), golden, path }
+    };
+    paths.into_iter().map(family).collect()
+}
+
+fn read(folder: &Path, name: &str) -> Json {
+    serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
+}
+
+impl Family {
+    /// The checkpoint, as the hub would have it.
+    pub fn folder(&self) -> FolderSource {
+        let tensor = |listed: &Json| {
+            let name = listed[0].as_str().unwrap().to_owned();
+            let shape: Vec<u64> = serde_json::from_value(listed[1].clone()).unwrap();
+            let number = |at: usize| listed[at].as_f64().unwrap() as f32;
+            let count = shape.iter().product::<u64>() as u32;
+            let bytes = f32_bytes(&numbers(&name, count, number(2), number(3)));
+            (name, "F32", shape, bytes)
+        };
+        let tensors: Vec<_> =
+            self.golden["tensors"].as_array().unwrap().iter().map(tensor).collect();
+        folder(&read(&self.path, "config.json"), &tensors)
+    }
+
+    /// PyTorch's logits at all positions (an encoder's hidden states), row by row.
+    pub fn logits(&self) -> Vec<f32> {
+        crate::npy(&self.path.join("logits.npy"))
+    }
+}
+
+/// `numbers` of make_families.py.
+fn numbers(name: &str, count: u32, scale: f32, offset: f32) -> Vec<f32> {
+    let fnv = |seed: u32, byte: u8| (seed ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let seed = name.bytes().fold(0x811C_9DC5, fnv);
+    let one = |at: u32| {
+        let x = at.wrapping_mul(0x9E37_79B9).wrapping_add(seed);
+        let x = (x ^ (x >> 16)).wrapping_mul(0x85EB_CA6B);
+        let x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
+        offset + scale * (((x ^ (x >> 16)) >> 24) as f32 - 128.0) / 128.0
+    };
+    (0..count).map(one).collect()
+}
+
+/// Little-endian.
+pub fn f32_bytes(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+}
+
+/// A folder with a config.json and these tensors.
+pub fn folder(config: &Json, tensors: &[Tensor]) -> FolderSource {
+    let file = |name: &str, bytes| {
+        (name.to_owned(), Box::new(BytesSource::new(name, bytes)) as Box<dyn Source>)
+    };
+    let config = serde_json::to_vec(config).unwrap();
+    let files = vec![file("config.json", config), file("model.safetensors", safetensors(tensors))];
+    FolderSource::new("folder", files).unwrap()
+}
+
+fn safetensors(tensors: &[Tensor]) -> Vec<u8> {
+    let (mut header, mut data) = (Map::new(), Vec::new());
+    for (name, dtype, shape, bytes) in tensors {
+        let place = [data.len(), data.len() + bytes.len()];
+        let entry = json!({"dtype": dtype, "shape": shape, "data_offsets": place});
+        header.insert(name.clone(), entry);
+        data.extend_from_slice(bytes);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+}
