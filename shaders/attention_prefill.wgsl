@@ -6,10 +6,12 @@
 //!import lib/pages
 //!import lib/cap
 //!import sink
+//!import lib/value
 const THREADS: u32 = 64u;
 const HEADS: u32 = 1u;
 const KV_HEADS: u32 = 1u;
 const HEAD_DIM: u32 = 4u;
+const VALUE_DIM: u32 = 4u; // numbers of a value that count, the first
 const SCALE: f32 = 1.0;
 const Q_STRIDE4: u32 = 1u;
 const CAP: f32 = 0.0; // of scores; 0: none
@@ -20,8 +22,9 @@ const QUERIES: u32 = 16u; // queries a workgroup: TILE or less
 const KEYS: u32 = 32u; // at most a page
 
 const DIM4: u32 = HEAD_DIM / 4u;
+const VALUE4: u32 = VALUE_DIM / 4u;
 const EACH: u32 = THREADS / QUERIES;
-const SUMS: u32 = (DIM4 + EACH - 1u) / EACH;
+const SUMS: u32 = (VALUE4 + EACH - 1u) / EACH;
 const LOWEST: f32 = -3.0e38;
 
 @group(0) @binding(1) var<storage, read> q: array<scalar4>; // [tokens, Q_STRIDE4]
@@ -82,8 +85,8 @@ fn main(
             scores[row * KEYS + k] = select(LOWEST, capped(score), seen);
         }
         workgroupBarrier();
-        for (var i = thread; i < keys_here * DIM4; i += THREADS) {
-            tile[i] = value4(base + i);
+        for (var i = thread; i < keys_here * VALUE4; i += THREADS) {
+            tile[i] = attended4(base + i / VALUE4 * DIM4 + i % VALUE4);
         }
         workgroupBarrier();
         // Where a query has seen no key yet, exp(LOWEST - LOWEST) counts what it should
@@ -102,16 +105,16 @@ fn main(
             let p = exp(scores[row * KEYS + k] - top);
             weight += p;
             for (var s = 0u; s < SUMS; s++) {
-                sums[s] += p * tile[k * DIM4 + min(part + s * EACH, DIM4 - 1u)];
+                sums[s] += p * tile[k * VALUE4 + min(part + s * EACH, VALUE4 - 1u)];
             }
         }
     }
     if (row < count) {
         for (var s = 0u; s < SUMS; s++) {
             let d = part + s * EACH;
-            if (d < DIM4) {
+            if (d < VALUE4) {
                 let result = sums[s] / weight;
-                let at = token * Y_STRIDE + head * HEAD_DIM + 4u * d;
+                let at = token * Y_STRIDE + head * VALUE_DIM + 4u * d;
                 y[at] = to_scalar(result.x);
                 y[at + 1u] = to_scalar(result.y);
                 y[at + 2u] = to_scalar(result.z);

@@ -8,9 +8,16 @@ const THREADS: u32 = 64u;
 const HEADS: u32 = 1u;
 const KV_HEADS: u32 = 1u;
 const HEAD_DIM: u32 = 4u;
-const ROPE_DIM: u32 = 4u; // the first so many of a head turn
+const ROPE_FIRST: u32 = 0u; // the first number of a head that turns
+const ROPE_DIM: u32 = 4u; // so many turn
 const NEIGHBOURS: bool = true; // pairs are (2i, 2i + 1), else (i, i + ROPE_DIM / 2)
-const QKV_STRIDE: u32 = 1u;
+const VALUES: bool = true; // there are values behind the keys
+// Queries are times 1 + HEAT·ln(1 + ⌊position / HEAT_LENGTH⌋).
+const HEAT: f32 = 0.0;
+const HEAT_LENGTH: u32 = 1u;
+const QUERY_STRIDE: u32 = 1u;
+const KV_STRIDE: u32 = 1u;
+const KV_FIRST: u32 = 0u; // of the keys in their row
 const Q_STRIDE: u32 = 1u;
 
 const HALF: u32 = max(ROPE_DIM / 2u, 1u);
@@ -18,7 +25,9 @@ const FINE: u32 = 256u;
 const Q_ITEMS: u32 = HEADS * HEAD_DIM / 4u;
 const KV_ITEMS: u32 = KV_HEADS * HEAD_DIM / KV_BLOCK;
 
-@group(0) @binding(1) var<storage, read> qkv: array<scalar>; // [tokens, QKV_STRIDE]
+// Both are the same rows where queries, keys and values are.
+@group(0) @binding(1) var<storage, read> queries: array<scalar>; // [tokens, QUERY_STRIDE]
+@group(0) @binding(5) var<storage, read> kv: array<scalar>; // [tokens, KV_STRIDE]
 @group(0) @binding(2) var<storage, read_write> q: array<scalar>; // [tokens, Q_STRIDE]
 // (cos, sin) of the angles of positions 0 … FINE-1, then of 0, FINE, 2·FINE, …:
 // each [HALF]. Their product as complex numbers is exact to rounding at any
@@ -31,20 +40,29 @@ fn turn(position: u32, pair: u32) -> vec2f {
     return vec2(fine.x * coarse.x - fine.y * coarse.y, fine.x * coarse.y + fine.y * coarse.x);
 }
 
+// A number of a query or a key.
+fn number(at: u32, is_query: bool) -> f32 {
+    if (is_query) {
+        return f32(queries[at]);
+    }
+    return f32(kv[at]);
+}
+
 // Element `i` of the head vector that starts at `at`, turned.
-fn turned(at: u32, i: u32, position: u32) -> f32 {
-    let own = f32(qkv[at + i]);
-    if (i >= ROPE_DIM) {
+fn turned(at: u32, i: u32, position: u32, is_query: bool) -> f32 {
+    let own = number(at + i, is_query);
+    if (i < ROPE_FIRST || i - ROPE_FIRST >= ROPE_DIM) {
         return own;
     }
-    let pair = select(i % HALF, i / 2u, NEIGHBOURS);
-    let second = select(i >= HALF, i % 2u == 1u, NEIGHBOURS);
+    let r = i - ROPE_FIRST;
+    let pair = select(r % HALF, r / 2u, NEIGHBOURS);
+    let second = select(r >= HALF, r % 2u == 1u, NEIGHBOURS);
     let reach = select(HALF, 1u, NEIGHBOURS);
     let angle = turn(position, pair);
     if (second) {
-        return f32(qkv[at + i - reach]) * angle.y + own * angle.x;
+        return number(at + i - reach, is_query) * angle.y + own * angle.x;
     }
-    return own * angle.x - f32(qkv[at + i + reach]) * angle.y;
+    return own * angle.x - number(at + i + reach, is_query) * angle.y;
 }
 
 @compute @workgroup_size(THREADS)
@@ -54,18 +72,21 @@ fn main(
 ) {
     let token = group.y;
     let position = step_position(token);
-    let row = token * QKV_STRIDE;
     var item = group.x * THREADS + thread;
     if (item < Q_ITEMS) {
-        let head = item * 4u / HEAD_DIM;
+        let row = token * QUERY_STRIDE + item * 4u / HEAD_DIM * HEAD_DIM;
+        var heat = 1.0;
+        if (HEAT != 0.0) {
+            heat += HEAT * log(1.0 + f32(position / HEAT_LENGTH));
+        }
         for (var i = 0u; i < 4u; i++) {
-            let value = turned(row + head * HEAD_DIM, item * 4u % HEAD_DIM + i, position);
+            let value = heat * turned(row, item * 4u % HEAD_DIM + i, position, true);
             q[token * Q_STRIDE + item * 4u + i] = to_scalar(value);
         }
         return;
     }
     item -= Q_ITEMS;
-    if (item >= 2u * KV_ITEMS) {
+    if (item >= select(1u, 2u, VALUES) * KV_ITEMS) {
         return;
     }
     let is_value = item >= KV_ITEMS;
@@ -74,17 +95,17 @@ fn main(
     let column = item * KV_BLOCK % HEAD_DIM;
     let vector = cache_vector(step_sequence(token), position, head);
     let block = (vector * HEAD_DIM + column) / KV_BLOCK;
+    let row = token * KV_STRIDE + KV_FIRST + head * HEAD_DIM;
     var part: array<vec4f, KV_BLOCK / 4u>;
     if (is_value) {
-        let at = row + (HEADS + KV_HEADS + head) * HEAD_DIM + column;
+        let at = row + KV_HEADS * HEAD_DIM + column;
         for (var i = 0u; i < KV_BLOCK; i++) {
-            part[i / 4u][i % 4u] = f32(qkv[at + i]);
+            part[i / 4u][i % 4u] = number(at + i, false);
         }
         store_values(block, &part);
     } else {
-        let at = row + (HEADS + head) * HEAD_DIM;
         for (var i = 0u; i < KV_BLOCK; i++) {
-            part[i / 4u][i % 4u] = turned(at, column + i, position);
+            part[i / 4u][i % 4u] = turned(row, column + i, position, false);
         }
         store_keys(block, &part);
     }

@@ -162,6 +162,11 @@ impl<'a> CpuNode<'a> {
         id.and_then(|id| self.values.get(id.0)?.as_deref()).ok_or_else(|| self.lacks("input", at))
     }
 
+    /// How many inputs the node has.
+    pub fn inputs(&self) -> usize {
+        self.node.inputs.len()
+    }
+
     /// Facts of input `at`.
     ///
     /// # Errors

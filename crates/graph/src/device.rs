@@ -200,9 +200,11 @@ impl DeviceResources {
             // Read four at a time.
             Resource::Vector { len, .. } => vec![len.next_multiple_of(8) as u64 * 4],
             Resource::Table { data, .. } => vec![data.len() as u64 * 4],
-            Resource::Cache { kv_heads, head_dim, .. } => {
+            Resource::Cache { kv_heads, head_dim, latent, .. } => {
                 let bytes = target.kv.bytes(kv_heads * head_dim * PAGE) as u64;
-                vec![bytes.saturating_mul(pages as u64); 2]
+                let keys = bytes.saturating_mul(pages as u64);
+                // Every binding needs a buffer, if only of one block.
+                vec![keys, if *latent { 64 } else { keys }]
             }
         }
     }

@@ -172,6 +172,11 @@ impl<'a> Lower<'a> {
         self.tape.value(self.node.inputs[at])
     }
 
+    /// How many inputs the node has.
+    pub fn inputs(&self) -> usize {
+        self.node.inputs.len()
+    }
+
     /// Facts of the output.
     pub fn output(&self) -> Result<&'a Value> {
         Ok(self.tape.value(self.output_id()?))

@@ -124,6 +124,8 @@ pub enum Resource {
         kv_heads: usize,
         /// Numbers a head.
         head_dim: usize,
+        /// Values are the first numbers of keys; none are kept beside them.
+        latent: bool,
     },
 }
 

@@ -1,8 +1,9 @@
 //! What a decoder can be: its capabilities, named as the field names them.
 
 use wisp_base::{Error, Result};
-use wisp_ops::Activation;
+use wisp_ops::{Activation, Heat};
 
+use crate::latent::Latent;
 use crate::moe::ExpertsConfig;
 use crate::rope::Rope;
 
@@ -60,6 +61,10 @@ pub struct DecoderConfig {
     pub attention_cap: Option<f32>,
     /// Each head has a sink.
     pub sinks: bool,
+    /// Queries far into a context are multiplied.
+    pub heat: Option<Heat>,
+    /// Keys and values of all heads are kept as one vector.
+    pub latent: Option<Latent>,
     /// Kinds of rotary position embedding.
     pub ropes: Vec<Rope>,
     /// What is special in each layer's attention.

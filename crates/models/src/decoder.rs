@@ -182,6 +182,9 @@ impl Block<'_> {
 
     fn attention(&mut self, layer: usize, h: ValueId, ropes: &[ResourceId]) -> Result<ValueId> {
         let c = self.c;
+        if let Some(latent) = c.latent {
+            return self.latent_attention(layer, latent, h, ropes);
+        }
         let (kv_heads, head_dim) = (c.kv_heads, c.head_dim);
         let name = |tensor: &str| format!("blk.{layer}.{tensor}");
         let mut qkv = self.queries_keys_values(layer, h)?;
@@ -198,13 +201,11 @@ impl Block<'_> {
         }
         let kind = c.kinds[layer];
         let rope = &c.ropes[kind.rope];
-        let cache = self.tape.resource(Resource::Cache { layer, kv_heads, head_dim });
+        let cache =
+            self.tape.resource(Resource::Cache { layer, kv_heads, head_dim, latent: false });
         let turn = RopeAppend {
-            heads: c.heads,
-            kv_heads,
-            head_dim,
-            rope_dim: rope.dim,
-            pairing: rope.pairing,
+            heat: c.heat,
+            ..RopeAppend::new(c.heads, kv_heads, head_dim, rope.dim, rope.pairing)
         };
         let q = record(&mut self.tape, turn, &[qkv], &[ropes[kind.rope], cache])?;
         let scale = c.attention_scale.unwrap_or(1.0 / (head_dim as f32).sqrt());

@@ -37,9 +37,14 @@ impl<'a> Keys<'a> {
         self.checkpoint.metadata.opt_f32(&self.key(name))
     }
 
+    /// A switch that may be there.
+    pub fn opt_flag(&self, name: &str) -> Result<Option<bool>> {
+        self.checkpoint.metadata.opt_bool(&self.key(name))
+    }
+
     /// A switch; off where it is not there.
     pub fn flag(&self, name: &str) -> Result<bool> {
-        Ok(self.checkpoint.metadata.opt_bool(&self.key(name))?.unwrap_or(false))
+        Ok(self.opt_flag(name)?.unwrap_or(false))
     }
 
     /// A text that may be there.
@@ -50,6 +55,20 @@ impl<'a> Keys<'a> {
     /// Whether the file has the tensor.
     pub fn has(&self, tensor: &str) -> bool {
         self.checkpoint.tensor(tensor).is_some()
+    }
+
+    /// Whether any block has a tensor of this name.
+    pub fn has_any(&self, tensor: &str) -> bool {
+        let mut names = self.checkpoint.tensors.iter().map(|t| t.name.as_str());
+        names.any(|name| name.strip_suffix(tensor).is_some_and(|start| start.ends_with('.')))
+    }
+
+    /// What YaRN's factor for queries and keys is itself multiplied by, per ln(factor)
+    /// and tenth. DeepSeek's files have a tenth of it.
+    pub fn yarn_log_multiplier(&self) -> Result<Option<f32>> {
+        let latent = self.opt_size("attention.kv_lora_rank")?.is_some();
+        let own = self.opt_f32("rope.scaling.yarn_log_multiplier")?.filter(|own| *own != 0.0);
+        Ok(own.map(|own| if latent { own / 0.1 } else { own }))
     }
 
     /// Positions that a query sees, in models with a sliding window.
@@ -86,7 +105,9 @@ impl<'a> Keys<'a> {
             )));
         }
         let head_dim = self.opt_size("attention.key_length")?.unwrap_or(width / heads);
-        if self.opt_size("attention.value_length")?.is_some_and(|value| value != head_dim) {
+        let latent = self.opt_size("attention.kv_lora_rank")?.is_some();
+        let value = self.opt_size("attention.value_length")?;
+        if !latent && value.is_some_and(|value| value != head_dim) {
             return Err(Error::unsupported(
                 "the file has values of another length than keys, which this version does not \
                  compute",
@@ -127,6 +148,8 @@ impl<'a> Keys<'a> {
             attention_scale: self.opt_f32("attention.scale")?,
             attention_cap: None,
             sinks: false,
+            heat: None,
+            latent: None,
             ropes: vec![self.rope(head_dim, pairing)?],
             kinds,
             feed: Feed::Gated,
@@ -142,6 +165,7 @@ impl<'a> Keys<'a> {
         let old_factor = self.opt_f32("rope.scale_linear")?;
         let factor = self.opt_f32("rope.scaling.factor")?.or(old_factor).unwrap_or(1.0);
         let own_scale = self.opt_f32("rope.scaling.attn_factor")?.unwrap_or(1.0);
+        let latent = self.opt_size("attention.kv_lora_rank")?.is_some();
         let trained = self.opt_size("rope.scaling.original_context_length")?;
         let short = "rope_factors_short.weight";
         let factors = match trained {
@@ -180,8 +204,10 @@ impl<'a> Keys<'a> {
                     beta_slow: beta("yarn_beta_slow")?.or(beta("beta_slow")?).unwrap_or(1.0),
                     whole_pairs: true,
                 };
-                // Section 3.3 there.
-                let scale = own_scale * (1.0 + 0.1 * factor.max(1.0).ln());
+                // Section 3.3 there; what a family does instead is divided by.
+                let stretch = |by: f32| 1.0 + 0.1 * by * factor.max(1.0).ln();
+                let instead = if latent { Some(1.0) } else { self.yarn_log_multiplier()? };
+                let scale = own_scale * stretch(1.0) / stretch(instead.unwrap_or(0.0));
                 Ok(Rope { factor, yarn: Some(yarn), scale, ..rope })
             }
             other => Err(Error::unsupported(format!(

@@ -3,10 +3,12 @@
 
 mod config;
 mod decoder;
+mod deepseek;
 mod gemma;
 mod gpt;
 mod hf;
 mod keys;
+mod latent;
 mod llama;
 mod moe;
 mod olmo;
@@ -18,6 +20,7 @@ mod tensors;
 pub use config::{DecoderConfig, Feed, HeadNorms, Kind, Norm};
 pub use decoder::{Decoder, DecoderTape};
 pub use hf::open;
+pub use latent::Latent;
 pub use moe::{ExpertsConfig, Shared};
 pub use rope::{Factors, Rope, Yarn};
 
@@ -30,8 +33,9 @@ use keys::Keys;
 type Config = fn(&Keys<'_>) -> Result<DecoderConfig>;
 
 /// One row a family: its name in `general.architecture`, and how its metadata read.
-const FAMILIES: [(&str, Config); 17] = [
+const FAMILIES: [(&str, Config); 19] = [
     ("llama", llama::config),
+    ("mistral3", llama::mistral3),
     ("smollm3", llama::smollm3),
     ("granite", llama::granite),
     ("qwen2", qwen::qwen2),
@@ -48,6 +52,7 @@ const FAMILIES: [(&str, Config); 17] = [
     ("qwen3moe", qwen::qwen3moe),
     ("olmoe", olmo::olmoe),
     ("granitemoe", llama::granite),
+    ("deepseek2", deepseek::deepseek2),
 ];
 
 /// The names of all families, as `general.architecture` has them.

@@ -2,7 +2,7 @@
 //! SmolLM2 and 3, Granite, …
 
 use wisp_base::Result;
-use wisp_ops::Pairing;
+use wisp_ops::{Heat, Pairing};
 
 use crate::config::DecoderConfig;
 use crate::keys::Keys;
@@ -20,6 +20,16 @@ pub(crate) fn config(keys: &Keys<'_>) -> Result<DecoderConfig> {
     }
     let window = keys.window()?;
     config.kinds.iter_mut().for_each(|kind| kind.window = window);
+    Ok(config)
+}
+
+/// Ministral 3 (2025): queries far into a context are multiplied, so that scores stay
+/// apart.
+pub(crate) fn mistral3(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    let mut config = config(keys)?;
+    let factor = keys.opt_f32("attention.temperature_scale")?.unwrap_or(0.0);
+    let length = keys.opt_size("rope.scaling.original_context_length")?.unwrap_or(config.context);
+    config.heat = (factor != 0.0).then_some(Heat { factor, length });
     Ok(config)
 }
 

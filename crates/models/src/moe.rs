@@ -45,7 +45,8 @@ pub struct Shared {
 }
 
 impl ExpertsConfig {
-    /// The common keys: softmax over all experts, `normalize` or not.
+    /// The common keys: softmax over all experts, `normalize` or not where the file does not
+    /// say.
     pub(crate) fn read(keys: &Keys<'_>, normalize: bool) -> Result<Self> {
         let ffn = keys.opt_size("expert_feed_forward_length")?;
         Ok(Self {
@@ -54,7 +55,7 @@ impl ExpertsConfig {
             ffn: ffn.map_or_else(|| keys.size("feed_forward_length"), Ok)?,
             dense_layers: 0,
             gating: Gating::Softmax,
-            normalize,
+            normalize: keys.opt_flag("expert_weights_norm")?.unwrap_or(normalize),
             factor: 1.0,
             groups: (1, 1),
             choice_bias: false,

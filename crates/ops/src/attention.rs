@@ -11,7 +11,8 @@ use wisp_graph::{
 use crate::check::{self, Case, matrix};
 use crate::linear::dot;
 use crate::{
-    Epilogue, Linear, Pairing, RopeAppend, capped, expect_cols, expect_len, nth, record, rope_table,
+    Epilogue, Heat, Linear, Pairing, RopeAppend, capped, expect_cols, expect_len, nth, record,
+    rope_table,
 };
 
 /// Input: queries `[tokens, heads·head_dim]`; resource: the cache, which holds the
@@ -33,6 +34,8 @@ pub struct Attention {
     /// Resource 1 has a score for each query head that takes probability and gives no
     /// value (gpt-oss).
     pub sinks: bool,
+    /// Values are the first so many numbers of keys (DeepSeek-V2); a multiple of 4.
+    pub latent: Option<usize>,
 }
 
 type Binds = Vec<(&'static str, Bind)>;
@@ -48,11 +51,11 @@ impl Operation for Attention {
     }
 
     fn infer(&self, inputs: &[&Value], resources: &[&Resource]) -> Result<Option<Value>> {
-        let cols = self.heads * self.head_dim;
         if self.sinks {
             expect_len(resources, 1, self.heads)?;
         }
-        expect_cols(nth(inputs, 0)?, cols)?;
+        expect_cols(nth(inputs, 0)?, self.heads * self.head_dim)?;
+        let cols = self.heads * self.value_dim();
         let name = "attention".into();
         Ok(Some(Value { name, rows: Rows::Tokens, cols, kind: Kind::Activation }))
     }
@@ -75,12 +78,14 @@ impl Operation for Attention {
                 let scores: Vec<f32> = positions.clone().map(score).collect();
                 let sink = if self.sinks { node.numbers(1)?[head] } else { f32::NEG_INFINITY };
                 let top = scores.iter().copied().fold(sink, f32::max);
-                let mut sums = vec![0f64; dim];
+                let value_dim = self.value_dim();
+                let values = if self.latent.is_some() { &cache.keys } else { &cache.values };
+                let mut sums = vec![0f64; value_dim];
                 let mut total = f64::from(sink - top).exp();
                 for (position, score) in positions.zip(&scores) {
                     let p = f64::from(score - top).exp();
                     total += p;
-                    for (sum, v) in sums.iter_mut().zip(&cache.values[vector(position)]) {
+                    for (sum, v) in sums.iter_mut().zip(&values[vector(position)]) {
                         *sum += p * f64::from(*v);
                     }
                 }
@@ -98,7 +103,26 @@ impl Operation for Attention {
 impl Attention {
     /// Nothing special: all positions, no cap, no sinks.
     pub fn new(heads: usize, kv_heads: usize, head_dim: usize, scale: f32) -> Self {
-        Self { heads, kv_heads, head_dim, scale, cap: None, window: None, sinks: false }
+        let (cap, window, sinks, latent) = (None, None, false, None);
+        Self { heads, kv_heads, head_dim, scale, cap, window, sinks, latent }
+    }
+
+    /// Numbers of a value.
+    fn value_dim(&self) -> usize {
+        self.latent.unwrap_or(self.head_dim)
+    }
+
+    /// Query heads a workgroup of decode: as many of those that share keys as its memory
+    /// and its registers hold.
+    fn share(&self, lower: &Lower<'_>, threads: u32) -> usize {
+        let group = self.heads / self.kv_heads;
+        let memory = lower.target.workgroup_memory as usize / 2;
+        let fits = |share: &usize| {
+            16 * (share * self.head_dim / 4) + 4 * share * PAGE <= memory
+                && share * self.value_dim() / 4 <= 16 * threads as usize
+        };
+        let all = (1..=group).rev().filter(|share| group.is_multiple_of(*share));
+        all.into_iter().find(fits).unwrap_or(1)
     }
 
     fn kernel(&self, lower: &Lower<'_>, name: &'static str) -> wisp_gpu::Kernel {
@@ -107,6 +131,8 @@ impl Attention {
             .set("HEADS", self.heads as u64)
             .set("KV_HEADS", self.kv_heads as u64)
             .set("HEAD_DIM", self.head_dim as u64)
+            .set("VALUE_DIM", self.value_dim() as u64)
+            .set_bool("LATENT", self.latent.is_some())
             .set("PAGES_PER_SEQUENCE", lower.target.pages_per_sequence as u64)
             .set_f32("SCALE", self.scale)
             .set_f32("CAP", self.cap.unwrap_or(0.0))
@@ -126,8 +152,9 @@ impl Attention {
 
     /// Bytes of keys and values of one position; FLOPs of one (token, position).
     fn costs(&self, lower: &Lower<'_>) -> (u64, u64) {
-        let kv = 2 * lower.target.kv.bytes(self.kv_heads * self.head_dim) as u64;
-        (kv, 4 * (self.heads * self.head_dim) as u64)
+        let both = if self.latent.is_some() { 1 } else { 2 };
+        let kv = both * lower.target.kv.bytes(self.kv_heads * self.head_dim) as u64;
+        (kv, 2 * (self.heads * (self.head_dim + self.value_dim())) as u64)
     }
 
     fn decode(&self, lower: &mut Lower<'_>) -> Result<()> {
@@ -135,11 +162,13 @@ impl Attention {
         let tokens = lower.key.tokens as u64;
         let splits = u64::from(tuning.splits);
         let heads = self.heads as u64;
-        let partials = lower.temp(tokens * splits * heads * self.head_dim as u64 * 4);
+        let partials = lower.temp(tokens * splits * heads * self.value_dim() as u64 * 4);
         let stats = lower.temp(tokens * splits * heads * 8);
+        let share = self.share(lower, tuning.threads);
         let kernel = self
             .kernel(lower, "attention_decode")
             .set("THREADS", tuning.threads)
+            .set("SHARE", share as u64)
             .set("SPLITS", splits);
         let binds = vec![
             ("step", Bind::Step),
@@ -149,12 +178,12 @@ impl Attention {
             ("stats", Bind::Temp(stats)),
         ];
         let binds = self.bind_cache(lower, binds);
-        let kv_heads = self.kv_heads as u32;
+        let groups = (self.heads / share) as u32;
         let (kv_bytes, flops) = self.costs(lower);
         lower.dispatch(
             kernel,
             binds,
-            move |c| [kv_heads, c.splits, c.tokens],
+            move |c| [groups, c.splits, c.tokens],
             move |c| Cost { bytes: kv_bytes * c.keys, flops: flops * c.keys },
         );
         let merge = [
@@ -163,7 +192,7 @@ impl Attention {
             ("stats", Bind::Temp(stats)),
         ];
         let constants =
-            [("HEADS", heads), ("SPLITS", splits), ("HEAD_DIM4", self.head_dim as u64 / 4)];
+            [("HEADS", heads), ("SPLITS", splits), ("HEAD_DIM4", self.value_dim() as u64 / 4)];
         if lower.may_defer() {
             return lower.defer(Prologue {
                 file: "input/merge",
@@ -180,7 +209,7 @@ impl Attention {
         }
         let mut binds = merge.to_vec();
         binds.push(("y", lower.bind_output()?));
-        let numbers = (self.heads * self.head_dim) as u64;
+        let numbers = (self.heads * self.value_dim()) as u64;
         let groups = (numbers as u32 / 4).div_ceil(tuning.threads);
         lower.dispatch(
             kernel,
@@ -220,7 +249,7 @@ impl Attention {
         let heads = self.heads as u32;
         let pieces = (TILE / queries) as u32;
         let (kv_bytes, flops) = self.costs(lower);
-        let qy = 2 * lower.bytes(Kind::Activation, self.heads * self.head_dim);
+        let qy = lower.bytes(Kind::Activation, self.heads * (self.head_dim + self.value_dim()));
         lower.dispatch(
             kernel,
             binds,
@@ -235,51 +264,70 @@ impl Attention {
     }
 }
 
+/// What a case tries besides plain attention.
+#[derive(Clone, Copy, PartialEq)]
+enum Special {
+    None,
+    /// Window, cap and sinks.
+    Limits,
+    /// Values are so many numbers of keys; queries are heated.
+    Latent(usize),
+}
+
 /// A prompt in two pieces beside another sequence, then decode steps of all three
 /// sequences, in splits; every cache type.
 pub(crate) fn cases() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for (heads, kv_heads, head_dim, kv, bound, special) in [
-        (3, 1, 20, KvType::F32, 2e-5, false),
-        (7, 1, 80, KvType::F32, 2e-5, true),
-        (4, 4, 64, KvType::F16, 2e-3, false),
-        (6, 2, 32, KvType::Q8_0, 1e-2, false),
-        (2, 1, 128, KvType::Q4_0, 3e-2, false),
+        (3, 1, 20, KvType::F32, 2e-5, Special::None),
+        (7, 1, 80, KvType::F32, 2e-5, Special::Limits),
+        (4, 4, 64, KvType::F16, 2e-3, Special::None),
+        (6, 2, 32, KvType::Q8_0, 1e-2, Special::None),
+        (2, 1, 128, KvType::Q4_0, 3e-2, Special::None),
+        (3, 1, 28, KvType::F32, 2e-5, Special::Latent(20)),
+        (8, 1, 576, KvType::F16, 2e-3, Special::Latent(512)),
     ] {
-        let rope = RopeAppend {
-            heads,
-            kv_heads,
-            head_dim,
-            rope_dim: head_dim,
-            pairing: Pairing::Neighbours,
-        };
+        let latent = if let Special::Latent(dim) = special { Some(dim) } else { None };
+        let rope_first = latent.unwrap_or(0);
+        let rope_dim = head_dim - rope_first;
+        let mut rope = RopeAppend::new(heads, kv_heads, head_dim, rope_dim, Pairing::Neighbours);
         let mut tape = Tape::new();
-        let cols = (heads + 2 * kv_heads) * head_dim;
-        let qkv = tape.input(Value {
-            name: "qkv".into(),
-            rows: Rows::Tokens,
-            cols,
-            kind: Kind::Activation,
-        });
-        let frequencies: Vec<_> = (0..head_dim / 2).map(|i| 0.9f64.powi(i as i32)).collect();
+        let mut input = |name: &str, cols| {
+            let (rows, kind) = (Rows::Tokens, Kind::Activation);
+            tape.input(Value { name: name.into(), rows, cols, kind })
+        };
+        let (q_cols, kv_cols) = (heads * head_dim, kv_heads * head_dim);
+        let inputs = match latent {
+            None => vec![input("qkv", q_cols + 2 * kv_cols)],
+            Some(_) => vec![input("queries", q_cols), input("keys", kv_cols)],
+        };
+        if latent.is_some() {
+            let heat = Some(Heat { factor: 0.3, length: 9 });
+            rope = RopeAppend { rope_first, values: false, heat, ..rope };
+        }
+        let frequencies: Vec<_> = (0..rope_dim / 2).map(|i| 0.9f64.powi(i as i32)).collect();
         let data = std::sync::Arc::new(rope_table(&frequencies, 128, 1.0));
         let table = tape.resource(Resource::Table { name: "rope".into(), data });
-        let cache = tape.resource(Resource::Cache { layer: 0, kv_heads, head_dim });
-        let q = record(&mut tape, rope, &[qkv], &[table, cache])?;
+        let latent_cache = latent.is_some();
+        let cache = Resource::Cache { layer: 0, kv_heads, head_dim, latent: latent_cache };
+        let cache = tape.resource(cache);
+        let q = record(&mut tape, rope, &inputs, &[table, cache])?;
         let scale = 1.0 / (head_dim as f32).sqrt();
         let mut attention = Attention::new(heads, kv_heads, head_dim, scale);
+        attention.latent = latent;
         let mut resources = vec![cache];
-        if special {
+        if special == Special::Limits {
             attention.cap = Some(0.5);
             attention.window = Some(19);
             attention.sinks = true;
             resources.push(tape.resource(check::vector("sinks", heads)));
         }
+        let cols = heads * attention.value_dim();
         let y = record(&mut tape, attention, &[q], &resources)?;
         // A product behind it: with one token it merges the splits itself.
-        let w = tape.resource(matrix("w", Format::Q8_0, 24, heads * head_dim / 32 * 32));
-        let y = match heads * head_dim % 32 {
-            0 if !special => {
+        let w = tape.resource(matrix("w", Format::Q8_0, 24, cols / 32 * 32));
+        let y = match cols % 32 {
+            0 if special != Special::Limits => {
                 let logits = Linear { epilogue: Epilogue::LOGITS, bias: false };
                 record(&mut tape, logits, &[y], &[w])?
             }
@@ -297,10 +345,14 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             let key = PlanKey { tokens: tokens.len(), outputs: 1, decode: true, sample: false };
             steps.push((step, key));
         }
-        let with = if special { ", window, cap and sinks" } else { "" };
+        let with = match special {
+            Special::None => "",
+            Special::Limits => ", window, cap and sinks",
+            Special::Latent(_) => ", latent",
+        };
         let name = format!("attention {heads}/{kv_heads} of {head_dim}, {} cache{with}", kv.name());
         let first = Case::new(name, tape, steps[0].0.clone());
-        cases.push(Case { inputs: vec![qkv], compare: vec![y], steps, kv, bound, ..first });
+        cases.push(Case { inputs, compare: vec![y], steps, kv, bound, ..first });
     }
     Ok(cases)
 }

@@ -106,6 +106,7 @@ pub fn cases() -> Result<Vec<Case>> {
     all.extend(crate::linear::cases()?);
     all.extend(crate::layer_norm::cases()?);
     all.extend(crate::add_norm::cases()?);
+    all.extend(crate::head_linear::cases()?);
     all.extend(crate::head_norm::cases()?);
     all.extend(crate::cast::cases()?);
     all.extend(crate::route::cases()?);

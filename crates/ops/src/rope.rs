@@ -20,8 +20,9 @@ pub enum Pairing {
     Halves,
 }
 
-/// Input: `[tokens, (heads + 2·kv_heads)·head_dim]`, queries then keys then values;
-/// output: the turned queries. Resources: the table of [`rope_table`], the cache.
+/// Input: `[tokens, (heads + 2·kv_heads)·head_dim]`, queries then keys then values, or
+/// two inputs, the queries and the rest; output: the turned queries. Resources: the
+/// table of [`rope_table`], the cache.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RopeAppend {
     /// Query heads.
@@ -30,10 +31,26 @@ pub struct RopeAppend {
     pub kv_heads: usize,
     /// Numbers a head; a multiple of 4 and of the cache type's block.
     pub head_dim: usize,
-    /// The first so many numbers of a head turn; even.
+    /// The first number of a head that turns.
+    pub rope_first: usize,
+    /// So many numbers from it on turn; even.
     pub rope_dim: usize,
     /// Which of them turn together.
     pub pairing: Pairing,
+    /// There are values behind the keys.
+    pub values: bool,
+    /// What queries are multiplied by besides.
+    pub heat: Option<Heat>,
+}
+
+/// Multiplies the query at a position by 1 + factor·ln(1 + ⌊position / length⌋), so that
+/// scores of long contexts stay apart (Llama 4, Ministral 3).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heat {
+    /// Of the logarithm.
+    pub factor: f32,
+    /// Positions a step of it; above 0.
+    pub length: usize,
 }
 
 /// (cos, sin) of the angles of positions 0 … 255, then of 0, 256, 512, … below
@@ -56,8 +73,30 @@ pub fn rope_table(frequencies: &[f64], positions: usize, scale: f32) -> Vec<f32>
 }
 
 impl RopeAppend {
-    fn width(&self) -> usize {
-        (self.heads + 2 * self.kv_heads) * self.head_dim
+    /// The first `rope_dim` numbers of a head turn; values lie behind the keys.
+    pub fn new(
+        heads: usize,
+        kv_heads: usize,
+        head_dim: usize,
+        rope_dim: usize,
+        pairing: Pairing,
+    ) -> Self {
+        let (rope_first, values, heat) = (0, true, None);
+        Self { heads, kv_heads, head_dim, rope_first, rope_dim, pairing, values, heat }
+    }
+
+    /// Numbers of a row of queries.
+    fn query_cols(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// Numbers of a row of keys and values.
+    fn kv_cols(&self) -> usize {
+        (1 + usize::from(self.values)) * self.kv_heads * self.head_dim
+    }
+
+    fn heat(&self, position: usize) -> f32 {
+        self.heat.map_or(1.0, |h| 1.0 + h.factor * ((position / h.length) as f32).ln_1p())
     }
 
     /// A head vector, turned.
@@ -73,6 +112,7 @@ impl RopeAppend {
                 Pairing::Neighbours => (2 * pair, 2 * pair + 1),
                 Pairing::Halves => (pair, pair + half),
             };
+            let (a, b) = (self.rope_first + a, self.rope_first + b);
             let ((c0, s0), (c1, s1)) =
                 (at(position % FINE, pair), at(FINE + position / FINE, pair));
             let (cos, sin) = (c0 * c1 - s0 * s1, c0 * s1 + s0 * c1);
@@ -90,9 +130,14 @@ impl Operation for RopeAppend {
     }
 
     fn infer(&self, inputs: &[&Value], _: &[&Resource]) -> Result<Option<Value>> {
-        expect_cols(nth(inputs, 0)?, self.width())?;
+        if inputs.len() == 1 {
+            expect_cols(nth(inputs, 0)?, self.query_cols() + self.kv_cols())?;
+        } else {
+            expect_cols(nth(inputs, 0)?, self.query_cols())?;
+            expect_cols(nth(inputs, 1)?, self.kv_cols())?;
+        }
         if !self.head_dim.is_multiple_of(4)
-            || self.rope_dim > self.head_dim
+            || self.rope_first + self.rope_dim > self.head_dim
             || !self.rope_dim.is_multiple_of(2)
         {
             return Err(Error::unsupported(format!(
@@ -101,21 +146,29 @@ impl Operation for RopeAppend {
                 self.head_dim, self.rope_dim
             )));
         }
+        if self.heat.is_some_and(|heat| heat.length == 0) {
+            return Err(Error::input("queries are heated in steps of 0 positions"));
+        }
         let cols = self.heads * self.head_dim;
         Ok(Some(Value { name: "queries".into(), rows: Rows::Tokens, cols, kind: Kind::Activation }))
     }
 
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
-        let (qkv, table) = (node.input(0)?, node.numbers(0)?.to_vec());
+        let table = node.numbers(0)?.to_vec();
         let (dim, kv) = (self.head_dim, node.kv);
+        // Queries, and keys and values, with the columns of their rows.
+        let last = node.inputs() - 1;
+        let cols = node.value(last)?.cols;
+        let own = node.input(0)?.chunks_exact(node.value(0)?.cols);
+        let rows = own.zip(node.input(last)?.chunks_exact(cols));
         let mut queries = Vec::new();
-        for (token, row) in node.step.tokens.iter().zip(qkv.chunks_exact(self.width())) {
+        for (token, (own, rest)) in node.step.tokens.iter().zip(rows) {
             let position = token.position as usize;
-            let mut heads = row.chunks_exact(dim);
-            for head in heads.by_ref().take(self.heads) {
-                queries.extend(self.turn(head, position, &table));
+            for head in own[..self.query_cols()].chunks_exact(dim) {
+                let heat = self.heat(position);
+                queries.extend(self.turn(head, position, &table).iter().map(|x| heat * x));
             }
-            for (h, head) in heads.enumerate() {
+            for (h, head) in rest[cols - self.kv_cols()..].chunks_exact(dim).enumerate() {
                 let is_key = h < self.kv_heads;
                 let at = node.sequences.vector(
                     token.sequence,
@@ -146,32 +199,38 @@ impl Operation for RopeAppend {
             )));
         }
         let threads = lower.target.tuning.reduce_threads;
+        let kv_input = lower.inputs() - 1;
         let kernel = lower
             .kernel("rope_append")
             .set("THREADS", threads)
             .set("HEADS", self.heads as u64)
             .set("KV_HEADS", self.kv_heads as u64)
             .set("HEAD_DIM", self.head_dim as u64)
+            .set("ROPE_FIRST", self.rope_first as u64)
             .set("ROPE_DIM", self.rope_dim as u64)
             .set_bool("NEIGHBOURS", self.pairing == Pairing::Neighbours)
-            .set("QKV_STRIDE", lower.input(0).stride() as u64)
+            .set_bool("VALUES", self.values)
+            .set_f32("HEAT", self.heat.map_or(0.0, |heat| heat.factor))
+            .set("HEAT_LENGTH", self.heat.map_or(1, |heat| heat.length) as u64)
+            .set("QUERY_STRIDE", lower.input(0).stride() as u64)
+            .set("KV_STRIDE", lower.input(kv_input).stride() as u64)
+            .set("KV_FIRST", if kv_input == 0 { self.query_cols() } else { 0 } as u64)
             .set("Q_STRIDE", lower.output()?.stride() as u64)
             .set("PAGES_PER_SEQUENCE", lower.target.pages_per_sequence as u64);
         let binds = vec![
             ("step", Bind::Step),
             ("pages", Bind::Pages),
-            ("qkv", lower.bind_input(0)),
+            ("queries", lower.bind_input(0)),
+            ("kv", lower.bind_input(kv_input)),
             ("q", lower.bind_output()?),
             ("rope", Bind::Numbers(lower.id(0))),
             ("keys", Bind::Keys(lower.id(1))),
             ("values", Bind::Values(lower.id(1))),
         ];
-        let kv_numbers = self.kv_heads * self.head_dim;
-        let items = self.heads * self.head_dim / 4 + 2 * kv_numbers / kv.block();
+        let (queries, kv_cols) = (self.query_cols(), self.kv_cols());
+        let items = queries / 4 + kv_cols / kv.block();
         let groups = (items as u32).div_ceil(threads);
-        let width = self.width();
-        let bytes = lower.bytes(Kind::Activation, width + self.heads * self.head_dim)
-            + 2 * kv.bytes(kv_numbers) as u64;
+        let bytes = lower.bytes(Kind::Activation, 2 * queries + kv_cols) + kv.bytes(kv_cols) as u64;
         let flops = 6 * (self.heads + self.kv_heads) as u64 * self.rope_dim as u64 / 2;
         lower.dispatch(
             kernel,
@@ -196,9 +255,9 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
         (Pairing::Halves, 6, 20),
         (Pairing::Halves, 0, 12),
     ] {
-        let op = RopeAppend { heads: 3, kv_heads: 1, head_dim, rope_dim, pairing };
+        let op = RopeAppend::new(3, 1, head_dim, rope_dim, pairing);
         let mut tape = Tape::new();
-        let cols = op.width();
+        let cols = op.query_cols() + op.kv_cols();
         let qkv = tape.input(Value {
             name: "qkv".into(),
             rows: Rows::Tokens,
@@ -209,7 +268,8 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             (0..rope_dim / 2).map(|i| 100f64.powf(-2.0 * i as f64 / rope_dim as f64)).collect();
         let data = std::sync::Arc::new(rope_table(&frequencies, 300, 1.0));
         let table = tape.resource(Resource::Table { name: "rope".into(), data });
-        let cache = tape.resource(Resource::Cache { layer: 0, kv_heads: 1, head_dim });
+        let cache =
+            tape.resource(Resource::Cache { layer: 0, kv_heads: 1, head_dim, latent: false });
         let q = record(&mut tape, op, &[qkv], &[table, cache])?;
         let step = check::step(&[(0, 0), (0, 1), (1, 127), (2, 33)], &[]);
         cases.push(Case {

@@ -254,6 +254,13 @@ impl Config {
             }
             if let Some(all) = self.rope_number("mscale_all_dim") {
                 put("rope.scaling.yarn_log_multiplier", Value::F32((0.1 * all) as f32))?;
+                // GGUF has no key for a factor of queries and keys that is not that of scores.
+                let (own, factor) = (self.rope_number("mscale"), self.rope_number("factor"));
+                if let (Some(own), Some(factor)) = (own.filter(|own| *own != all), factor) {
+                    let stretch = |by: f64| 1.0 + 0.1 * by * factor.max(1.0).ln();
+                    let ratio = (stretch(own) / stretch(all)) as f32;
+                    put("rope.scaling.attn_factor", Value::F32(ratio))?;
+                }
             }
             // ggml's numbers: softmax is 1, sigmoid 2.
             if self.get("scoring_func").and_then(Json::as_str) == Some("sigmoid") {

@@ -1,0 +1,62 @@
+//! DeepSeek-V2 and V3 (2024): latent attention, experts in groups beside shared ones.
+
+use wisp_base::{Error, Result};
+use wisp_ops::{Gating, Pairing};
+
+use crate::config::DecoderConfig;
+use crate::keys::Keys;
+use crate::latent::Latent;
+use crate::moe::{ExpertsConfig, Shared};
+
+pub(crate) fn deepseek2(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    let mut config = keys.decoder(Pairing::Neighbours)?;
+    let size = |name: &str| keys.size(&format!("attention.{name}"));
+    let turned = config.ropes[0].dim;
+    let latent = Latent {
+        query_rank: keys.opt_size("attention.q_lora_rank")?.filter(|rank| *rank > 0),
+        rank: size("kv_lora_rank")?,
+        plain: size("key_length_mla")?.saturating_sub(turned),
+        turned,
+        value: size("value_length_mla")?,
+    };
+    if [latent.rank, latent.plain, latent.value].contains(&0) {
+        return Err(Error::input("a size of latent attention is 0: the file is damaged"));
+    }
+    config.latent = Some(latent);
+    config.head_dim = latent.rank + turned;
+    // Scores are multiplied by the square of what stretching does to a query and a key.
+    if let (Some(stretch), Some(multiplier)) =
+        (config.ropes[0].yarn.map(|_| config.ropes[0].factor), keys.yarn_log_multiplier()?)
+    {
+        let own = 1.0 + 0.1 * multiplier * stretch.max(1.0).ln();
+        let scale = 1.0 / ((latent.plain + turned) as f32).sqrt();
+        config.attention_scale = Some(own * own * scale);
+    }
+    let choice_bias = keys.has_any("exp_probs_b.bias");
+    let gating = match keys.opt_size("expert_gating_func")?.unwrap_or(0) {
+        0 if choice_bias => Gating::Sigmoid,
+        0 | 1 => Gating::Softmax,
+        2 => Gating::Sigmoid,
+        other => {
+            return Err(Error::unsupported(format!(
+                "the file chooses experts by function {other}, which this version does not know"
+            )));
+        }
+    };
+    if keys.opt_size("expert_count")?.unwrap_or(0) == 0 {
+        return Ok(config);
+    }
+    let experts = ExpertsConfig::read(keys, false)?;
+    let shared = keys.opt_size("expert_shared_count")?.unwrap_or(0) * experts.ffn;
+    let group = |name: &str| keys.opt_size(name).map(|n| n.unwrap_or(1).max(1));
+    config.experts = Some(ExpertsConfig {
+        dense_layers: keys.opt_size("leading_dense_block_count")?.unwrap_or(0),
+        gating,
+        factor: keys.opt_f32("expert_weights_scale")?.filter(|f| *f != 0.0).unwrap_or(1.0),
+        groups: (group("expert_group_count")?, group("expert_group_used_count")?),
+        choice_bias,
+        shared: (shared > 0).then_some(Shared { ffn: shared, gated: false }),
+        ..experts
+    });
+    Ok(config)
+}
