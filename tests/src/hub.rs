@@ -38,6 +38,11 @@ fn read(folder: &Path, name: &str) -> Json {
 impl Family {
     /// The checkpoint, as the hub would have it.
     pub fn folder(&self) -> FolderSource {
+        self.folder_with(&Map::new())
+    }
+
+    /// The same with other settings in its config.json.
+    pub fn folder_with(&self, settings: &Map<String, Json>) -> FolderSource {
         let tensor = |listed: &Json| {
             let name = listed[0].as_str().unwrap().to_owned();
             let shape: Vec<u64> = serde_json::from_value(listed[1].clone()).unwrap();
@@ -48,7 +53,9 @@ impl Family {
         };
         let tensors: Vec<_> =
             self.golden["tensors"].as_array().unwrap().iter().map(tensor).collect();
-        folder(&read(&self.path, "config.json"), &tensors)
+        let mut config = read(&self.path, "config.json");
+        config.as_object_mut().unwrap().extend(settings.clone());
+        folder(&config, &tensors)
     }
 
     /// PyTorch's logits at all positions (an encoder's hidden states), row by row.

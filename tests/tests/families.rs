@@ -59,3 +59,11 @@ fn every_family_agrees_with_pytorch() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(seen >= 30, "{seen} families");
 }
+
+#[test]
+fn a_context_beyond_the_table_of_positions_is_refused() {
+    let gpt2 = families().into_iter().find(|family| family.name == "gpt2").unwrap();
+    let options = EngineOptions { ctx: Some(129), ..EngineOptions::default() };
+    let error = load_from(&gpt2.folder(), options).err().unwrap().to_string();
+    assert!(error.contains("a table of 128 positions"), "{error}");
+}

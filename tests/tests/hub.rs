@@ -234,3 +234,35 @@ fn what_is_wrong_with_a_folder_is_said() {
     scaled["rope_scaling"] = json!({"type": "other"});
     assert!(wrong(scaled, &[]).contains("config.json scales RoPE by \"other\", which"));
 }
+
+/// What a family takes for granted is only what holds where the file does not say.
+#[test]
+fn settings_that_a_family_does_not_expect_reach_the_model() {
+    use wisp_models::DecoderConfig;
+    type Check = fn(&DecoderConfig) -> bool;
+    let windows: Check = |c| c.kinds.iter().map(|k| k.window.is_some()).eq([false, true]);
+    let every_other: Check =
+        |c| c.kinds.iter().enumerate().all(|(at, k)| k.window.is_some() == (at % 2 == 0));
+    let cases: [(&str, Json, Check); 7] = [
+        ("gemma2", json!({"layer_types": ["full_attention", "sliding_attention"]}), windows),
+        ("gemma3", json!({"layer_types": null, "sliding_window_pattern": 2}), every_other),
+        ("gpt_oss", json!({"layer_types": ["full_attention", "sliding_attention"]}), windows),
+        ("qwen3_moe", json!({"norm_topk_prob": false}), |c| !c.experts.unwrap().normalize),
+        ("olmoe", json!({"norm_topk_prob": true}), |c| c.experts.unwrap().normalize),
+        ("gemma2", json!({"query_pre_attn_scalar": 4}), |c| c.attention_scale == Some(0.5)),
+        (
+            "llama_yarn",
+            json!({"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4,
+                "attention_factor": 1.5, "original_max_position_embeddings": 32}}),
+            |c| c.ropes[0].scale == 1.5,
+        ),
+    ];
+    let families = families();
+    for (name, settings, check) in cases {
+        let family = families.iter().find(|family| family.name == name).unwrap();
+        let source = family.folder_with(settings.as_object().unwrap());
+        let checkpoint = block_on(open(&source)).unwrap();
+        let config = wisp_models::read(&checkpoint).unwrap().config;
+        assert!(check(&config), "{name} with {settings}: {config:?}");
+    }
+}

@@ -23,13 +23,10 @@ pub(crate) fn gemma2(keys: &Keys<'_>) -> Result<DecoderConfig> {
     config.attention_cap = keys.opt_f32("attn_logit_softcapping")?;
     config.logit_cap = keys.opt_f32("final_logit_softcapping")?;
     // The 27B model scales by the width a head, which its heads do not have.
-    if config.layers == 46 {
+    if config.layers == 46 && config.attention_scale.is_none() {
         config.attention_scale = Some(1.0 / (config.width as f32 / config.heads as f32).sqrt());
     }
-    let window = keys.window()?;
-    for kind in config.kinds.iter_mut().step_by(2) {
-        kind.window = window;
-    }
+    keys.set_windows(&mut config, 2)?;
     Ok(config)
 }
 
@@ -38,7 +35,7 @@ pub(crate) fn gemma3(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let mut config = DecoderConfig { norms_after: true, ..gemma(keys)? };
     config.head_norms = Some(HeadNorms::EachHead);
     config.logit_cap = keys.opt_f32("final_logit_softcapping")?;
-    if config.layers == 62 {
+    if config.layers == 62 && config.attention_scale.is_none() {
         config.attention_scale = Some(1.0 / (config.width as f32 / config.heads as f32).sqrt());
     }
     let local = Rope {
@@ -47,12 +44,8 @@ pub(crate) fn gemma3(keys: &Keys<'_>) -> Result<DecoderConfig> {
         ..config.ropes[0].clone()
     };
     config.ropes.push(local);
-    let window = keys.window()?;
-    for (layer, kind) in config.kinds.iter_mut().enumerate() {
-        if layer % 6 != 5 {
-            kind.window = window;
-            kind.rope = 1;
-        }
+    for kind in keys.set_windows(&mut config, 6)? {
+        kind.rope = 1;
     }
     Ok(config)
 }

@@ -42,10 +42,7 @@ pub(crate) fn oss(keys: &Keys<'_>) -> Result<DecoderConfig> {
     if let Some(yarn) = &mut config.ropes[0].yarn {
         yarn.whole_pairs = false;
     }
-    let window = keys.window()?;
-    for kind in config.kinds.iter_mut().step_by(2) {
-        kind.window = window;
-    }
+    keys.set_windows(&mut config, 2)?;
     Ok(config)
 }
 

@@ -1,7 +1,7 @@
 //! A family's metadata: the keys that all families share, and how they read.
 
 use wisp_base::{Error, Result};
-use wisp_formats::Checkpoint;
+use wisp_formats::{Array, Checkpoint, Value};
 use wisp_ops::{Activation, Pairing};
 
 use crate::config::{DecoderConfig, Feed, Kind, Norm};
@@ -71,9 +71,38 @@ impl<'a> Keys<'a> {
         Ok(own.map(|own| if latent { own / 0.1 } else { own }))
     }
 
-    /// Positions that a query sees, in models with a sliding window.
-    pub fn window(&self) -> Result<Option<usize>> {
-        Ok(self.opt_size("attention.sliding_window")?.filter(|window| *window > 0))
+    /// Gives layers the file's window, if it has one: those that it lists, or all but each
+    /// n-th with the file's n or else `every` (0: all of them). Returns their kinds.
+    ///
+    /// # Errors
+    /// A list that is not of as many layers.
+    pub fn set_windows<'c>(
+        &self,
+        config: &'c mut DecoderConfig,
+        every: usize,
+    ) -> Result<Vec<&'c mut Kind>> {
+        const KEY: &str = "attention.sliding_window_pattern";
+        let Some(window) = self.opt_size("attention.sliding_window")?.filter(|n| *n > 0) else {
+            return Ok(Vec::new());
+        };
+        let layers = config.kinds.len();
+        let every_n = |n: usize| (0..layers).map(|at| n == 0 || at % n < n - 1).collect();
+        let windowed: Vec<bool> = match self.checkpoint.metadata.get(&self.key(KEY)) {
+            Some(Value::Array(Array::Bool(list))) if list.len() == layers => list.clone(),
+            Some(Value::Array(_)) => {
+                return Err(Error::input(format!(
+                    "{} does not say of each of {layers} layers whether it has a window: the file \
+                     is damaged",
+                    self.key(KEY)
+                )));
+            }
+            Some(_) => every_n(self.size(KEY)?),
+            None => every_n(every),
+        };
+        let chosen = config.kinds.iter_mut().zip(windowed).filter(|(_, windowed)| *windowed);
+        let mut chosen: Vec<_> = chosen.map(|(kind, _)| kind).collect();
+        chosen.iter_mut().for_each(|kind| kind.window = Some(window));
+        Ok(chosen)
     }
 
     /// # Errors
@@ -207,7 +236,9 @@ impl<'a> Keys<'a> {
                 // Section 3.3 there; what a family does instead is divided by.
                 let stretch = |by: f32| 1.0 + 0.1 * by * factor.max(1.0).ln();
                 let instead = if latent { Some(1.0) } else { self.yarn_log_multiplier()? };
-                let scale = own_scale * stretch(1.0) / stretch(instead.unwrap_or(0.0));
+                let usual = stretch(1.0) / stretch(instead.unwrap_or(0.0));
+                let scale =
+                    own_scale * self.opt_f32("rope.scaling.yarn_attn_factor")?.unwrap_or(usual);
                 Ok(Rope { factor, yarn: Some(yarn), scale, ..rope })
             }
             other => Err(Error::unsupported(format!(

@@ -18,8 +18,7 @@ pub(crate) fn config(keys: &Keys<'_>) -> Result<DecoderConfig> {
     if keys.opt_size("expert_count")?.unwrap_or(0) > 0 {
         config.experts = Some(ExpertsConfig::read(keys, true)?); // Mixtral
     }
-    let window = keys.window()?;
-    config.kinds.iter_mut().for_each(|kind| kind.window = window);
+    keys.set_windows(&mut config, 0)?;
     Ok(config)
 }
 

@@ -10,7 +10,6 @@ pub(crate) fn phi3(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let mut config = keys.decoder(Pairing::Halves)?;
     config.fused_qkv = true;
     config.feed = Feed::Fused;
-    let window = keys.window()?;
-    config.kinds.iter_mut().for_each(|kind| kind.window = window);
+    keys.set_windows(&mut config, 0)?;
     Ok(config)
 }

@@ -130,13 +130,19 @@ pub(crate) fn fit(
     if wanted == 0 || options.max_sequences == 0 {
         return Err(Error::input("the context must be at least 1 token: give a larger --ctx"));
     }
+    if let Some(rows) = decoder.config.learned_positions.filter(|rows| wanted > *rows) {
+        return Err(Error::input(format!(
+            "a context of {wanted} tokens is asked for, but the model has a table of {rows} \
+             positions and cannot go beyond it: give --ctx {rows} or less"
+        )));
+    }
     let make = |ctx| plan(decoder, checkpoint, target, options, ctx);
     let asked = make(wanted)?;
     let least = make(PAGE)?;
-    // A page of every layer; half of it is one layer's keys or values, times layers.
+    // A page of every layer, in so many buffers: keys, and values if they are kept.
     let page = least.kv.max(1);
-    let layers = 2 * decoder.config.layers as u64;
-    let by_buffer = room.buffer / (page / layers).max(1);
+    let kinds = if decoder.config.latent.is_some() { 1 } else { 2 };
+    let by_buffer = room.buffer / (page / (kinds * decoder.config.layers as u64)).max(1);
     let by_buffer = usize::try_from(by_buffer).unwrap_or(usize::MAX).saturating_mul(PAGE);
     let over = |plan: &MemoryPlan| room.memory.map_or(0, |m| plan.total().saturating_sub(m));
     if wanted <= by_buffer && over(&asked) == 0 {
