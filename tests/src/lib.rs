@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod hub;
+pub mod readme;
 pub mod tiny;
 
 use std::ops::ControlFlow;

@@ -3,9 +3,12 @@
 //! numbers follow from its names: `golden/make_families.py`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::path::Path;
+
 use pollster::block_on;
 use wisp_runtime::EngineOptions;
-use wisp_tests::hub::families;
+use wisp_tests::hub::{Family, families};
+use wisp_tests::readme::{self, Row};
 use wisp_tests::{load_from, relative_l2};
 
 /// What this version does not run yet, by the sentence that says so.
@@ -23,17 +26,24 @@ fn worst(got: &[f32], want: &[f32], tokens: usize) -> f64 {
     rows.map(error).fold(0.0, f64::max)
 }
 
+/// What is beside the errors in a family's row of the models' README.
+fn facts(family: &Family) -> String {
+    let words = |at: &str| family.golden["canonical"]["metadata"][at].as_str().unwrap().to_owned();
+    format!("| {} | `{}` | yes |", family.name, words("general.architecture"))
+}
+
 #[test]
 fn every_family_agrees_with_pytorch() {
     let mut wrong = Vec::new();
-    let mut seen = 0;
+    let mut rows = Vec::new();
     for family in families() {
         let name = &family.name;
         let tokens: Vec<u32> = serde_json::from_value(family.golden["tokens"].clone()).unwrap();
         let (want, source) = (family.logits(), family.folder());
+        let mut row = Row { facts: facts(&family), errors: Vec::new() };
         // Caps in turn: each family in one f32 variant, in an f16 one too where routing
         // does not hang on the last digit.
-        let f32_caps = ["f16=off", "subgroups=off,f16=off"][seen % 2];
+        let f32_caps = ["f16=off", "subgroups=off,f16=off"][rows.len() % 2];
         for (caps, bound) in [(f32_caps, 1e-4), ("", 2e-2)] {
             let options =
                 EngineOptions { caps: caps.into(), ctx: Some(128), ..EngineOptions::default() };
@@ -48,16 +58,23 @@ fn every_family_agrees_with_pytorch() {
             let steps = block_on(engine.logits(&tokens, true, Some(1))).unwrap();
             let errors = [&whole, &steps].map(|got| worst(got, &want, tokens.len()));
             println!("{name:16} {caps:22} {:.1e} {:.1e}", errors[0], errors[1]);
+            row.errors.push(errors[0].max(errors[1]));
             // In f16 a token may go to another expert, where two are nearly as good.
             let may_turn = bound > 1e-3 && family.golden.to_string().contains("ffn_gate_inp");
             if !may_turn && errors.iter().any(|error| *error > bound) {
                 wrong.push(format!("{name} with {caps:?}: {errors:?}"));
             }
         }
-        seen += 1;
+        if !row.errors.is_empty() {
+            rows.push(row);
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(seen >= 30, "{seen} families");
+    assert!(rows.len() >= 27, "{} families", rows.len());
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/models/README.md");
+    let header = "| checkpoint | `general.architecture` | as llama.cpp converts it | f32, largest \
+                  error | f16, largest error |";
+    readme::check(&readme, "families", header, &rows);
 }
 
 #[test]
