@@ -148,7 +148,7 @@ impl Engine {
         panic::check()?;
         let gpu = self.0.gpu();
         Ok(promise::of(async move {
-            let reports = wisp_runtime::self_check(&gpu).await.map_err(thrown)?;
+            let reports = wisp_runtime::self_check(&gpu, true).await.map_err(thrown)?;
             to_js(&reports.into_iter().map(Check::from).collect::<Vec<_>>())
         }))
     }

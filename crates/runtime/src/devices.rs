@@ -1,8 +1,9 @@
 //! The adapters of this machine, for `wisp devices`.
 
 use web_time::Instant;
-use wisp_base::Result;
+use wisp_base::{Format, Result};
 use wisp_gpu::{Gpu, Off, Variant};
+use wisp_graph::Resource;
 
 use crate::options::EngineOptions;
 
@@ -91,7 +92,7 @@ async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
         ("subgroup_max", u64::from(facts.subgroup_size.1)),
         ("memory", facts.memory.unwrap_or(0)),
     ];
-    let checks = if check { self_check(gpu).await? } else { Vec::new() };
+    let checks = if check { self_check(gpu, false).await? } else { Vec::new() };
     Ok(DeviceReport {
         index,
         name: facts.name.clone(),
@@ -105,14 +106,23 @@ async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
     })
 }
 
-/// Every case of every operation in every variant that the adapter can run.
+/// Every case of every operation in every variant that the adapter can run, or `brief`:
+/// most weight formats in one variant only. How a format is read does not hang on the
+/// variant, and where compiling is slow its kernels take minutes.
 ///
 /// # Errors
 /// The device failed; not: it computed wrongly.
-pub async fn self_check(gpu: &Gpu) -> Result<Vec<CheckReport>> {
+pub async fn self_check(gpu: &Gpu, brief: bool) -> Result<Vec<CheckReport>> {
+    const EVERYWHERE: [Format; 3] = [Format::F32, Format::Q8_0, Format::Q4_1];
     let mut checks = Vec::new();
     for case in wisp_ops::check::cases()? {
-        for variant in Variant::ALL.into_iter().filter(|v| v.runs_on(gpu.facts().caps)) {
+        let mut weights = case.tape.resources().iter().filter_map(|resource| match resource {
+            Resource::Weight(weight) => Some(weight.format),
+            _ => None,
+        });
+        let once = brief && weights.any(|format| !EVERYWHERE.contains(&format));
+        let variants = Variant::ALL.into_iter().filter(|v| v.runs_on(gpu.facts().caps));
+        for variant in variants.take(if once { 1 } else { usize::MAX }) {
             let made = wisp_ops::check::run(gpu, &case, variant, gpu.tuning()).await;
             gpu.check()?;
             let (error, bound) = match made {
