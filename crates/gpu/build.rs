@@ -1,4 +1,5 @@
-//! Lists every file under `shaders/`, so that a new kernel is one new file.
+//! Takes in every file under `shaders/`, so that a new kernel is one new file: without
+//! comments, which a browser need not download; line by line the same.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -10,16 +11,21 @@ fn main() -> io::Result<()> {
     walk(&root, &mut files)?;
     files.sort();
     println!("cargo::rerun-if-changed={}", root.display());
-    let rows: String = files
-        .iter()
-        .map(|path| {
-            let name = path.strip_prefix(&root).unwrap_or(path).with_extension("");
-            let name = name.to_string_lossy().replace('\\', "/");
-            format!("    ({name:?}, include_str!({:?})),\n", path.display().to_string())
-        })
-        .collect();
+    let mut rows = String::new();
+    for path in &files {
+        let name = path.strip_prefix(&root).unwrap_or(path).with_extension("");
+        let name = name.to_string_lossy().replace('\\', "/");
+        let text: Vec<_> = fs::read_to_string(path)?.lines().map(code).collect();
+        rows += &format!("    ({name:?}, {:?}),\n", text.join("\n") + "\n");
+    }
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("shaders.rs");
     fs::write(out, format!("&[\n{rows}]\n"))
+}
+
+/// A line without its comment; `//!` is for the linker. WGSL has no text in quotes.
+fn code(line: &str) -> String {
+    let comment = line.find("//").filter(|at| !line[*at..].starts_with("//!"));
+    line[..comment.unwrap_or(line.len())].trim_end().to_owned()
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -52,10 +52,14 @@ impl Toolchain {
         if let Self::Debian(linker) = self {
             command = Command::new("/usr/bin/cargo");
             command.current_dir(crate::step::root());
-            // std is built from source, which is not stable yet.
-            command.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+            command.env("RUSTC", "/usr/bin/rustc");
             command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         }
+        // No panic says where it was: that takes 70 kB of the gzipped module, and names
+        // folders of the machine that built it. Neither this nor building std from its
+        // source is stable yet.
+        command.env("RUSTC_BOOTSTRAP", "1");
+        command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Zlocation-detail=none");
         command.args(["build", "--target", TARGET]);
         if let Self::Debian(_) = self {
             command.arg("-Zbuild-std=std,panic_abort");
