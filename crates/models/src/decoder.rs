@@ -65,8 +65,14 @@ impl Decoder {
         rope_factors: Option<&[f32]>,
     ) -> Result<DecoderTape> {
         let c = &self.config;
-        let mut block = Block { c, tensors: Tensors::new(checkpoint), tape: Tape::new() };
-        let ropes = block.ropes(positions, rope_factors)?;
+        let mut block = Block {
+            c,
+            tensors: Tensors::new(checkpoint),
+            tape: Tape::new(),
+            positions,
+            rope_factors,
+            ropes: vec![None; c.ropes.len()],
+        };
 
         let embedding = block.tensors.matrix(
             &mut block.tape,
@@ -82,7 +88,7 @@ impl Decoder {
             x = record(&mut block.tape, AddPosition, &[x], &[table])?;
         }
         for layer in 0..c.layers {
-            x = block.layer(layer, x, &ropes)?;
+            x = block.layer(layer, x)?;
         }
         let h = block.norm("output_norm", x, true)?;
         let output = match block.tensors.find("output.weight") {
@@ -105,26 +111,33 @@ pub(crate) struct Block<'a> {
     pub c: &'a DecoderConfig,
     pub tensors: Tensors<'a>,
     pub tape: Tape,
+    positions: usize,
+    rope_factors: Option<&'a [f32]>,
+    /// One table a kind of RoPE, once a layer has asked for it.
+    ropes: Vec<Option<ResourceId>>,
 }
 
 impl Block<'_> {
-    /// One table a kind of RoPE.
-    fn ropes(&mut self, positions: usize, factors: Option<&[f32]>) -> Result<Vec<ResourceId>> {
-        let mut tables = Vec::new();
-        for (at, rope) in self.c.ropes.iter().enumerate() {
-            if let Some(own) = rope.factors {
-                own.check(&self.tensors, rope.dim / 2)?;
-            }
-            let factors = rope.factors.and(factors);
-            let (frequencies, scale) = rope.frequencies(factors);
-            let data = Arc::new(rope_table(&frequencies, positions, scale));
-            let name = format!("rope {at}");
-            tables.push(self.tape.resource(Resource::Table { name, data }));
+    /// The table of a kind of RoPE. Made when the tensors that turn have been found:
+    /// nothing else in a file bounds how large it is.
+    pub(crate) fn rope(&mut self, kind: usize) -> Result<ResourceId> {
+        if let Some(table) = self.ropes[kind] {
+            return Ok(table);
         }
-        Ok(tables)
+        let rope = &self.c.ropes[kind];
+        if let Some(own) = rope.factors {
+            own.check(&self.tensors, rope.dim / 2)?;
+        }
+        let factors = rope.factors.and(self.rope_factors);
+        let (frequencies, scale) = rope.frequencies(factors);
+        let data = Arc::new(rope_table(&frequencies, self.positions, scale));
+        let name = format!("rope {kind}");
+        let table = self.tape.resource(Resource::Table { name, data });
+        self.ropes[kind] = Some(table);
+        Ok(table)
     }
 
-    fn layer(&mut self, layer: usize, x: ValueId, ropes: &[ResourceId]) -> Result<ValueId> {
+    fn layer(&mut self, layer: usize, x: ValueId) -> Result<ValueId> {
         let c = self.c;
         let name = |tensor: &str| format!("blk.{layer}.{tensor}");
         let attention_in = self.input(&name("attn_norm"), x)?;
@@ -133,7 +146,7 @@ impl Block<'_> {
             true => Some(self.input(&name(c.ffn_norm), x)?),
             false => None,
         };
-        let a = self.attention(layer, attention_in, ropes)?;
+        let a = self.attention(layer, attention_in)?;
         let x =
             self.add(a, x, &name("attn_output"), c.output_bias, &name("post_attention_norm"))?;
         let feed_in = match parallel_in {
@@ -180,10 +193,10 @@ impl Block<'_> {
         self.product(layer, Epilogue::Store, &[h], parts, c.width, c.qkv_bias)
     }
 
-    fn attention(&mut self, layer: usize, h: ValueId, ropes: &[ResourceId]) -> Result<ValueId> {
+    fn attention(&mut self, layer: usize, h: ValueId) -> Result<ValueId> {
         let c = self.c;
         if let Some(latent) = c.latent {
-            return self.latent_attention(layer, latent, h, ropes);
+            return self.latent_attention(layer, latent, h);
         }
         let (kv_heads, head_dim) = (c.kv_heads, c.head_dim);
         let name = |tensor: &str| format!("blk.{layer}.{tensor}");
@@ -207,7 +220,8 @@ impl Block<'_> {
             heat: c.heat,
             ..RopeAppend::new(c.heads, kv_heads, head_dim, rope.dim, rope.pairing)
         };
-        let q = record(&mut self.tape, turn, &[qkv], &[ropes[kind.rope], cache])?;
+        let table = self.rope(kind.rope)?;
+        let q = record(&mut self.tape, turn, &[qkv], &[table, cache])?;
         let scale = c.attention_scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
         let attention = Attention {
             cap: c.attention_cap,

@@ -3,7 +3,7 @@
 //! applied to queries and results instead, so that the cache is read as it is.
 
 use wisp_base::Result;
-use wisp_graph::{Resource, ResourceId, ValueId};
+use wisp_graph::{Resource, ValueId};
 use wisp_ops::{Attention, Epilogue, HeadLinear, HeadNorm, RmsNorm, RopeAppend, record};
 
 use crate::decoder::Block;
@@ -30,7 +30,6 @@ impl Block<'_> {
         layer: usize,
         l: Latent,
         h: ValueId,
-        ropes: &[ResourceId],
     ) -> Result<ValueId> {
         let c = self.c;
         let name = |tensor: &str| format!("blk.{layer}.{tensor}.weight");
@@ -69,7 +68,7 @@ impl Block<'_> {
             values: false,
             ..RopeAppend::new(c.heads, 1, head_dim, rope.dim, rope.pairing)
         };
-        let table = ropes[c.kinds[layer].rope];
+        let table = self.rope(c.kinds[layer].rope)?;
         let queries = record(&mut self.tape, turn, &[queries, keys], &[table, cache])?;
         let usual = 1.0 / ((l.plain + l.turned) as f32).sqrt();
         let scale = c.attention_scale.unwrap_or(usual);
