@@ -81,13 +81,13 @@ fn damage(json: &mut Json, random: &mut impl FnMut() -> u64) {
         Json::Object(object) if !object.is_empty() => {
             let keys: Vec<String> = object.keys().cloned().collect();
             let key = &keys[random() as usize % keys.len()];
-            if random() % 8 == 0 {
+            if random().is_multiple_of(8) {
                 object.remove(key);
             } else {
                 damage(&mut object[key], random);
             }
         }
-        Json::Array(list) if !list.is_empty() && random() % 2 == 0 => {
+        Json::Array(list) if !list.is_empty() && random().is_multiple_of(2) => {
             let at = random() as usize % list.len();
             damage(&mut list[at], random);
         }
