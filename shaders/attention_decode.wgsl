@@ -1,6 +1,8 @@
 // softmax(q·Kᵀ·SCALE)·V of one token, SHARE query heads of one kv head and one split of
-// the context: they share its keys. Leaves the split's unnormalised sum,
-// largest score and sum of exponentials (flash-decoding); lib/merge.wgsl joins them.
+// the context: they share its keys. Leaves the split's unnormalised sum, largest score
+// and sum of exponentials (flash-decoding); lib/merge.wgsl joins them. A page at a time:
+// scores, their exponentials, the sum; a thread has several heads, slots or parts of a
+// value for what it loads, as the adapter is tuned.
 //!import scalar
 //!import kv
 //!import lib/pages
@@ -13,6 +15,9 @@ const KV_HEADS: u32 = 1u;
 const HEAD_DIM: u32 = 4u;
 const VALUE_DIM: u32 = 4u; // numbers of a value that count, the first
 const SHARE: u32 = 1u; // query heads a workgroup; divides HEADS / KV_HEADS
+const HEADS_EACH: u32 = 1u; // query heads a thread; divides SHARE
+const SLOTS_EACH: u32 = 1u; // keys a thread; divides PAGE
+const VALUES_EACH: u32 = 1u; // fours of a value a thread
 const SPLITS: u32 = 1u;
 const SCALE: f32 = 1.0;
 const Q_STRIDE4: u32 = 1u;
@@ -21,8 +26,11 @@ const WINDOW: u32 = 0u; // a query sees so many positions, its own the last; 0: 
 
 const DIM4: u32 = HEAD_DIM / 4u;
 const VALUE4: u32 = VALUE_DIM / 4u;
-const ITEMS: u32 = SHARE * VALUE4;
-const EACH: u32 = (ITEMS + THREADS - 1u) / THREADS;
+const BLOCKS: u32 = SHARE / HEADS_EACH; // of heads
+const SLOTS: u32 = PAGE / SLOTS_EACH; // threads along a page
+const PARTS: u32 = (VALUE4 + VALUES_EACH - 1u) / VALUES_EACH; // threads along a value
+const EACH: u32 = (BLOCKS * PARTS + THREADS - 1u) / THREADS;
+const ALL: u32 = HEADS_EACH * VALUES_EACH;
 const LOWEST: f32 = -3.0e38;
 
 @group(0) @binding(1) var<storage, read> q: array<scalar4>; // [tokens, Q_STRIDE4]
@@ -31,7 +39,9 @@ const LOWEST: f32 = -3.0e38;
 @group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;
 
 var<workgroup> query: array<vec4f, SHARE * DIM4>;
-var<workgroup> scores: array<f32, SHARE * PAGE>;
+var<workgroup> scores: array<f32, SHARE * PAGE>; // then their exponentials
+var<workgroup> tops: array<f32, SHARE * SLOTS>; // of each thread's scores
+var<workgroup> page_tops: array<f32, SHARE>;
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -57,67 +67,137 @@ fn main(
     for (var i = thread; i < SHARE * DIM4; i += THREADS) {
         query[i] = vec4f(q[token * Q_STRIDE4 + first_head * DIM4 + i]) * SCALE;
     }
-    var sums: array<vec4f, EACH>;
-    var largest: array<f32, EACH>;
-    var weight: array<f32, EACH>;
+    var sums: array<vec4f, EACH * ALL>;
+    var largest: array<f32, EACH * HEADS_EACH>;
+    var weight: array<f32, EACH * HEADS_EACH>;
     for (var e = 0u; e < EACH; e++) {
-        largest[e] = LOWEST;
-        // The first split has the sink.
-        if (split == 0u) {
-            let item = min(thread + e * THREADS, ITEMS - 1u);
-            largest[e] = sink_score(first_head + item / VALUE4);
-            weight[e] = sink_weight();
+        let item = min(thread + e * THREADS, BLOCKS * PARTS - 1u);
+        for (var h = 0u; h < HEADS_EACH; h++) {
+            largest[e * HEADS_EACH + h] = LOWEST;
+            // The first split has the sink.
+            if (split == 0u) {
+                let head = first_head + item / PARTS * HEADS_EACH + h;
+                largest[e * HEADS_EACH + h] = sink_score(head);
+                weight[e * HEADS_EACH + h] = sink_weight();
+            }
         }
     }
     workgroupBarrier();
     for (var page = first_page; page < last_page; page++) {
         let base = cache_vector(sequence, page * PAGE, kv_head) * DIM4;
-        let keys_here = min(PAGE, length - page * PAGE);
-        for (var i = thread; i < SHARE * PAGE; i += THREADS) {
-            let slot = i % PAGE;
-            var score = LOWEST;
-            if (slot < keys_here && page * PAGE + slot >= begin) {
-                score = 0.0;
-                for (var d = 0u; d < DIM4; d++) {
-                    score += dot(query[i / PAGE * DIM4 + d], key4(base + slot * DIM4 + d));
-                }
-                score = capped(score);
-            }
-            scores[i] = score;
+        let here = page * PAGE;
+        for (var item = thread; item < BLOCKS * SLOTS; item += THREADS) {
+            let head = item / SLOTS * HEADS_EACH;
+            let slot = item % SLOTS;
+            score_page(head, slot, base, begin, length, here);
         }
         workgroupBarrier();
+        for (var i = thread; i < SHARE * PAGE; i += THREADS) {
+            let head = i / PAGE;
+            var top = LOWEST;
+            for (var s = 0u; s < SLOTS; s++) {
+                top = max(top, tops[head * SLOTS + s]);
+            }
+            scores[i] = exp(scores[i] - top);
+            if (i % PAGE == 0u) {
+                page_tops[head] = top;
+            }
+        }
+        workgroupBarrier();
+        let keys_here = min(PAGE, length - here);
         for (var e = 0u; e < EACH; e++) {
             let item = thread + e * THREADS;
-            if (item < ITEMS) {
-                let at = item / VALUE4 * PAGE;
-                var top = largest[e];
+            if (item < BLOCKS * PARTS) {
+                let head = item / PARTS * HEADS_EACH;
+                let part = item % PARTS;
+                var own: array<vec4f, ALL>;
+                var total: array<f32, HEADS_EACH>;
                 for (var k = 0u; k < keys_here; k++) {
-                    top = max(top, scores[at + k]);
+                    var p: array<f32, HEADS_EACH>;
+                    //!unroll
+                    for (var h = 0u; h < HEADS_EACH; h++) {
+                        p[h] = scores[(head + h) * PAGE + k];
+                        total[h] += p[h];
+                    }
+                    //!unroll
+                    for (var v = 0u; v < VALUES_EACH; v++) {
+                        // Beyond the value: not stored.
+                        let at = min(part + v * PARTS, VALUE4 - 1u);
+                        let value = attended4(base + k * DIM4 + at);
+                        //!unroll
+                        for (var h = 0u; h < HEADS_EACH; h++) {
+                            own[h * VALUES_EACH + v] += p[h] * value;
+                        }
+                    }
                 }
-                let shrink = exp(largest[e] - top);
-                var sum = sums[e] * shrink;
-                var total = weight[e] * shrink;
-                for (var k = 0u; k < keys_here; k++) {
-                    let p = exp(scores[at + k] - top);
-                    total += p;
-                    sum += p * attended4(base + k * DIM4 + item % VALUE4);
+                for (var h = 0u; h < HEADS_EACH; h++) {
+                    let at = e * HEADS_EACH + h;
+                    let page_top = page_tops[head + h];
+                    let top = max(largest[at], page_top);
+                    let shrink = exp(largest[at] - top);
+                    let grow = exp(page_top - top);
+                    largest[at] = top;
+                    weight[at] = weight[at] * shrink + total[h] * grow;
+                    for (var v = 0u; v < VALUES_EACH; v++) {
+                        let i = at * VALUES_EACH + v;
+                        sums[i] = sums[i] * shrink + own[h * VALUES_EACH + v] * grow;
+                    }
                 }
-                sums[e] = sum;
-                weight[e] = total;
-                largest[e] = top;
             }
         }
         workgroupBarrier();
     }
     for (var e = 0u; e < EACH; e++) {
         let item = thread + e * THREADS;
-        if (item < ITEMS) {
-            let head = first_head + item / VALUE4;
-            let at = (token * SPLITS + split) * HEADS + head;
-            partials[at * VALUE4 + item % VALUE4] = sums[e];
-            if (item % VALUE4 == 0u) {
-                stats[at] = vec2(largest[e], weight[e]);
+        if (item < BLOCKS * PARTS) {
+            for (var h = 0u; h < HEADS_EACH; h++) {
+                let head = first_head + item / PARTS * HEADS_EACH + h;
+                let at = (token * SPLITS + split) * HEADS + head;
+                for (var v = 0u; v < VALUES_EACH; v++) {
+                    let part = item % PARTS + v * PARTS;
+                    if (part < VALUE4) {
+                        let i = (e * HEADS_EACH + h) * VALUES_EACH + v;
+                        partials[at * VALUE4 + part] = sums[i];
+                    }
+                }
+                if (item % PARTS == 0u) {
+                    let i = e * HEADS_EACH + h;
+                    stats[at] = vec2(largest[i], weight[i]);
+                }
             }
         }
+    }
+}
+
+// Scores of HEADS_EACH heads from `head` on with the keys of `slot`, slot + SLOTS, … of
+// a page whose first position is `here`, and the largest of them.
+fn score_page(head: u32, slot: u32, base: u32, begin: u32, length: u32, here: u32) {
+    var products: array<f32, HEADS_EACH * SLOTS_EACH>;
+    for (var d = 0u; d < DIM4; d++) {
+        var own: array<vec4f, HEADS_EACH>;
+        //!unroll
+        for (var h = 0u; h < HEADS_EACH; h++) {
+            own[h] = query[(head + h) * DIM4 + d];
+        }
+        //!unroll
+        for (var s = 0u; s < SLOTS_EACH; s++) {
+            // What lies behind the last key is masked below.
+            let key = key4(base + (slot + s * SLOTS) * DIM4 + d);
+            //!unroll
+            for (var h = 0u; h < HEADS_EACH; h++) {
+                products[h * SLOTS_EACH + s] += dot(own[h], key);
+            }
+        }
+    }
+    for (var h = 0u; h < HEADS_EACH; h++) {
+        var top = LOWEST;
+        for (var s = 0u; s < SLOTS_EACH; s++) {
+            let position = here + slot + s * SLOTS;
+            let seen = position >= begin && position < length;
+            let score = select(LOWEST, capped(products[h * SLOTS_EACH + s]), seen);
+            scores[(head + h) * PAGE + slot + s * SLOTS] = score;
+            top = max(top, score);
+        }
+        tops[(head + h) * SLOTS + slot] = top;
     }
 }

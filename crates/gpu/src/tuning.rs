@@ -62,6 +62,12 @@ pub struct AttentionTuning {
     pub splits: u32,
     /// Keys a split should hold at least.
     pub split_keys: u32,
+    /// Query heads a thread of decode has for a key that it loads, at most.
+    pub heads: u32,
+    /// Keys a thread of decode has for a query that it loads (a power of two).
+    pub slots: u32,
+    /// Fours of a value a thread of decode has for a weight that it loads.
+    pub values: u32,
 }
 
 impl Tuning {
@@ -79,7 +85,14 @@ impl Tuning {
             groups: 8,
         },
         matmul: MatmulTuning { threads: 32, rows: 4, tokens: 16, token_threads: 1 },
-        attention: AttentionTuning { threads: 32, splits: 8, split_keys: 64 },
+        attention: AttentionTuning {
+            threads: 32,
+            splits: 8,
+            split_keys: 64,
+            heads: 8,
+            slots: 4,
+            values: 2,
+        },
         reduce_threads: 32,
         prefill_tokens: 64,
         steps_in_flight: 2,
@@ -98,7 +111,14 @@ impl Tuning {
             groups: 128,
         },
         matmul: MatmulTuning { threads: 64, rows: 4, tokens: 4, token_threads: 8 },
-        attention: AttentionTuning { threads: 64, splits: 16, split_keys: 128 },
+        attention: AttentionTuning {
+            threads: 64,
+            splits: 16,
+            split_keys: 128,
+            heads: 1,
+            slots: 1,
+            values: 1,
+        },
         reduce_threads: 256,
         prefill_tokens: 512,
         steps_in_flight: 4,

@@ -38,6 +38,11 @@ pub struct Attention {
     pub latent: Option<usize>,
 }
 
+/// The divisors of a number, the largest first.
+fn divisors(of: usize) -> impl Iterator<Item = usize> {
+    (1..=of).rev().filter(move |part| of.is_multiple_of(*part))
+}
+
 type Binds = Vec<(&'static str, Bind)>;
 
 /// Into how many splits decode attention cuts a context of `keys` positions.
@@ -117,12 +122,12 @@ impl Attention {
     fn share(&self, lower: &Lower<'_>, threads: u32) -> usize {
         let group = self.heads / self.kv_heads;
         let memory = lower.target.workgroup_memory as usize / 2;
-        let fits = |share: &usize| {
-            16 * (share * self.head_dim / 4) + 4 * share * PAGE <= memory
-                && share * self.value_dim() / 4 <= 16 * threads as usize
-        };
-        let all = (1..=group).rev().filter(|share| group.is_multiple_of(*share));
-        all.into_iter().find(fits).unwrap_or(1)
+        divisors(group)
+            .find(|share| {
+                16 * (share * self.head_dim / 4) + 8 * share * PAGE <= memory
+                    && share * self.value_dim() / 4 <= 16 * threads as usize
+            })
+            .unwrap_or(1)
     }
 
     fn kernel(&self, lower: &Lower<'_>, name: &'static str) -> wisp_gpu::Kernel {
@@ -165,10 +170,14 @@ impl Attention {
         let partials = lower.temp(tokens * splits * heads * self.value_dim() as u64 * 4);
         let stats = lower.temp(tokens * splits * heads * 8);
         let share = self.share(lower, tuning.threads);
+        let heads_each = divisors(share).find(|each| *each <= tuning.heads as usize).unwrap_or(1);
         let kernel = self
             .kernel(lower, "attention_decode")
             .set("THREADS", tuning.threads)
             .set("SHARE", share as u64)
+            .set("HEADS_EACH", heads_each as u64)
+            .set("SLOTS_EACH", tuning.slots)
+            .set("VALUES_EACH", tuning.values)
             .set("SPLITS", splits);
         let binds = vec![
             ("step", Bind::Step),
