@@ -9,6 +9,7 @@
 //!import lib/cap
 //!import sink
 //!import lib/value
+//!import lib/window
 const THREADS: u32 = 64u;
 const HEADS: u32 = 1u;
 const KV_HEADS: u32 = 1u;
@@ -22,7 +23,6 @@ const SPLITS: u32 = 1u;
 const SCALE: f32 = 1.0;
 const Q_STRIDE4: u32 = 1u;
 const CAP: f32 = 0.0; // of scores; 0: none
-const WINDOW: u32 = 0u; // a query sees so many positions, its own the last; 0: all
 
 const DIM4: u32 = HEAD_DIM / 4u;
 const VALUE4: u32 = VALUE_DIM / 4u;
@@ -53,11 +53,8 @@ fn main(
     let split = group.y;
     let token = group.z;
     let sequence = step_sequence(token);
-    let length = step_position(token) + 1u;
-    var begin = 0u; // the first position in the window
-    if (WINDOW > 0u) {
-        begin = max(length, WINDOW) - WINDOW;
-    }
+    let begin = window_begin(token);
+    let length = window_end(token);
     let page_begin = begin / PAGE;
     let page_end = (length + PAGE - 1u) / PAGE;
     let pages_each = (page_end - page_begin + step_splits() - 1u) / step_splits();

@@ -1,4 +1,4 @@
-// softmax(q·Kᵀ·SCALE, causal)·V for a tile of queries of one sequence and one head,
+// softmax(q·Kᵀ·SCALE)·V for a tile of queries of one sequence and one head,
 // KEYS keys at a time with the online softmax (Dao et al. 2022): the score matrix
 // never exists. EACH threads share a query.
 //!import scalar
@@ -7,6 +7,7 @@
 //!import lib/cap
 //!import sink
 //!import lib/value
+//!import lib/window
 const THREADS: u32 = 64u;
 const HEADS: u32 = 1u;
 const KV_HEADS: u32 = 1u;
@@ -15,7 +16,6 @@ const VALUE_DIM: u32 = 4u; // numbers of a value that count, the first
 const SCALE: f32 = 1.0;
 const Q_STRIDE4: u32 = 1u;
 const CAP: f32 = 0.0; // of scores; 0: none
-const WINDOW: u32 = 0u; // a query sees so many positions, its own the last; 0: all
 const Y_STRIDE: u32 = 1u;
 const TILE: u32 = 16u; // queries in a tile of the step data
 const QUERIES: u32 = 16u; // queries a workgroup: TILE or less
@@ -49,10 +49,12 @@ fn main(
     let part = thread % EACH;
     let token = first + min(row, max(count, 1u) - 1u);
     let sequence = step_sequence(all.x);
-    let position = step_position(min(token, all.x + all.y - 1u));
-    var length = 0u; // keys that the last query sees
+    let own = min(token, all.x + all.y - 1u);
+    let own_begin = window_begin(own);
+    let own_end = window_end(own);
+    var length = 0u; // where the keys end that the last query sees
     if (count > 0u) {
-        length = step_position(first + count - 1u) + 1u;
+        length = window_end(first + count - 1u);
     }
     for (var i = thread; i < QUERIES * DIM4; i += THREADS) {
         if (i / DIM4 < count) {
@@ -63,10 +65,7 @@ fn main(
     var sums: array<vec4f, SUMS>;
     var largest = sink_score(head);
     var weight = sink_weight();
-    var begin = 0u; // the first position in the first query's window
-    if (WINDOW > 0u) {
-        begin = max(step_position(first) + 1u, WINDOW) - WINDOW;
-    }
+    let begin = window_begin(first);
     for (var start = begin / KEYS * KEYS; start < length; start += KEYS) {
         let base = cache_vector(sequence, start, kv_head) * DIM4;
         let keys_here = min(KEYS, length - start);
@@ -80,8 +79,7 @@ fn main(
             for (var d = 0u; d < DIM4; d++) {
                 score += dot(query[row * DIM4 + d], tile[k * DIM4 + d]);
             }
-            let back = position - start - k; // wraps where the key is behind the query
-            let seen = start + k <= position && (WINDOW == 0u || back < WINDOW);
+            let seen = start + k >= own_begin && start + k < own_end;
             scores[row * KEYS + k] = select(LOWEST, capped(score), seen);
         }
         workgroupBarrier();

@@ -29,6 +29,11 @@ fn step_sequence(token: u32) -> u32 {
     return step[8u + 4u * token + 2u];
 }
 
+// How many positions, from the first on, the token may see.
+fn step_seen(token: u32) -> u32 {
+    return step[8u + 4u * token + 3u];
+}
+
 // Which token the row `output` of the logits belongs to.
 fn step_output_token(output: u32) -> u32 {
     return step[step[4] + output];

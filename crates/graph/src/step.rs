@@ -35,6 +35,9 @@ pub struct Step {
     pub outputs: Vec<u32>,
     /// Splits of decode attention.
     pub splits: u32,
+    /// Each token sees all of its sequence that is here (encoders), not only what is
+    /// before it.
+    pub both_ways: bool,
 }
 
 /// The numbers that workgroup counts and costs depend on.
@@ -75,6 +78,20 @@ impl Step {
         tiles
     }
 
+    /// How many positions, from the first on, each token may see.
+    pub fn seen(&self) -> Vec<u32> {
+        let causal = |token: &StepToken| token.position + 1;
+        if !self.both_ways {
+            return self.tokens.iter().map(causal).collect();
+        }
+        let runs = self.tokens.chunk_by(|a, b| a.sequence == b.sequence);
+        runs.flat_map(|run| {
+            let end = run.iter().map(causal).max().unwrap_or(0);
+            std::iter::repeat_n(end, run.len())
+        })
+        .collect()
+    }
+
     /// The numbers that workgroup counts depend on.
     pub fn counts(&self) -> Counts {
         Counts {
@@ -82,7 +99,7 @@ impl Step {
             outputs: self.outputs.len() as u32,
             splits: self.splits,
             tiles: self.tiles().len() as u32,
-            keys: self.tokens.iter().map(|t| u64::from(t.position) + 1).sum(),
+            keys: self.seen().into_iter().map(u64::from).sum(),
         }
     }
 
@@ -130,8 +147,8 @@ impl Step {
             0,
             0,
         ]);
-        for token in &self.tokens {
-            words.extend([token.id.unwrap_or(SAMPLED), token.position, token.sequence, 0]);
+        for (token, seen) in self.tokens.iter().zip(self.seen()) {
+            words.extend([token.id.unwrap_or(SAMPLED), token.position, token.sequence, seen]);
         }
         words.extend(&self.outputs);
         words.extend(tiles.iter().flat_map(|(first, count)| [*first, *count]));
@@ -151,17 +168,20 @@ mod tests {
     fn tiles_hold_neighbours_of_one_sequence() {
         let mut tokens: Vec<_> = (3..20).map(|p| token(p, 0)).collect();
         tokens.extend([token(0, 1), token(1, 1), token(9, 2)]);
-        let step = Step { tokens, outputs: vec![19], splits: 1 };
+        let mut step = Step { tokens, outputs: vec![19], splits: 1, both_ways: false };
         assert_eq!(step.tiles(), [(0, 16), (16, 1), (17, 2), (19, 1)]);
         let words = step.words();
         assert_eq!(words[..6], [20, 1, 1, 0, 88, 89]);
         assert_eq!(words[88..], [19, 0, 16, 16, 1, 17, 2, 19, 1]);
         assert!(words.len() <= Step::capacity(20, 1));
+        assert_eq!(step.seen()[15..], [19, 20, 1, 2, 10]);
+        step.both_ways = true;
+        assert_eq!(step.seen()[15..], [20, 20, 2, 2, 10]);
     }
 
     #[test]
     fn a_step_out_of_bounds_is_refused() {
-        let step = Step { tokens: vec![token(4, 0)], outputs: vec![], splits: 1 };
+        let step = Step { tokens: vec![token(4, 0)], splits: 1, ..Step::default() };
         assert!(step.check(1, 1, 5).is_ok());
         assert!(step.check(1, 1, 4).unwrap_err().to_string().contains("position 4"));
         assert!(step.check(0, 1, 5).unwrap_err().to_string().contains("vocabulary"));

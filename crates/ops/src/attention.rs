@@ -1,4 +1,4 @@
-//! y = softmax(q·Kᵀ / √head_dim)·V, causal, over the paged cache; query heads share
+//! y = softmax(q·Kᵀ / √head_dim)·V over the paged cache; query heads share
 //! the keys and values of their group (Ainslie et al. 2023).
 
 use wisp_base::{Format, KvType, Result};
@@ -29,8 +29,11 @@ pub struct Attention {
     pub scale: f32,
     /// Keeps scores within ± this (Gemma 2).
     pub cap: Option<f32>,
-    /// A query sees so many positions, its own the last; all without it.
+    /// A query sees so many positions up to its own; all that its step lets it see
+    /// without it.
     pub window: Option<usize>,
+    /// With a window, so many positions behind its own (encoders).
+    pub ahead: usize,
     /// Resource 1 has a score for each query head that takes probability and gives no
     /// value (gpt-oss).
     pub sinks: bool,
@@ -68,7 +71,8 @@ impl Operation for Attention {
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
         let (q, cache, dim) = (node.input(0)?, node.cache(0)?, self.head_dim);
         let mut y = Vec::with_capacity(q.len());
-        for (row, token) in q.chunks_exact(self.heads * dim).zip(&node.step.tokens) {
+        let tokens = node.step.tokens.iter().zip(node.step.seen());
+        for (row, (token, seen)) in q.chunks_exact(self.heads * dim).zip(tokens) {
             for (head, q) in row.chunks_exact(dim).enumerate() {
                 let vector = |position: usize| {
                     let kv_head = head / (self.heads / self.kv_heads);
@@ -77,8 +81,11 @@ impl Operation for Attention {
                         sequences.vector(token.sequence, position, kv_head, self.kv_heads, dim);
                     at..at + dim
                 };
-                let end = token.position as usize + 1;
-                let positions = self.window.map_or(0, |window| end.saturating_sub(window))..end;
+                let (own, seen) = (token.position as usize + 1, seen as usize);
+                let positions = match self.window {
+                    Some(window) => own.saturating_sub(window)..seen.min(own + self.ahead),
+                    None => 0..seen,
+                };
                 let score = |p| capped(dot(q, &cache.keys[vector(p)]) * self.scale, self.cap);
                 let scores: Vec<f32> = positions.clone().map(score).collect();
                 let sink = if self.sinks { node.numbers(1)?[head] } else { f32::NEG_INFINITY };
@@ -108,8 +115,8 @@ impl Operation for Attention {
 impl Attention {
     /// Nothing special: all positions, no cap, no sinks.
     pub fn new(heads: usize, kv_heads: usize, head_dim: usize, scale: f32) -> Self {
-        let (cap, window, sinks, latent) = (None, None, false, None);
-        Self { heads, kv_heads, head_dim, scale, cap, window, sinks, latent }
+        let (cap, window, ahead, sinks, latent) = (None, None, 0, false, None);
+        Self { heads, kv_heads, head_dim, scale, cap, window, ahead, sinks, latent }
     }
 
     /// Numbers of a value.
@@ -142,6 +149,7 @@ impl Attention {
             .set_f32("SCALE", self.scale)
             .set_f32("CAP", self.cap.unwrap_or(0.0))
             .set("WINDOW", self.window.unwrap_or(0) as u64)
+            .set("AHEAD", self.ahead as u64)
             .link("sink", if self.sinks { "sink/vector" } else { "sink/none" })
             .set("Q_STRIDE4", lower.input(0).stride() as u64 / 4)
     }
@@ -281,6 +289,8 @@ enum Special {
     Limits,
     /// Values are so many numbers of keys; queries are heated.
     Latent(usize),
+    /// Each token sees what is behind it too, all of it or within a window.
+    BothWays(Option<usize>),
 }
 
 /// A prompt in two pieces beside another sequence, then decode steps of all three
@@ -295,6 +305,8 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
         (2, 1, 128, KvType::Q4_0, 3e-2, Special::None),
         (3, 1, 28, KvType::F32, 2e-5, Special::Latent(20)),
         (8, 1, 576, KvType::F16, 2e-3, Special::Latent(512)),
+        (3, 3, 20, KvType::F32, 2e-5, Special::BothWays(None)),
+        (2, 2, 20, KvType::F32, 2e-5, Special::BothWays(Some(9))),
     ] {
         let latent = if let Special::Latent(dim) = special { Some(dim) } else { None };
         let rope_first = latent.unwrap_or(0);
@@ -331,6 +343,11 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             attention.sinks = true;
             resources.push(tape.resource(check::vector("sinks", heads)));
         }
+        let both_ways = matches!(special, Special::BothWays(_));
+        if let Special::BothWays(Some(half)) = special {
+            attention.window = Some(half + 1);
+            attention.ahead = half;
+        }
         let cols = heads * attention.value_dim();
         let y = record(&mut tape, attention, &[q], &resources)?;
         // A product behind it: with one token it merges the splits itself.
@@ -354,10 +371,13 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             let key = PlanKey { tokens: tokens.len(), outputs: 1, decode: true, sample: false };
             steps.push((step, key));
         }
+        steps.iter_mut().for_each(|(step, _)| step.both_ways = both_ways);
         let with = match special {
             Special::None => "",
             Special::Limits => ", window, cap and sinks",
             Special::Latent(_) => ", latent",
+            Special::BothWays(None) => ", both ways",
+            Special::BothWays(Some(_)) => ", both ways in a window",
         };
         let name = format!("attention {heads}/{kv_heads} of {head_dim}, {} cache{with}", kv.name());
         let first = Case::new(name, tape, steps[0].0.clone());

@@ -325,6 +325,7 @@ pub(crate) fn step(tokens: &[(u32, u32)], outputs: &[u32]) -> Step {
         tokens: tokens.iter().enumerate().map(token).collect(),
         outputs: outputs.to_vec(),
         splits: 1,
+        both_ways: false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! y = x·gain / sqrt(mean(x²) + eps), row by row (Zhang and Sennrich 2019).
 
 use wisp_base::Result;
-use wisp_gpu::wgsl_f32;
+use wisp_gpu::{Kernel, wgsl_f32};
 use wisp_graph::{
     Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Prologue, Resource, Rows, Tape, Value,
 };
@@ -55,7 +55,8 @@ impl Operation for RmsNorm {
                 ],
             });
         }
-        dispatch(lower, self.name(), self.eps, self.outputs, vec![("gain", gain)], 4)
+        let kernel = lower.kernel(self.name());
+        dispatch(lower, kernel, self.eps, self.outputs, vec![("gain", gain)], 4)
     }
 }
 
@@ -77,15 +78,14 @@ pub(crate) fn rows<'a>(node: &CpuNode<'a>, outputs: bool) -> Result<Vec<&'a [f32
 /// A norm's kernel, a workgroup a row, with `flops` operations a number.
 pub(crate) fn dispatch(
     lower: &mut Lower<'_>,
-    kernel: &'static str,
+    kernel: Kernel,
     eps: f32,
     outputs: bool,
     vectors: Vec<(&'static str, Bind)>,
     flops: u64,
 ) -> Result<()> {
     let x = lower.input(0);
-    let kernel = lower
-        .kernel(kernel)
+    let kernel = kernel
         .set("THREADS", lower.target.tuning.reduce_threads)
         .set("COLS", x.cols as u64)
         .set("STRIDE4", x.stride() as u64 / 4)
@@ -97,7 +97,7 @@ pub(crate) fn dispatch(
     let by_outputs = lower.output()?.rows == Rows::Outputs;
     let rows = move |c: &Counts| if by_outputs { c.outputs } else { c.tokens };
     let cols = x.cols as u64;
-    let bytes = 4 * cols + lower.bytes(Kind::Activation, x.cols);
+    let bytes = 4 * cols + lower.bytes(lower.output()?.kind, x.cols);
     lower.dispatch(
         kernel,
         binds,

@@ -154,7 +154,7 @@ impl Engine {
         self.pool.forget();
         let token = StepToken { id: Some(1), position: position as u32, sequence: 0 };
         let splits = splits(&self.stepper.target.tuning, position + 1);
-        Ok(Step { tokens: vec![token], outputs: vec![0], splits })
+        Ok(Step { tokens: vec![token], outputs: vec![0], splits, both_ways: false })
     }
 
     /// Microseconds to prepare and submit a step, while the device is idle.
