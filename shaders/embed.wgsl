@@ -1,5 +1,6 @@
-// y[t] = FACTOR·W[id of token t], or y[t] += W[position of token t]: a thread eight columns. A token whose id the host does
-// not know yet is the one that the sequence sampled last.
+// y[t] = FACTOR·W[id of token t], or with ADD y[t] += W[position of token t] or W[0]: a
+// thread eight columns. A token whose id the host does not know yet is the one that the
+// sequence sampled last.
 //!import weight
 //!import lib/step
 const THREADS: u32 = 64u;
@@ -8,7 +9,8 @@ const N_ROWS: u32 = 1u; // of this shard of W
 const FIRST_ROW: u32 = 0u; // of this shard in W
 const Y_STRIDE4: u32 = 1u;
 const FACTOR: f32 = 1.0;
-const BY_POSITION: bool = false; // a row a position, added to what is there
+const ADD: bool = false; // to what is there
+const FIRST: bool = false; // with ADD, the first row to all tokens
 
 const BLOCKS: u32 = (COLS + BLOCK - 1u) / BLOCK;
 const SAMPLED: u32 = 0xffffffffu;
@@ -27,8 +29,8 @@ fn main(
     if (id == SAMPLED) {
         id = sampled[step_sequence(token)];
     }
-    if (BY_POSITION) {
-        id = step_position(token);
+    if (ADD) {
+        id = select(step_position(token), 0u, FIRST);
     }
     if (2u * column8 >= Y_STRIDE4 || id < FIRST_ROW || id - FIRST_ROW >= N_ROWS) {
         return;
@@ -36,7 +38,7 @@ fn main(
     var block = weight_block((id - FIRST_ROW) * BLOCKS + column8 / (BLOCK / 8u));
     let w = weight8(&block, column8 % (BLOCK / 8u));
     let at = token * Y_STRIDE4 + 2u * column8;
-    if (BY_POSITION) {
+    if (ADD) {
         y[at] += w.lo;
         y[at + 1u] += w.hi;
     } else {

@@ -1,4 +1,4 @@
-//! What a decoder can be: its capabilities, named as the field names them.
+//! What a model can be: its capabilities, named as the field names them.
 
 use wisp_base::{Error, Result};
 use wisp_ops::{Activation, Heat};
@@ -7,7 +7,8 @@ use crate::latent::Latent;
 use crate::moe::ExpertsConfig;
 use crate::rope::Rope;
 
-/// Capabilities of a decoder. A family fills it in from a file's metadata.
+/// Capabilities of a decoder, or of an encoder, which is built of the same parts. A family
+/// fills it in from a file's metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecoderConfig {
     /// Blocks.
@@ -25,8 +26,16 @@ pub struct DecoderConfig {
     /// Tokens of context that it was trained for.
     pub context: usize,
 
+    /// Reads a whole text at once, each token seeing all others, and gives the hidden states
+    /// of the last layer instead of logits (BERT).
+    pub encoder: bool,
+
     /// Multiplies embeddings.
     pub embedding_factor: f32,
+    /// Rows of a table of which the first is added to embeddings (BERT's token types).
+    pub token_types: Option<usize>,
+    /// Embeddings go through a norm.
+    pub embedding_norm: bool,
     /// Rows of a table of position embeddings (GPT-2).
     pub learned_positions: Option<usize>,
     /// Multiplies what layers add to the residual stream.
@@ -44,6 +53,10 @@ pub struct DecoderConfig {
     pub norms_before: bool,
     /// What layers add goes through a norm (Gemma 2, OLMo2).
     pub norms_after: bool,
+    /// The sum of the stream and what a layer adds does (BERT).
+    pub norms_of_sums: bool,
+    /// The first layer's attention reads the stream without the norm (ModernBERT).
+    pub bare_first: bool,
     /// Attention and feed-forward read the same residual stream (GPT-NeoX).
     pub parallel: bool,
 
@@ -87,8 +100,11 @@ pub struct DecoderConfig {
 pub enum Norm {
     /// By the root of the mean square.
     Rms,
-    /// By mean and variance, with a bias.
-    Layer,
+    /// By mean and variance.
+    Layer {
+        /// Then a bias is added.
+        bias: bool,
+    },
 }
 
 /// What queries and keys are normed by.
@@ -114,7 +130,8 @@ pub enum Feed {
 /// What is special in a layer's attention.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Kind {
-    /// Positions that a query sees, its own the last; all without it.
+    /// Positions that a query sees, its own the last (in an encoder, in the middle); all
+    /// without it.
     pub window: Option<usize>,
     /// Which of the model's `ropes`.
     pub rope: usize,

@@ -1,19 +1,19 @@
-//! The decoder block that most language models share: norm, attention, norm,
-//! feed-forward, each added to the residual stream. What differs between families is a
+//! The block that most language models share: norm, attention, norm, feed-forward, each
+//! added to the residual stream; encoders are built of it too. What differs between families is a
 //! field of [`DecoderConfig`]; the block never asks which family it serves.
 
 use std::sync::Arc;
 
 use wisp_base::{Error, Result};
 use wisp_formats::Checkpoint;
-use wisp_graph::{Resource, ResourceId, Tape, ValueId};
+use wisp_graph::{Resource, ResourceId, Rows, Tape, ValueId};
 use wisp_ops::{
-    AddNorm, AddPosition, Attention, Cast, Embed, Epilogue, HeadNorm, LayerNorm, Linear, RmsNorm,
+    AddNorm, AddRow, Attention, Cast, Embed, Epilogue, HeadNorm, LayerNorm, Linear, RmsNorm,
     RopeAppend, Sample, record, rope_table,
 };
 
 use crate::config::{DecoderConfig, Feed, HeadNorms, Norm};
-use crate::tensors::{Rows, Tensors};
+use crate::tensors::{self, Tensors};
 
 /// A decoder in a file whose tensors are all there.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct Decoder {
 pub struct DecoderTape {
     /// All of it.
     pub tape: Tape,
-    /// `[outputs, vocab]`
+    /// `[outputs, vocab]`; an encoder's hidden states, `[outputs, width]`.
     pub logits: ValueId,
 }
 
@@ -44,6 +44,11 @@ impl Decoder {
         // Finds what is missing or wrong before anything is loaded.
         decoder.tape(checkpoint, 1, None)?;
         Ok(decoder)
+    }
+
+    /// Numbers of a row of what the tape gives.
+    pub fn columns(&self) -> usize {
+        if self.config.encoder { self.config.width } else { self.vocab }
     }
 
     /// The tensor that divides each RoPE frequency in contexts of up to `positions`
@@ -85,12 +90,27 @@ impl Decoder {
         if let Some(rows) = c.learned_positions {
             let name = "position_embd.weight".into();
             let table = block.tensors.matrix(&mut block.tape, name, rows, c.width)?;
-            x = record(&mut block.tape, AddPosition, &[x], &[table])?;
+            x = record(&mut block.tape, AddRow::OfPosition, &[x], &[table])?;
+        }
+        if let Some(rows) = c.token_types {
+            let name = "token_types.weight".into();
+            let table = block.tensors.matrix(&mut block.tape, name, rows, c.width)?;
+            x = record(&mut block.tape, AddRow::First, &[x], &[table])?;
+        }
+        if c.embedding_norm {
+            x = block.norm("token_embd_norm", x, Rows::Tokens, true)?;
         }
         for layer in 0..c.layers {
             x = block.layer(layer, x)?;
         }
-        let h = block.norm("output_norm", x, true)?;
+        if c.encoder {
+            if !c.norms_of_sums {
+                x = block.norm("output_norm", x, Rows::Outputs, true)?;
+            }
+            block.tensors.all_used()?;
+            return Ok(DecoderTape { tape: block.tape, logits: x });
+        }
+        let h = block.norm("output_norm", x, Rows::Outputs, false)?;
         let output = match block.tensors.find("output.weight") {
             Some(_) => {
                 let name = "output.weight".into();
@@ -140,43 +160,60 @@ impl Block<'_> {
     fn layer(&mut self, layer: usize, x: ValueId) -> Result<ValueId> {
         let c = self.c;
         let name = |tensor: &str| format!("blk.{layer}.{tensor}");
-        let attention_in = self.input(&name("attn_norm"), x)?;
+        let attention_in = match c.bare_first && layer == 0 {
+            true => record(&mut self.tape, Cast, &[x], &[])?,
+            false => self.input(&name("attn_norm"), x)?,
+        };
         // A parallel feed-forward reads the stream as attention read it.
         let parallel_in = match c.parallel {
             true => Some(self.input(&name(c.ffn_norm), x)?),
             false => None,
         };
         let a = self.attention(layer, attention_in)?;
-        let x =
-            self.add(a, x, &name("attn_output"), c.output_bias, &name("post_attention_norm"))?;
+        let after = name("post_attention_norm");
+        let mut x = self.add(a, x, &name("attn_output"), c.output_bias, &after)?;
+        if c.norms_of_sums {
+            x = self.norm(&name("attn_output_norm"), x, Rows::Tokens, true)?;
+        }
         let feed_in = match parallel_in {
             Some(h) => h,
             None => self.input(&name(c.ffn_norm), x)?,
         };
-        match &c.experts {
+        x = match &c.experts {
             Some(experts) if layer >= experts.dense_layers => {
-                self.experts(layer, experts, feed_in, x)
+                self.experts(layer, experts, feed_in, x)?
             }
-            _ => self.feed_forward(layer, feed_in, x),
+            _ => self.feed_forward(layer, feed_in, x)?,
+        };
+        if !c.norms_of_sums {
+            return Ok(x);
         }
+        let rows = if layer + 1 == c.layers { Rows::Outputs } else { Rows::Tokens };
+        self.norm(&name("layer_output_norm"), x, rows, true)
     }
 
     /// What a layer reads: the residual stream, normed or as it is.
     fn input(&mut self, norm: &str, x: ValueId) -> Result<ValueId> {
         if self.c.norms_before {
-            return self.norm(norm, x, false);
+            return self.norm(norm, x, Rows::Tokens, false);
         }
         record(&mut self.tape, Cast, &[x], &[])
     }
 
-    fn norm(&mut self, name: &str, x: ValueId, outputs: bool) -> Result<ValueId> {
-        let (eps, width) = (self.c.eps, self.c.width);
+    /// A norm of the residual stream: for a product, or `wide` as a stream itself.
+    fn norm(&mut self, name: &str, x: ValueId, rows: Rows, wide: bool) -> Result<ValueId> {
+        let (eps, width, outputs) = (self.c.eps, self.c.width, rows == Rows::Outputs);
         let gain = self.tensors.vector(&mut self.tape, format!("{name}.weight"), width)?;
         match self.c.norm {
             Norm::Rms => record(&mut self.tape, RmsNorm { eps, outputs }, &[x], &[gain]),
-            Norm::Layer => {
-                let bias = self.tensors.vector(&mut self.tape, format!("{name}.bias"), width)?;
-                record(&mut self.tape, LayerNorm { eps, outputs }, &[x], &[gain, bias])
+            Norm::Layer { bias } => {
+                let mut vectors = vec![gain];
+                if bias {
+                    let name = format!("{name}.bias");
+                    vectors.push(self.tensors.vector(&mut self.tape, name, width)?);
+                }
+                let norm = LayerNorm { eps, outputs, bias, wide };
+                record(&mut self.tape, norm, &[x], &vectors)
             }
         }
     }
@@ -223,9 +260,12 @@ impl Block<'_> {
         let table = self.rope(kind.rope)?;
         let q = record(&mut self.tape, turn, &[qkv], &[table, cache])?;
         let scale = c.attention_scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
+        // An encoder's window reaches as far to both sides.
+        let half = kind.window.filter(|_| c.encoder).map(|window| window / 2);
         let attention = Attention {
             cap: c.attention_cap,
-            window: kind.window,
+            window: half.map(|half| half + 1).or(kind.window),
+            ahead: half.unwrap_or(0),
             sinks: c.sinks,
             ..Attention::new(c.heads, kv_heads, head_dim, scale)
         };
@@ -243,7 +283,7 @@ impl Block<'_> {
         let h = match c.feed {
             Feed::Gated => {
                 let gate_up = [name("ffn_gate.weight"), name("ffn_up.weight")];
-                let gate_up = gate_up.map(|tensor| Rows::all(tensor, c.ffn));
+                let gate_up = gate_up.map(|tensor| tensors::Rows::all(tensor, c.ffn));
                 let w = self.tensors.interleaved(&mut self.tape, gate_up, c.width)?;
                 let mut resources = vec![w];
                 if c.ffn_bias {
@@ -256,7 +296,8 @@ impl Block<'_> {
             }
             Feed::Fused => {
                 // One matrix, the gate's rows above the up projection's.
-                let part = |first| Rows::some(name("ffn_up.weight"), first, c.ffn, 2 * c.ffn);
+                let part =
+                    |first| tensors::Rows::some(name("ffn_up.weight"), first, c.ffn, 2 * c.ffn);
                 let w =
                     self.tensors.interleaved(&mut self.tape, [part(0), part(c.ffn)], c.width)?;
                 let epilogue = Epilogue::Gated(c.activation);

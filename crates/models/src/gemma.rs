@@ -26,7 +26,7 @@ pub(crate) fn gemma2(keys: &Keys<'_>) -> Result<DecoderConfig> {
     if config.layers == 46 && config.attention_scale.is_none() {
         config.attention_scale = Some(1.0 / (config.width as f32 / config.heads as f32).sqrt());
     }
-    keys.set_windows(&mut config, 2)?;
+    keys.set_windows(&mut config, 2, false)?;
     Ok(config)
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn gemma3(keys: &Keys<'_>) -> Result<DecoderConfig> {
         ..config.ropes[0].clone()
     };
     config.ropes.push(local);
-    for kind in keys.set_windows(&mut config, 6)? {
+    for kind in keys.set_windows(&mut config, 6, false)? {
         kind.rope = 1;
     }
     Ok(config)

@@ -42,7 +42,7 @@ pub(crate) fn oss(keys: &Keys<'_>) -> Result<DecoderConfig> {
     if let Some(yarn) = &mut config.ropes[0].yarn {
         yarn.whole_pairs = false;
     }
-    keys.set_windows(&mut config, 2)?;
+    keys.set_windows(&mut config, 2, false)?;
     Ok(config)
 }
 

@@ -57,6 +57,12 @@ impl<'a> Keys<'a> {
         self.checkpoint.tensor(tensor).is_some()
     }
 
+    /// Rows of a tensor, if the file has it.
+    pub fn rows(&self, tensor: &str) -> Option<usize> {
+        let tensor = self.checkpoint.tensor(tensor)?;
+        Some(usize::try_from(tensor.rows()).unwrap_or(usize::MAX))
+    }
+
     /// Whether any block has a tensor of this name.
     pub fn has_any(&self, tensor: &str) -> bool {
         let mut names = self.checkpoint.tensors.iter().map(|t| t.name.as_str());
@@ -71,8 +77,9 @@ impl<'a> Keys<'a> {
         Ok(own.map(|own| if latent { own / 0.1 } else { own }))
     }
 
-    /// Gives layers the file's window, if it has one: those that it lists, or all but each
-    /// n-th with the file's n or else `every` (0: all of them). Returns their kinds.
+    /// Gives layers the file's window, if it has one: those that it lists, or all but one of
+    /// n, with the file's n or else `every` (0: all of them), the last of each n or the
+    /// `first`. Returns their kinds.
     ///
     /// # Errors
     /// A list that is not of as many layers.
@@ -80,13 +87,15 @@ impl<'a> Keys<'a> {
         &self,
         config: &'c mut DecoderConfig,
         every: usize,
+        first: bool,
     ) -> Result<Vec<&'c mut Kind>> {
         const KEY: &str = "attention.sliding_window_pattern";
         let Some(window) = self.opt_size("attention.sliding_window")?.filter(|n| *n > 0) else {
             return Ok(Vec::new());
         };
         let layers = config.kinds.len();
-        let every_n = |n: usize| (0..layers).map(|at| n == 0 || at % n < n - 1).collect();
+        let bare = |n: usize| if first { 0 } else { n - 1 };
+        let every_n = |n: usize| (0..layers).map(|at| n == 0 || at % n != bare(n)).collect();
         let windowed: Vec<bool> = match self.checkpoint.metadata.get(&self.key(KEY)) {
             Some(Value::Array(Array::Bool(list))) if list.len() == layers => list.clone(),
             Some(Value::Array(_)) => {
@@ -147,7 +156,7 @@ impl<'a> Keys<'a> {
             Some(eps) => (Norm::Rms, eps),
             None => {
                 let key = self.key("attention.layer_norm_epsilon");
-                (Norm::Layer, self.checkpoint.metadata.f32(&key)?)
+                (Norm::Layer { bias: true }, self.checkpoint.metadata.f32(&key)?)
             }
         };
         // As many as the file can have at most; checked against it later.
@@ -160,7 +169,10 @@ impl<'a> Keys<'a> {
             head_dim,
             ffn: self.size("feed_forward_length")?,
             context: self.size("context_length")?,
+            encoder: false,
             embedding_factor: 1.0,
+            token_types: None,
+            embedding_norm: false,
             learned_positions: None,
             residual_factor: 1.0,
             logit_factor: 1.0,
@@ -169,6 +181,8 @@ impl<'a> Keys<'a> {
             eps,
             norms_before: true,
             norms_after: false,
+            norms_of_sums: false,
+            bare_first: false,
             parallel: false,
             fused_qkv: false,
             qkv_bias: false,

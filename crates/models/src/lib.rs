@@ -4,6 +4,7 @@
 mod config;
 mod decoder;
 mod deepseek;
+mod encoder;
 mod gemma;
 mod gpt;
 mod hf;
@@ -33,7 +34,7 @@ use keys::Keys;
 type Config = fn(&Keys<'_>) -> Result<DecoderConfig>;
 
 /// One row a family: its name in `general.architecture`, and how its metadata read.
-const FAMILIES: [(&str, Config); 19] = [
+const FAMILIES: [(&str, Config); 22] = [
     ("llama", llama::config),
     ("mistral3", llama::mistral3),
     ("smollm3", llama::smollm3),
@@ -53,6 +54,9 @@ const FAMILIES: [(&str, Config); 19] = [
     ("olmoe", olmo::olmoe),
     ("granitemoe", llama::granite),
     ("deepseek2", deepseek::deepseek2),
+    ("bert", encoder::bert),
+    ("nomic-bert", encoder::nomic),
+    ("modern-bert", encoder::modern),
 ];
 
 /// The names of all families, as `general.architecture` has them.

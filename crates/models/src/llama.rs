@@ -18,7 +18,7 @@ pub(crate) fn config(keys: &Keys<'_>) -> Result<DecoderConfig> {
     if keys.opt_size("expert_count")?.unwrap_or(0) > 0 {
         config.experts = Some(ExpertsConfig::read(keys, true)?); // Mixtral
     }
-    keys.set_windows(&mut config, 0)?;
+    keys.set_windows(&mut config, 0, false)?;
     Ok(config)
 }
 

@@ -10,6 +10,6 @@ pub(crate) fn phi3(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let mut config = keys.decoder(Pairing::Halves)?;
     config.fused_qkv = true;
     config.feed = Feed::Fused;
-    keys.set_windows(&mut config, 0)?;
+    keys.set_windows(&mut config, 0, false)?;
     Ok(config)
 }

@@ -1,4 +1,4 @@
-//! y[t] = factor·W[id of token t]; y[t] += W[position of token t]
+//! y[t] = factor·W[id of token t]; y[t] += W[position of token t]; y[t] += W[0]
 
 use wisp_base::{Error, Format, Result};
 use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
@@ -14,10 +14,15 @@ pub struct Embed {
     pub factor: f32,
 }
 
-/// Rows of a matrix `[positions, cols]`, one a token by its position, added to the
-/// residual stream in place. Resources: the matrix.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AddPosition;
+/// Rows of a matrix `[rows, cols]`, added to the residual stream in place. Resources: the
+/// matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddRow {
+    /// Each token's by its position.
+    OfPosition,
+    /// The first, to all tokens.
+    First,
+}
 
 impl Operation for Embed {
     fn name(&self) -> &'static str {
@@ -45,19 +50,19 @@ impl Operation for Embed {
     }
 
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
-        rows(lower, self.factor, false)
+        rows(lower, self.factor, None)
     }
 }
 
-impl Operation for AddPosition {
+impl Operation for AddRow {
     fn name(&self) -> &'static str {
-        "add_position"
+        "add_row"
     }
 
     fn infer(&self, inputs: &[&Value], resources: &[&Resource]) -> Result<Option<Value>> {
         let x = nth(inputs, 0)?;
         expect_cols(x, weight(resources, 0)?.cols)?;
-        Ok(Some(Value { name: "positions".into(), ..x.clone() }))
+        Ok(Some(Value { name: self.name().into(), ..x.clone() }))
     }
 
     fn in_place(&self) -> Option<usize> {
@@ -68,21 +73,21 @@ impl Operation for AddPosition {
         let (x, w) = (node.input(0)?, node.weight(0)?);
         let mut y = Vec::with_capacity(x.len());
         for (x, token) in x.chunks_exact(w.cols).zip(&node.step.tokens) {
-            let at = token.position as usize;
+            let at = if *self == Self::First { 0 } else { token.position as usize };
             let row = w.data.get(at * w.cols..(at + 1) * w.cols);
-            let row = row.ok_or_else(|| Error::input(format!("no position {at}")))?;
+            let row = row.ok_or_else(|| Error::input(format!("no row {at}")))?;
             y.extend(x.iter().zip(row).map(|(x, w)| x + w));
         }
         Ok(y)
     }
 
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
-        rows(lower, 1.0, true)
+        rows(lower, 1.0, Some(*self))
     }
 }
 
-/// Rows of the matrix by id or by position, a dispatch a shard.
-fn rows(lower: &mut Lower<'_>, factor: f32, by_position: bool) -> Result<()> {
+/// Rows of the matrix by id, or those that are added, a dispatch a shard.
+fn rows(lower: &mut Lower<'_>, factor: f32, add: Option<AddRow>) -> Result<()> {
     let w = lower.weight(0)?;
     let threads = lower.target.tuning.reduce_threads;
     let stride = lower.output()?.stride();
@@ -98,9 +103,10 @@ fn rows(lower: &mut Lower<'_>, factor: f32, by_position: bool) -> Result<()> {
             .set("FIRST_ROW", rows.start as u64)
             .set("Y_STRIDE4", stride as u64 / 4)
             .set_f32("FACTOR", factor)
-            .set_bool("BY_POSITION", by_position);
+            .set_bool("ADD", add.is_some())
+            .set_bool("FIRST", add == Some(AddRow::First));
         let mut binds = Vec::new();
-        if by_position && at == 0 {
+        if add.is_some() && at == 0 {
             // As in `Linear`: so that the planner sees what the sum starts from.
             binds.push(("residual", lower.bind_input(0)));
         }
@@ -144,16 +150,19 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             ..Case::new(format!("embed {format} of {cols}"), tape, step)
         });
     }
-    let mut tape = Tape::new();
-    let value = Value { name: "x".into(), rows: Rows::Tokens, cols: 37, kind: Kind::Residual };
-    let x = tape.input(value);
-    let w = tape.resource(matrix("w", Format::F16, 9, 37));
-    let y = record(&mut tape, AddPosition, &[x], &[w])?;
-    cases.push(Case {
-        inputs: vec![x],
-        compare: vec![y],
-        max_binding: Some(2 * 80),
-        ..Case::new("add_position", tape, check::step(&[(0, 0), (0, 1), (1, 7), (2, 3)], &[]))
-    });
+    for add in [AddRow::OfPosition, AddRow::First] {
+        let mut tape = Tape::new();
+        let value = Value { name: "x".into(), rows: Rows::Tokens, cols: 37, kind: Kind::Residual };
+        let x = tape.input(value);
+        let w = tape.resource(matrix("w", Format::F16, 9, 37));
+        let y = record(&mut tape, add, &[x], &[w])?;
+        let step = check::step(&[(0, 0), (0, 1), (1, 7), (2, 3)], &[]);
+        cases.push(Case {
+            inputs: vec![x],
+            compare: vec![y],
+            max_binding: Some(2 * 80),
+            ..Case::new(format!("add_row {add:?}"), tape, step)
+        });
+    }
     Ok(cases)
 }

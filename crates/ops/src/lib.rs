@@ -21,7 +21,7 @@ pub use activation::Activation;
 pub use add_norm::AddNorm;
 pub use attention::{Attention, splits};
 pub use cast::Cast;
-pub use embed::{AddPosition, Embed};
+pub use embed::{AddRow, Embed};
 pub use experts::{Experts, ExpertsInto};
 pub use head_linear::HeadLinear;
 pub use head_norm::HeadNorm;

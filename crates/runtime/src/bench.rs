@@ -89,6 +89,7 @@ impl Engine {
     /// # Errors
     /// Sizes of 0 or beyond the context; a device that failed.
     pub async fn bench(&mut self, options: &BenchOptions) -> Result<BenchReport> {
+        self.expect_decoder()?;
         let BenchOptions { prompt_tokens, generate, repeat, ops } = *options;
         if prompt_tokens == 0 || generate < 2 || repeat == 0 {
             return Err(Error::input(

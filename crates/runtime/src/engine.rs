@@ -97,7 +97,7 @@ impl Engine {
         if let Some(note) = note {
             progress(Progress::Note(note));
         }
-        let target = with_ctx(&target, memory.ctx);
+        let target = with_ctx(&target, &decoder, memory.ctx);
         let sequences = options.max_sequences;
         let pages = pages(&target, options);
         let factors = decoder.rope_factors(memory.ctx);
@@ -179,7 +179,30 @@ impl Engine {
         self.stepper.activity.clone()
     }
 
-    /// Entries of the vocabulary: the width of a row of logits.
+    /// Numbers of a row that [`Self::logits`] gives: the vocabulary's entries, or the width
+    /// of an encoder's hidden states.
+    pub fn columns(&self) -> usize {
+        self.stepper.decoder.columns()
+    }
+
+    /// Whether it is an encoder: it gives hidden states, not logits.
+    pub fn is_encoder(&self) -> bool {
+        self.stepper.decoder.config.encoder
+    }
+
+    /// # Errors
+    /// The model is an encoder.
+    pub(crate) fn expect_decoder(&self) -> Result<()> {
+        if !self.is_encoder() {
+            return Ok(());
+        }
+        Err(Error::unsupported(format!(
+            "the model is an encoder ({}), which predicts no tokens: use `wisp embed`",
+            self.architecture
+        )))
+    }
+
+    /// Entries of the vocabulary.
     pub fn vocab(&self) -> usize {
         self.stepper.decoder.vocab
     }
@@ -259,6 +282,7 @@ impl Engine {
     /// A device that failed; requests that have not ended are in the queue, and go on
     /// after [`Self::restore`]. What is wrong with one request is told to its sink.
     pub async fn serve(&mut self, queue: &Queue<'_>) -> Result<()> {
+        self.expect_decoder()?;
         let tokenizer = self.tokenizer.as_deref().map_err(Clone::clone);
         let ctx = self.memory.ctx;
         let (stepper, pool) = (&mut self.stepper, &mut self.pool);
@@ -271,7 +295,8 @@ impl Engine {
     }
 
     /// Raw logits, `[positions, vocab]` row by row: every position with `all`, else the last.
-    /// `chunk`: at most so many tokens a step.
+    /// `chunk`: at most so many tokens a step. An encoder's hidden states, `[positions,
+    /// width]`: it reads all tokens in one step.
     ///
     /// # Errors
     /// Tokens that are not in the vocabulary or too many; a device that failed.
@@ -294,6 +319,7 @@ impl Engine {
     /// # Errors
     /// As [`Self::logits`]; [`Error::Cancelled`].
     pub async fn nll(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f64>> {
+        self.expect_decoder()?;
         let vocab = self.vocab();
         let mut nll = Vec::new();
         let fed = tokens.len().saturating_sub(1);
@@ -341,7 +367,8 @@ impl Engine {
     ) -> Result<()> {
         self.stepper.write_pages(0, 0, &pages.list);
         let most = if all { self.stepper.most_scored() } else { self.stepper.most_tokens() };
-        let each = chunk.unwrap_or(most).min(most);
+        let both_ways = self.is_encoder();
+        let each = if both_ways { tokens.len() } else { chunk.unwrap_or(most).min(most) };
         for (number, part) in tokens.chunks(each).enumerate() {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
@@ -362,6 +389,7 @@ impl Engine {
                 tokens: part.iter().enumerate().map(token).collect(),
                 outputs,
                 splits: splits(&self.stepper.target.tuning, end),
+                both_ways,
             };
             rows(&self.stepper.logits(&step).await?);
         }

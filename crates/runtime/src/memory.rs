@@ -66,9 +66,14 @@ pub(crate) fn default_kv(variant: Variant) -> KvType {
     }
 }
 
-/// `target` with a page table for contexts of `ctx` tokens.
-pub(crate) fn with_ctx(target: &Target, ctx: usize) -> Target {
-    Target { pages_per_sequence: ctx.div_ceil(PAGE), ..target.clone() }
+/// `target` with a page table for contexts of `ctx` tokens, and for an encoder with steps
+/// that hold a whole one.
+pub(crate) fn with_ctx(target: &Target, decoder: &Decoder, ctx: usize) -> Target {
+    let mut target = Target { pages_per_sequence: ctx.div_ceil(PAGE), ..target.clone() };
+    if decoder.config.encoder {
+        target.tuning.prefill_tokens = ctx;
+    }
+    target
 }
 
 /// Pages of the KV cache in all.
@@ -86,7 +91,7 @@ fn plan(
 ) -> Result<MemoryPlan> {
     // The RoPE table is made for planning: keep a silly context from making it large.
     let tape = decoder.tape(checkpoint, ctx.min(1 << 22), None)?.tape;
-    let target = with_ctx(target, ctx);
+    let target = with_ctx(target, decoder, ctx);
     let pages = pages(&target, options);
     let sequences = options.max_sequences;
     let mut plan = MemoryPlan { ctx, ..MemoryPlan::default() };

@@ -12,7 +12,7 @@ use crate::activity::Activity;
 
 /// Steps of up to so many tokens share a plan, and the largest that the adapter
 /// should take at once.
-const BUCKETS: [usize; 4] = [1, 8, 32, 128];
+const BUCKETS: [usize; 6] = [1, 8, 32, 128, 512, 2048];
 
 /// Bytes of logits that a scoring step makes at most, if it makes several rows.
 const MAX_LOGITS: usize = 32 << 20;
@@ -76,7 +76,7 @@ impl Stepper {
 
     /// Most tokens a step should have whose logits are all read.
     pub fn most_scored(&self) -> usize {
-        let row = self.decoder.vocab * 4;
+        let row = self.decoder.columns() * 4;
         let most = MAX_LOGITS.min(usize::try_from(self.target.max_binding).unwrap_or(usize::MAX));
         self.most_tokens().min(most / row.max(1)).max(1)
     }
@@ -147,19 +147,19 @@ impl Stepper {
         self.gpu.submit(encoder)
     }
 
-    /// Runs a step and reads its logits: `[outputs, vocab]`.
+    /// Runs a step and reads its logits: `[outputs, vocab]`; an encoder's hidden states.
     ///
     /// # Errors
     /// As [`Self::submit`].
     pub async fn logits(&mut self, step: &Step) -> Result<Vec<f32>> {
         let key = self.prepare(step, Want::Logits).await?;
         self.submit(step, Want::Logits, |_, _| ()).await?;
-        let vocab = self.decoder.vocab;
+        let columns = self.decoder.columns();
         let Some((buffer, offset)) = self.logits_at(key) else { return Ok(Vec::new()) };
         let row = self.logits_row_bytes();
         let data = self.gpu.read(buffer, offset, step.outputs.len() as u64 * row).await?;
         let all: Vec<f32> = bytemuck::pod_collect_to_vec(&data);
-        Ok(all.chunks(row as usize / 4).flat_map(|row| row.iter().take(vocab)).copied().collect())
+        Ok(all.chunks(row as usize / 4).flat_map(|row| row.iter().take(columns)).copied().collect())
     }
 
     /// Where a plan leaves its rows of logits: buffer, first byte. Where it samples they
@@ -171,7 +171,7 @@ impl Stepper {
 
     /// Bytes from one row of logits to the next.
     pub fn logits_row_bytes(&self) -> u64 {
-        self.decoder.vocab.next_multiple_of(8) as u64 * 4
+        self.decoder.columns().next_multiple_of(8) as u64 * 4
     }
 
     /// Tells the device which pages a sequence has.

@@ -15,6 +15,6 @@ pub fn run(global: &Global, args: Logits) -> Outcome {
     let mut engine = engine::load(global, &args.model)?.engine;
     let tokens = args.tokens.within(engine.vocab())?;
     let values = block_on(engine.logits(&tokens, args.all, args.chunk))?;
-    npy::write(&args.out, engine.vocab(), &values)?;
+    npy::write(&args.out, engine.columns(), &values)?;
     Ok(())
 }

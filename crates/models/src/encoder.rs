@@ -1,0 +1,61 @@
+//! Encoders: BERT (Devlin et al. 2018; MiniLM, BGE, E5), nomic-bert (Nussbaum et al. 2024),
+//! ModernBERT (Warner et al. 2024).
+
+use wisp_base::Result;
+use wisp_ops::{Activation, Pairing};
+
+use crate::config::{DecoderConfig, Feed, Norm};
+use crate::keys::Keys;
+use crate::rope::Rope;
+
+/// Learned positions, biases everywhere, no gate.
+pub(crate) fn bert(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    let config = of_sums(keys)?;
+    Ok(DecoderConfig {
+        learned_positions: Some(config.context),
+        ropes: vec![Rope::none()],
+        qkv_bias: true,
+        output_bias: true,
+        ffn_bias: true,
+        feed: Feed::Plain,
+        activation: Activation::GeluErf,
+        ..config
+    })
+}
+
+/// RoPE, a gate, and biases in norms only.
+pub(crate) fn nomic(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    Ok(DecoderConfig { fused_qkv: true, ..of_sums(keys)? })
+}
+
+/// Norms before the layers, no bias at all, a window in two layers of three.
+pub(crate) fn modern(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    let mut config = DecoderConfig {
+        norm: Norm::Layer { bias: false },
+        bare_first: true,
+        fused_qkv: true,
+        feed: Feed::Fused,
+        activation: Activation::GeluErf,
+        ..encoder(keys)?
+    };
+    let base = keys.opt_f32("rope.freq_base_swa")?.unwrap_or(10_000.0);
+    let local = Rope { base, ..config.ropes[0].clone() };
+    config.ropes.push(local);
+    for kind in keys.set_windows(&mut config, 3, true)? {
+        kind.rope = 1;
+    }
+    Ok(config)
+}
+
+fn of_sums(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    Ok(DecoderConfig { norms_before: false, norms_of_sums: true, ..encoder(keys)? })
+}
+
+fn encoder(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    Ok(DecoderConfig {
+        encoder: true,
+        token_types: keys.rows("token_types.weight"),
+        embedding_norm: true,
+        ..keys.decoder(Pairing::Halves)?
+    })
+}
