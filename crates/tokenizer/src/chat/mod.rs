@@ -7,6 +7,7 @@
 mod generation;
 mod json;
 mod measure;
+mod plain;
 mod python;
 mod time;
 
@@ -38,6 +39,7 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     bos: Option<String>,
     eos: Option<String>,
+    stop: &'static [&'static str],
 }
 
 impl ChatTemplate {
@@ -54,7 +56,22 @@ impl ChatTemplate {
             )));
         }
         let environment = on_large_stack(|| compile(source))?;
-        Ok(Self { environment, bos: bos.map(String::from), eos: eos.map(String::from) })
+        let (bos, eos) = (bos.map(String::from), eos.map(String::from));
+        Ok(Self { environment, bos, eos, stop: &[] })
+    }
+
+    /// For a model that brings no template: a dialogue of `User:` and `Assistant:`, which
+    /// begins with the text `bos`.
+    ///
+    /// # Errors
+    /// None that input could cause.
+    pub fn plain(bos: Option<&str>) -> Result<Self> {
+        Ok(Self { stop: plain::STOP, ..Self::new(plain::TEMPLATE, bos, None)? })
+    }
+
+    /// The texts before which an answer ends, besides at the tokens that end it.
+    pub fn stop(&self) -> &'static [&'static str] {
+        self.stop
     }
 
     /// The prompt for `messages`, a list of `{"role": …, "content": …}` objects.
