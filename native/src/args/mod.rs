@@ -217,7 +217,8 @@ pub struct Devices {
 
 #[derive(Debug, Args)]
 pub struct Pull {
-    /// A known name, hf:OWNER/REPO/FILE.gguf, or an https URL
+    /// A known name (smollm2-135m, gemma3-270m, qwen2.5-coder-1.5b, minilm),
+    /// hf:OWNER/REPO/FILE.gguf, or an https URL
     pub name: String,
 }
 
