@@ -2,10 +2,12 @@
 
 mod parse;
 mod sampling;
+mod tokenizer;
 mod tokens;
 
 pub use parse::parse;
 pub use sampling::SamplingArgs;
+pub use tokenizer::{Task as TokenizerTask, Tokenizer, Train};
 pub use tokens::{TokenList, from_file, within};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
@@ -65,6 +67,8 @@ pub enum Command {
     Tokenize(Tokenize),
     /// Turn tokens into text
     Detokenize(Detokenize),
+    /// Make a vocabulary of your own: `tokenizer train`
+    Tokenizer(Tokenizer),
     /// How well a model predicts a text
     Perplexity(Perplexity),
     /// Turn sentences into vectors (not in this version yet)
