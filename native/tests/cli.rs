@@ -23,6 +23,9 @@ fn usage_errors_are_one_sentence_with_status_2() {
         (&["models", "--kv", "f64"], "give one of f32, f16, q8_0, q4_0"),
         (&["models", "--ctx", "many"], "a whole number from 1 on"),
         (&["models", "--quiet", "--verbose"], "cannot be used with"),
+        (&["tokenizer"], "no command is given"),
+        (&["tokenizer", "train", "t.txt"], "--vocab <N>"),
+        (&["tokenizer", "train", "t.txt", "--vocab", "0"], "from 1 on"),
         (&["perplexity", "m.gguf"], "--tokens-file <FILE>|--text-file <FILE>"),
     ] {
         let run = run_args(args);

@@ -130,9 +130,22 @@ fn a_wrong_tokenizer_spoils_only_what_needs_it() {
 const KEYS: [&str; 5] = ["prompt_tokens", "tokens", "text", "finish_reason", "timings"];
 
 #[test]
-fn a_model_without_a_template_is_no_chat_model() {
+fn a_model_without_a_template_continues_a_dialogue() {
+    let file = Temp::new("base.gguf", Tiny::new().without("tokenizer.chat_template").bytes());
+    let messages = Temp::new("chat.json", "[{\"role\":\"user\",\"content\":\"hi\"}]");
+    for args in [
+        &["chat", file.path(), "hi", "--ctx", "256", "--max-tokens", "1"][..],
+        &["generate", file.path(), "--chat-file", messages.path(), "--ctx", "256"],
+    ] {
+        let run = run_model(args);
+        run.ok();
+        assert!(run.stderr.contains("the model has no chat template"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_template_that_is_no_use_is_one_sentence() {
     for (model, part) in [
-        (Tiny::new().without("tokenizer.chat_template"), "the model has no chat template"),
         (Tiny::new().with("tokenizer.chat_template", "{% if %}"), "chat template"),
         (
             Tiny::new().with("tokenizer.chat_template", "{{ raise_exception('no system') }}"),

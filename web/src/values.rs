@@ -123,11 +123,14 @@ struct Model {
     name: String,
     architecture: String,
     has_chat_template: bool,
+    /// The texts that end an answer in a conversation.
+    chat_stop: Vec<&'static str>,
 }
 
 impl From<&Engine> for Info {
     fn from(engine: &Engine) -> Self {
         let facts = engine.gpu().facts().clone();
+        let tokenizer = engine.tokenizer().ok();
         Self {
             adapter: Adapter {
                 name: facts.name,
@@ -147,7 +150,11 @@ impl From<&Engine> for Info {
             model: Model {
                 name: engine.name().to_owned(),
                 architecture: engine.architecture().to_owned(),
-                has_chat_template: engine.tokenizer().is_ok_and(|t| t.chat().is_ok()),
+                has_chat_template: tokenizer
+                    .is_some_and(|t| t.has_chat_template() && t.chat().is_ok()),
+                chat_stop: tokenizer
+                    .and_then(|tokenizer| tokenizer.chat().ok())
+                    .map_or(Vec::new(), |chat| chat.stop().to_vec()),
             },
         }
     }

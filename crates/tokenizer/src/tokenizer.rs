@@ -21,9 +21,10 @@ pub struct Tokenizer {
     bos: Option<u32>,
     eos: Option<u32>,
     ends: BTreeSet<u32>,
-    /// None: the file has none. A bad template is an error when it is asked for:
-    /// the model is of use without it.
-    chat: Option<Result<ChatTemplate>>,
+    /// A bad template is an error when it is asked for: the model is of use without it.
+    chat: Result<ChatTemplate>,
+    /// The file brings a template.
+    has_chat: bool,
     code: Code,
     /// The space that text begins with was put there by `encode`.
     strips_space: bool,
@@ -144,7 +145,12 @@ impl Tokenizer {
         let mut ends = end::ids(texts(&tokens, |kind| kind == Kind::Control));
         ends.extend([v.eos, v.eot, v.eom].into_iter().flatten());
         let text = |id: Option<u32>| id.map(|id| tokens[id as usize].text.as_str());
-        let chat = v.chat_template.map(|source| ChatTemplate::new(&source, text(bos), text(eos)));
+        let before = bos.filter(|_| v.add_bos.unwrap_or(add_bos));
+        let has_chat = v.chat_template.is_some();
+        let chat = match v.chat_template {
+            Some(source) => ChatTemplate::new(&source, text(bos), text(eos)),
+            None => ChatTemplate::plain(text(before)),
+        };
         let after = match model {
             Model::WordPiece(_) => sep.filter(|_| v.add_sep.unwrap_or(true)),
             _ => eos.filter(|_| v.add_eos.unwrap_or(usual.add_eos)),
@@ -156,12 +162,13 @@ impl Tokenizer {
                 Model::Bpe(_) => false,
             },
             engine: Engine::Gguf { model, user_defined, all },
-            before: bos.filter(|_| v.add_bos.unwrap_or(add_bos)).into_iter().collect(),
+            before: before.into_iter().collect(),
             after: after.into_iter().collect(),
             bos,
             eos,
             ends,
             chat,
+            has_chat,
             code,
             tokens,
         })
@@ -192,13 +199,31 @@ impl Tokenizer {
         let eos = eos.or_else(|| after.last().filter(control).copied());
         let mut ends = end::ids(texts(&tokens, |kind| kind == Kind::Control));
         ends.extend(eos);
-        let chat = config
-            .chat_template
-            .map(|source| ChatTemplate::new(&source, config.bos.as_deref(), config.eos.as_deref()));
+        let has_chat = config.chat_template.is_some();
+        let chat = match config.chat_template {
+            Some(source) => {
+                ChatTemplate::new(&source, config.bos.as_deref(), config.eos.as_deref())
+            }
+            None => ChatTemplate::plain(
+                before.first().and_then(|id| tokens.get(*id as usize)).map(|t| t.text.as_str()),
+            ),
+        };
         let code = if json.is_byte_level() { Code::Bytes } else { Code::Pieces };
         let strips_space = false;
         let engine = Engine::Json(Box::new(json));
-        Ok(Self { tokens, engine, before, after, bos, eos, ends, chat, code, strips_space })
+        Ok(Self {
+            tokens,
+            engine,
+            before,
+            after,
+            bos,
+            eos,
+            ends,
+            chat,
+            has_chat,
+            code,
+            strips_space,
+        })
     }
 
     /// One more than the greatest id.
@@ -311,18 +336,17 @@ impl Tokenizer {
         Stream::new(self)
     }
 
-    /// The chat template.
+    /// The chat template: a plain dialogue where the file has none.
     ///
     /// # Errors
-    /// The file has none, or it is not a Jinja template.
+    /// That of the file is not a Jinja template.
     pub fn chat(&self) -> Result<&ChatTemplate> {
-        match &self.chat {
-            Some(chat) => chat.as_ref().map_err(Clone::clone),
-            None => Err(Error::input(
-                "the model has no chat template, so it is not a chat model: give it a plain prompt, \
-                 or give a template",
-            )),
-        }
+        self.chat.as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether the file brings a chat template of its own: else the model was not made to chat.
+    pub fn has_chat_template(&self) -> bool {
+        self.has_chat
     }
 
     fn token(&self, id: u32) -> Option<&Token> {

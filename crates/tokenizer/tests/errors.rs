@@ -213,13 +213,23 @@ fn tokenizer_config_json() {
     let tokenizer = load(json!({"bos_token": null, "chat_template": null}));
     assert_eq!(tokenizer.encode(b"a<s>", true, true).expect("ids"), [0, 3]);
     assert_eq!(tokenizer.encode(b"a<s>", true, false).expect("ids"), [0]);
-    says(&tokenizer.chat().expect_err("an error"), &["no chat template"]);
+    assert!(!tokenizer.has_chat_template());
 }
 
 #[test]
 fn chat() {
     let none = Tokenizer::from_vocabulary(small()).expect("a tokenizer");
-    says(&none.chat().expect_err("an error"), &["no chat template"]);
+    assert!(!none.has_chat_template());
+    let plain = none.chat().expect("a dialogue");
+    let talk = json!([
+        {"role": "system", "content": "Be brief. "}, {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": " Hello"}, {"role": "user", "content": "Why?\n"},
+    ]);
+    let text = plain.render(&talk, None, true).expect("text");
+    assert_eq!(text, "Be brief.\n\nUser: Hi\nAssistant: Hello\nUser: Why?\nAssistant:");
+    assert!(plain.stop().contains(&"\nUser:"));
+    let tools = plain.render(&talk, Some(&json!([{}])), true).expect_err("an error");
+    says(&tools, &["no chat template", "tools"]);
     let bad = Vocabulary { chat_template: Some("a\n{% if %}".into()), ..small() };
     let bad = Tokenizer::from_vocabulary(bad).expect("a bad template is no use, but no harm");
     says(&bad.chat().expect_err("an error"), &["chat template cannot be read", "line 2"]);

@@ -19,7 +19,7 @@ cargo xtask TASK
                       cargo xtask chat \"Why is the sky blue?\"
   test                set up, then format, house rules, lints, tests and docs, then all
                       that browsers get, in Chromium
-  vectors             llama.cpp's tokenizer vectors: fetch them (pip builds what
+  vectors             llama.cpp's tokenizer vectors and chat templates: fetch them (pip builds what
                       it fetches: minutes), then compare
   tidy                the house rules alone
   web                 the engine for browsers: set up, build, and serve the chat page here

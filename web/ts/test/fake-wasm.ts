@@ -30,7 +30,7 @@ export class FakeEngine implements WasmEngine {
       features: { subgroups: false, f16: false, timestamps: false },
       memory: { weights: 1, kv: 1, scratch: 1, total: 3, contextLength: 100 },
       vocab: 100,
-      model: { name: "Parrot", architecture: "llama", hasChatTemplate: true },
+      model: { name: "Parrot", architecture: "llama", hasChatTemplate: true, chatStop: [] },
     };
   }
 

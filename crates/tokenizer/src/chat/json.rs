@@ -1,6 +1,6 @@
 //! The `tojson` filter, which writes what Python's `json.dumps` does.
 
-use super::measure;
+use super::{measure, repr};
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 use std::fmt::Write;
@@ -169,24 +169,12 @@ impl Writer<'_> {
         self.out.push('"');
     }
 
-    /// As Python's `repr` writes a float: the shortest digits that give it back, with
-    /// an exponent where the number is below 1e-4 or not below 1e16.
     fn float(&mut self, number: f64) {
-        let size = number.abs();
-        if number.is_nan() {
-            self.out.push_str("NaN");
-        } else if number.is_infinite() {
-            self.out.push_str(if number > 0.0 { "Infinity" } else { "-Infinity" });
-        } else if size == 0.0 || (1e-4..1e16).contains(&size) {
-            self.write(format_args!("{number:?}"));
+        if number.is_finite() {
+            repr::float(&mut self.out, number);
         } else {
-            let text = format!("{number:e}");
-            let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-            let (sign, exponent) = match exponent.strip_prefix('-') {
-                Some(exponent) => ('-', exponent),
-                None => ('+', exponent),
-            };
-            self.write(format_args!("{digits}e{sign}{exponent:0>2}"));
+            let sign = if number < 0.0 { "-" } else { "" };
+            self.write(format_args!("{sign}{}", if number.is_nan() { "NaN" } else { "Infinity" }));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! that holds another twice, which holds another twice, and so on, would fill the
 //! memory before that; so its size is counted, and paid for, first.
 
+use super::repr;
 use minijinja::value::{StringInput, ValueKind};
 use minijinja::{Error, ErrorKind, Output, State, Value};
 
@@ -46,12 +47,18 @@ pub(super) fn write(out: &mut Output, state: &mut State, value: &Value) -> Resul
     if value.as_object().is_some() {
         pay(state, value)?;
     }
-    minijinja::escape_formatter(out, state, value)
+    match repr::text(value)? {
+        Some(text) => out.write_str(&text).map_err(Error::from),
+        None => minijinja::escape_formatter(out, state, value),
+    }
 }
 
 /// The `string` filter.
 pub(super) fn string(state: &State, value: &Value) -> Result<Value, Error> {
     pay(state, value)?;
+    if let Some(text) = repr::text(value)? {
+        return Ok(Value::from(text));
+    }
     let text = StringInput::new(state, value)?;
     Ok(Value::from(text.as_str()))
 }

@@ -7,13 +7,16 @@
 mod generation;
 mod json;
 mod measure;
+mod messages;
+mod plain;
 mod python;
+mod repr;
 mod time;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, State, UndefinedBehavior, Value};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use wisp_base::{Error, Result};
 
 /// What rendering may use up: an instruction or 64 bytes of text each take one.
@@ -38,6 +41,7 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     bos: Option<String>,
     eos: Option<String>,
+    stop: &'static [&'static str],
 }
 
 impl ChatTemplate {
@@ -54,7 +58,22 @@ impl ChatTemplate {
             )));
         }
         let environment = on_large_stack(|| compile(source))?;
-        Ok(Self { environment, bos: bos.map(String::from), eos: eos.map(String::from) })
+        let (bos, eos) = (bos.map(String::from), eos.map(String::from));
+        Ok(Self { environment, bos, eos, stop: &[] })
+    }
+
+    /// For a model that brings no template: a dialogue of `User:` and `Assistant:`, which
+    /// begins with the text `bos`.
+    ///
+    /// # Errors
+    /// None that input could cause.
+    pub fn plain(bos: Option<&str>) -> Result<Self> {
+        Ok(Self { stop: plain::STOP, ..Self::new(plain::TEMPLATE, bos, None)? })
+    }
+
+    /// The texts before which an answer ends, besides at the tokens that end it.
+    pub fn stop(&self) -> &'static [&'static str] {
+        self.stop
     }
 
     /// The prompt for `messages`, a list of `{"role": …, "content": …}` objects.
@@ -70,11 +89,33 @@ impl ChatTemplate {
         tools: Option<&Json>,
         add_generation_prompt: bool,
     ) -> Result<String> {
-        check(messages)?;
-        on_large_stack(|| self.run(messages, tools, add_generation_prompt))
+        self.render_with(messages, tools, add_generation_prompt, &Map::new())
     }
 
-    fn run(&self, messages: &Json, tools: Option<&Json>, prompt: bool) -> Result<String> {
+    /// [`render`](Self::render) with `more` names that a template may ask for, such as
+    /// `enable_thinking` or `documents`.
+    ///
+    /// # Errors
+    /// As `render`.
+    pub fn render_with(
+        &self,
+        messages: &Json,
+        tools: Option<&Json>,
+        add_generation_prompt: bool,
+        more: &Map<String, Json>,
+    ) -> Result<String> {
+        messages::check(messages)?;
+        let messages = messages::with_reasoning(messages);
+        on_large_stack(|| self.run(&messages, tools, add_generation_prompt, more))
+    }
+
+    fn run(
+        &self,
+        messages: &Json,
+        tools: Option<&Json>,
+        prompt: bool,
+        more: &Map<String, Json>,
+    ) -> Result<String> {
         let mut context = vec![
             ("messages", Value::from(Serde(messages))),
             ("tools", tools.map_or(Value::from(()), |tools| Value::from(Serde(tools)))),
@@ -84,6 +125,7 @@ impl ChatTemplate {
         // As in transformers, a token that the model has not is not defined.
         context.extend(self.bos.as_deref().map(|bos| ("bos_token", Value::from(bos))));
         context.extend(self.eos.as_deref().map(|eos| ("eos_token", Value::from(eos))));
+        context.extend(more.iter().map(|(name, value)| (name.as_str(), Value::from(Serde(value)))));
         let template = self
             .environment
             .get_template(NAME)
@@ -107,6 +149,7 @@ fn compile(source: &str) -> Result<Environment<'static>> {
     environment.add_filter("tojson", json::filter);
     environment.add_filter("string", measure::string);
     environment.remove_filter("pprint");
+    environment.add_test("iterable", python::is_iterable);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", time::strftime_now);
     environment
@@ -134,22 +177,6 @@ impl std::fmt::Debug for ChatTemplate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ChatTemplate").finish_non_exhaustive()
     }
-}
-
-fn check(messages: &Json) -> Result<()> {
-    let list = messages.as_array().ok_or_else(|| {
-        Error::input(
-            "the messages are not a list: write [{\"role\": \"user\", \"content\": \"…\"}]",
-        )
-    })?;
-    for (index, message) in list.iter().enumerate() {
-        if !message.get("role").is_some_and(Json::is_string) {
-            return Err(Error::input(format!(
-                "message {index} has no role: write {{\"role\": \"user\", \"content\": \"…\"}}"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// What a template says through `raise_exception`.

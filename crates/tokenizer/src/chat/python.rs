@@ -23,6 +23,11 @@ pub(super) fn method(
     }
 }
 
+/// The test `iterable`: None is not.
+pub(super) fn is_iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
+}
+
 fn of_text(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
     let value = match name {
         "removeprefix" => {

@@ -5,6 +5,7 @@ mod session;
 mod slash;
 
 use crate::args::{Chat, DEFAULT_MODEL, Global};
+use crate::commands::generate::chat_stop;
 use crate::engine;
 use crate::out::{self, INTERRUPTED, Outcome, Stop};
 use crate::store::Store;
@@ -26,8 +27,12 @@ const SAMPLING: Sampling = Sampling {
     seed: 0,
 };
 
+/// The longest answer, unless told otherwise, of a model that was not made to chat: most
+/// such models never come to an end.
+const PLAIN_TOKENS: usize = 200;
+
 /// Runs the command.
-pub fn run(global: &Global, args: Chat) -> Outcome {
+pub fn run(global: &Global, mut args: Chat) -> Outcome {
     let (model, prompt) = model_and_prompt(&args.words);
     if prompt.as_ref().is_some_and(|prompt| prompt.trim().is_empty()) {
         return Err(Error::input("the prompt is empty: give a text, or none to chat").into());
@@ -36,9 +41,14 @@ pub fn run(global: &Global, args: Chat) -> Outcome {
     sampling.seed = args.sampling.seed.unwrap_or_else(any_seed);
     let loaded = engine::load(global, &model)?;
     sampling.check(loaded.engine.vocab())?;
-    // A model without a template cannot chat: say so before anything is typed.
-    loaded.engine.tokenizer()?.chat()?;
-    let mut session = Session::new(loaded.engine, sampling, args);
+    // A template that is no use: say so before anything is typed.
+    let stop = chat_stop(&loaded.engine)?;
+    if !loaded.engine.tokenizer()?.has_chat_template() {
+        // It is likeliest right where it is not lively.
+        sampling = Sampling { seed: sampling.seed, ..args.sampling.over(Sampling::default())? };
+        args.max_tokens.get_or_insert(PLAIN_TOKENS);
+    }
+    let mut session = Session::new(loaded.engine, sampling, stop, args);
     match prompt {
         Some(prompt) => match session.answer(&prompt)? {
             FinishReason::Cancelled => Err(Stop::Status(INTERRUPTED)),

@@ -27,15 +27,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Nothing said yet.
-    pub fn new(engine: Engine, sampling: Sampling, args: Chat) -> Self {
+    /// Nothing said yet. Answers end before a text of `stop` too.
+    pub fn new(engine: Engine, sampling: Sampling, mut stop: Vec<String>, args: Chat) -> Self {
+        stop.extend(args.sampling.stop);
         let mut session = Self {
             engine,
             messages: Messages::default(),
             sampling,
             max_tokens: args.max_tokens,
             system: args.system,
-            stop: args.sampling.stop,
+            stop,
             ignore_eos: args.sampling.ignore_eos,
             last: None,
             prompt_tokens: 0,
