@@ -36,12 +36,17 @@ pub fn options(global: &Global) -> EngineOptions {
 
 /// Finds the model (downloading it where it has to), and loads it onto the device.
 pub fn load(global: &Global, model: &str) -> Result<Loaded> {
+    load_with(&options(global), model)
+}
+
+/// As [`load`], with other options.
+pub fn load_with(options: &EngineOptions, model: &str) -> Result<Loaded> {
     let path = Store::find(model)?;
     let start = Instant::now();
     let source = source(&path)?;
     let mut bar = Bar::default();
     let show = &mut |event| bar.show(event);
-    let loaded = block_on(Engine::load(source.as_ref(), &options(global), show));
+    let loaded = block_on(Engine::load(source.as_ref(), options, show));
     bar.clear();
     let engine = loaded?;
     let load_ms = start.elapsed().as_secs_f64() * 1000.0;

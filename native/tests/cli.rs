@@ -101,12 +101,6 @@ fn folders_are_told_apart() {
 }
 
 #[test]
-fn embedding_comes_later_and_says_so() {
-    let run = run_args(&["embed", "minilm", "--json"]);
-    assert!(run.sentence().contains("encoders come with a later version"), "{}", run.sentence());
-}
-
-#[test]
 fn an_unknown_name_is_met_with_those_that_are_known() {
     let near = run_args(&["inspect", "smollm-135m"]);
     assert!(near.sentence().contains("(did you mean smollm2-135m?)"), "{}", near.sentence());

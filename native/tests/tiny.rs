@@ -8,6 +8,13 @@ use common::{Temp, has_keys, home, object, run, run_model, run_with, tiny_file, 
 use serde_json::{Value, json};
 
 #[test]
+fn embedding_wants_an_encoder() {
+    let file = tiny_file();
+    let run = run_model(&["embed", file.path(), "--json"]);
+    assert!(run.sentence().contains("the model is a decoder (llama)"), "{}", run.sentence());
+}
+
+#[test]
 fn a_wrong_model_is_one_sentence_that_names_file_and_fault() {
     let good = Tiny::new();
     let bytes = good.bytes();

@@ -4,6 +4,7 @@
 mod config;
 mod decoder;
 mod deepseek;
+mod embedding;
 mod encoder;
 mod gemma;
 mod gpt;
@@ -20,6 +21,7 @@ mod tensors;
 
 pub use config::{DecoderConfig, Feed, HeadNorms, Kind, Norm};
 pub use decoder::{Decoder, DecoderTape};
+pub use embedding::{Embedding, Pooling};
 pub use hf::open;
 pub use latent::Latent;
 pub use moe::{ExpertsConfig, Shared};

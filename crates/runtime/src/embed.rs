@@ -2,55 +2,33 @@
 
 use wisp_base::{Error, Result};
 use wisp_graph::{PAGE, Step, StepToken};
+use wisp_models::{Embedding, Pooling};
 use wisp_ops::splits;
 
 use crate::cache::Pages;
 use crate::engine::Engine;
 use crate::generate::check_tokens;
 
-/// How the hidden states of a text become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pooling {
-    /// Their mean.
-    Mean,
-    /// That of the first token.
-    Cls,
-    /// That of the last token.
-    Last,
-}
-
-impl Pooling {
-    /// By ggml's number.
-    pub fn from_ggml(number: u32) -> Option<Self> {
-        match number {
-            1 => Some(Self::Mean),
-            2 => Some(Self::Cls),
-            3 => Some(Self::Last),
-            _ => None,
-        }
-    }
-
-    /// `rows`: hidden states `[tokens, width]` of one text, at least one token.
-    fn pool(self, rows: &[f32], width: usize) -> Vec<f32> {
-        match self {
-            Self::Cls => rows[..width].to_vec(),
-            Self::Last => rows[rows.len() - width..].to_vec(),
-            Self::Mean => {
-                let mut sums = vec![0f64; width];
-                for row in rows.chunks_exact(width) {
-                    for (sum, x) in sums.iter_mut().zip(row) {
-                        *sum += f64::from(*x);
-                    }
+/// One vector of hidden states `[tokens, width]`; at least one token.
+fn pool(pooling: Pooling, rows: &[f32], width: usize) -> Vec<f32> {
+    match pooling {
+        Pooling::Cls => rows[..width].to_vec(),
+        Pooling::Last => rows[rows.len() - width..].to_vec(),
+        Pooling::Mean => {
+            let mut sums = vec![0f64; width];
+            for row in rows.chunks_exact(width) {
+                for (sum, x) in sums.iter_mut().zip(row) {
+                    *sum += f64::from(*x);
                 }
-                let count = (rows.len() / width) as f64;
-                sums.into_iter().map(|sum| (sum / count) as f32).collect()
             }
+            let count = (rows.len() / width) as f64;
+            sums.into_iter().map(|sum| (sum / count) as f32).collect()
         }
     }
 }
 
 impl Engine {
-    /// A vector a text, of length 1 with `normalize`; as many texts a step as fit.
+    /// A vector a text, pooled as `settings` ask; as many texts a step as fit.
     ///
     /// # Errors
     /// The model is no encoder; a text of no tokens, or of more than the context; a device
@@ -58,8 +36,7 @@ impl Engine {
     pub async fn embed(
         &mut self,
         texts: &[Vec<u32>],
-        pooling: Pooling,
-        normalize: bool,
+        settings: &Embedding,
     ) -> Result<Vec<Vec<f32>>> {
         if !self.is_encoder() {
             return Err(Error::unsupported(format!(
@@ -92,8 +69,8 @@ impl Engine {
             for text in now {
                 let rows = &hidden[at..at + text.len() * width];
                 at += rows.len();
-                let mut vector = pooling.pool(rows, width);
-                if normalize {
+                let mut vector = pool(settings.pooling, rows, width);
+                if settings.normalize {
                     let length = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
                     let scale = 1.0 / length.max(1e-12);
                     vector.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);

@@ -4,12 +4,16 @@ use wisp_base::Result;
 use wisp_formats::Checkpoint;
 use wisp_tokenizer::{Tokenizer, Vocabulary};
 
-/// The tokenizer that a file's metadata describe.
+/// The tokenizer that a file's metadata describe, or a folder's tokenizer.json.
 ///
 /// # Errors
 /// There is none, it is of a kind that this version does not know, or its lists
 /// contradict each other.
 pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer> {
+    #[cfg(feature = "hub")]
+    if checkpoint.gguf_version.is_none() {
+        return Tokenizer::from_folder(|name| checkpoint.file(name));
+    }
     let m = &checkpoint.metadata;
     let id = |name: &str| m.opt_u32(&format!("tokenizer.ggml.{name}_token_id"));
     let flag = |name: &str| m.opt_bool(&format!("tokenizer.ggml.{name}"));

@@ -184,21 +184,16 @@ pub(crate) struct Config {
     pub(crate) eos: Option<String>,
     pub(crate) add_bos: Option<bool>,
     pub(crate) add_eos: Option<bool>,
+    /// More tokens that end a generation.
+    pub(crate) ends: Vec<u32>,
 }
 
 impl Config {
     pub(crate) fn read(file: Option<&[u8]>) -> Result<Self> {
+        const NAME: &str = "tokenizer_config.json";
         let Some(file) = file else { return Ok(Self::default()) };
-        let bad = |cause: &dyn std::fmt::Display| {
-            Error::input(format!("tokenizer_config.json cannot be read: {cause}"))
-        };
-        let fields: HashMap<String, serde_json::Value> =
-            serde_json::from_slice(file).map_err(|cause| bad(&cause))?;
-        // A token is its text, or an object with it.
-        let token = |name| {
-            let value = fields.get(name)?;
-            value.as_str().or_else(|| value.get("content")?.as_str()).map(String::from)
-        };
+        let fields = fields(NAME, file)?;
+        let token = |name| token(&fields, name);
         let chat_template = match fields.get("chat_template") {
             None | Some(serde_json::Value::Null) => None,
             Some(serde_json::Value::String(source)) => Some(source.clone()),
@@ -207,7 +202,9 @@ impl Config {
                 let found = named.iter().find(is_default).or(named.first());
                 found.and_then(|t| t["template"].as_str()).map(String::from)
             }
-            Some(_) => return Err(bad(&"its chat_template is neither text nor a list")),
+            Some(_) => {
+                return Err(unreadable(NAME, "its chat_template is neither text nor a list"));
+            }
         };
         Ok(Self {
             chat_template,
@@ -215,6 +212,47 @@ impl Config {
             eos: token("eos_token"),
             add_bos: fields.get("add_bos_token").and_then(serde_json::Value::as_bool),
             add_eos: fields.get("add_eos_token").and_then(serde_json::Value::as_bool),
+            ends: Vec::new(),
         })
     }
+
+    /// With what other files of a folder say besides.
+    pub(crate) fn of_folder<'a>(file: &impl Fn(&str) -> Option<&'a [u8]>) -> Result<Self> {
+        let mut config = Self::read(file("tokenizer_config.json"))?;
+        if let Some(template) = file("chat_template.jinja") {
+            config.chat_template = Some(String::from_utf8_lossy(template).into_owned());
+        }
+        const MAP: &str = "special_tokens_map.json";
+        if let Some(map) = file(MAP) {
+            let fields = fields(MAP, map)?;
+            config.bos = config.bos.or_else(|| token(&fields, "bos_token"));
+            config.eos = config.eos.or_else(|| token(&fields, "eos_token"));
+        }
+        const GENERATION: &str = "generation_config.json";
+        if let Some(generation) = file(GENERATION) {
+            let id = |value: &serde_json::Value| value.as_u64().and_then(|id| id.try_into().ok());
+            config.ends = match fields(GENERATION, generation)?.get("eos_token_id") {
+                Some(serde_json::Value::Array(ids)) => ids.iter().filter_map(id).collect(),
+                Some(one) => id(one).into_iter().collect(),
+                None => Vec::new(),
+            };
+        }
+        Ok(config)
+    }
+}
+
+type Fields = HashMap<String, serde_json::Value>;
+
+fn unreadable(name: &str, cause: impl std::fmt::Display) -> Error {
+    Error::input(format!("{name} cannot be read: {cause}"))
+}
+
+fn fields(name: &str, file: &[u8]) -> Result<Fields> {
+    serde_json::from_slice(file).map_err(|cause| unreadable(name, cause))
+}
+
+/// A token is its text, or an object with it.
+fn token(fields: &Fields, name: &str) -> Option<String> {
+    let value = fields.get(name)?;
+    value.as_str().or_else(|| value.get("content")?.as_str()).map(String::from)
 }

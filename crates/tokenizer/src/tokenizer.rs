@@ -180,7 +180,25 @@ impl Tokenizer {
     /// # Errors
     /// A file is not what its name says, or is damaged.
     pub fn from_json(tokenizer: &[u8], config: Option<&[u8]>) -> Result<Self> {
-        let config = json::Config::read(config)?;
+        Self::from_config(tokenizer, json::Config::read(config)?)
+    }
+
+    /// From the files of a folder of the hub by their names: as [`Self::from_json`], and the
+    /// template of `chat_template.jinja`, the begin and end tokens of
+    /// `special_tokens_map.json`, the end tokens of `generation_config.json`.
+    ///
+    /// # Errors
+    /// There is no `tokenizer.json`; a file is damaged.
+    pub fn from_folder<'a>(file: impl Fn(&str) -> Option<&'a [u8]>) -> Result<Self> {
+        let tokenizer = file("tokenizer.json").ok_or_else(|| {
+            Error::unsupported(
+                "the folder has no tokenizer.json: add the model's own, or give token ids",
+            )
+        })?;
+        Self::from_config(tokenizer, json::Config::of_folder(&file)?)
+    }
+
+    fn from_config(tokenizer: &[u8], config: json::Config) -> Result<Self> {
         let json = Json::new(tokenizer)?;
         let tokens = json.tokens()?;
         let id = |text: &Option<String>| text.as_deref().and_then(|text| json.id(text));
@@ -199,6 +217,7 @@ impl Tokenizer {
         let eos = eos.or_else(|| after.last().filter(control).copied());
         let mut ends = end::ids(texts(&tokens, |kind| kind == Kind::Control));
         ends.extend(eos);
+        ends.extend(config.ends);
         let has_chat = config.chat_template.is_some();
         let chat = match config.chat_template {
             Some(source) => {
@@ -224,6 +243,17 @@ impl Tokenizer {
             code,
             strips_space,
         })
+    }
+
+    /// The ids of `text` with the begin and end tokens that the file asks for, at most
+    /// `most`: the text is cut, not what is around it.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_cut(&self, text: &[u8], most: usize) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text, false, true)?;
+        ids.truncate(most.saturating_sub(self.before.len() + self.after.len()));
+        Ok([self.before.as_slice(), &ids, &self.after].concat())
     }
 
     /// One more than the greatest id.

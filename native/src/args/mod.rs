@@ -71,8 +71,10 @@ pub enum Command {
     Tokenizer(Tokenizer),
     /// How well a model predicts a text
     Perplexity(Perplexity),
-    /// Turn sentences into vectors (not in this version yet)
+    /// Turn texts into vectors
     Embed(Embed),
+    /// How alike two texts are: the cosine of their vectors
+    Similar(Similar),
     /// What a model file holds and what memory it needs
     Inspect(Inspect),
     /// The adapters of this machine
@@ -193,10 +195,24 @@ pub struct Perplexity {
     pub json: bool,
 }
 
+/// Turn the texts on stdin, one JSON string a line, into vectors, as sentence-transformers
+/// does: cut, pooled and normalised as the model's own files ask.
 #[derive(Debug, Args)]
 pub struct Embed {
+    /// An encoder: minilm, or any BERT, nomic-bert or ModernBERT
     pub model: String,
-    /// Print {"embeddings":[[…],…]}
+    /// Print {"embeddings":[[…],…]} instead of a vector a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Similar {
+    /// An encoder, as for `wisp embed`
+    pub model: String,
+    pub a: String,
+    pub b: String,
+    /// Print {"cosine":…}
     #[arg(long)]
     pub json: bool,
 }

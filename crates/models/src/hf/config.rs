@@ -72,7 +72,10 @@ impl Config {
             let class = settings.get("architectures").and_then(|a| a.get(0)).and_then(Json::as_str);
             return Err(Error::unsupported(format!(
                 "{folder}: the model is of the kind {}, which this version does not read; it reads {}",
-                class.unwrap_or(model_type),
+                class
+                    .or(Some(model_type))
+                    .filter(|kind| !kind.is_empty())
+                    .unwrap_or("(config.json names none)"),
                 FAMILIES.iter().map(|family| family.model_type).collect::<Vec<_>>().join(", ")
             )));
         };

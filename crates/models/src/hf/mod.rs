@@ -74,7 +74,7 @@ async fn read(source: &dyn Source, name: &str) -> Result<Option<Vec<u8>>> {
 }
 
 /// JSON, or what is wrong with it.
-fn json(folder: &str, name: &str, bytes: &[u8]) -> Result<Json> {
+pub(crate) fn json(folder: &str, name: &str, bytes: &[u8]) -> Result<Json> {
     serde_json::from_slice(bytes)
         .map_err(|cause| Error::input(format!("{folder}: {name} is damaged: {cause}")))
 }
