@@ -10,6 +10,7 @@ mod messages;
 mod npy;
 mod out;
 mod progress;
+mod quantize;
 mod store;
 
 use std::process::ExitCode;

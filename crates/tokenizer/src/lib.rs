@@ -17,6 +17,7 @@ mod vocabulary;
 mod wordpiece;
 
 pub use chat::ChatTemplate;
+pub use split::pre_tokenizers;
 pub use stream::Stream;
 pub use tokenizer::Tokenizer;
 pub use train::train;

@@ -198,6 +198,16 @@ impl Tokenizer {
         Self::from_config(tokenizer, json::Config::of_folder(&file)?)
     }
 
+    /// The chat template's text in the files of a folder, if there is one.
+    ///
+    /// # Errors
+    /// A file is damaged.
+    pub fn template_of_folder<'a>(
+        file: impl Fn(&str) -> Option<&'a [u8]>,
+    ) -> Result<Option<String>> {
+        Ok(json::Config::of_folder(&file)?.chat_template)
+    }
+
     fn from_config(tokenizer: &[u8], config: json::Config) -> Result<Self> {
         let json = Json::new(tokenizer)?;
         let tokens = json.tokens()?;

@@ -10,6 +10,7 @@ pub use sampling::SamplingArgs;
 pub use tokenizer::{Task as TokenizerTask, Tokenizer, Train};
 pub use tokens::{TokenList, from_file, within};
 
+use crate::quantize::Type;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -71,6 +72,8 @@ pub enum Command {
     Tokenizer(Tokenizer),
     /// How well a model predicts a text
     Perplexity(Perplexity),
+    /// Write a model's weights in other formats, to a GGUF file
+    Quantize(Quantize),
     /// Turn texts into vectors
     Embed(Embed),
     /// How alike two texts are: the cosine of their vectors
@@ -191,6 +194,27 @@ pub struct Perplexity {
     #[arg(long, group = "input", value_name = "FILE")]
     pub text_file: Option<PathBuf>,
     /// Print {"nll":[…],"mean_nll":…,"perplexity":…}
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Write a model's weights in other formats, to a GGUF file.
+///
+/// The types are llama.cpp's, with its choice of which tensors get more bits.
+#[derive(Debug, Args)]
+pub struct Quantize {
+    /// A .gguf file, a folder with safetensors, or a known name
+    #[arg(value_name = "IN")]
+    pub model: String,
+    /// The GGUF file to write
+    pub out: PathBuf,
+    /// q8_0, q6_k, q5_k_m, q4_k_m, q4_0, iq4_xs, q3_k_m, q2_k, tq2_0, mxfp4, f16, …
+    #[arg(long = "type", value_name = "TYPE", value_parser = Type::parse)]
+    pub of: Type,
+    /// How much each column matters, as llama-imatrix writes it
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }

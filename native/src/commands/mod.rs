@@ -10,6 +10,7 @@ mod inspect;
 mod logits;
 mod models;
 mod perplexity;
+mod quantize;
 mod tokenize;
 mod tokenizer;
 
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Detokenize(args) => detokenize::run(args),
         Command::Tokenizer(args) => tokenizer::run(args.task),
         Command::Perplexity(args) => perplexity::run(global, &args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Embed(args) => embed::run(global, &args),
         Command::Similar(args) => embed::similar(global, &args),
         Command::Inspect(args) => inspect::run(global, &args),

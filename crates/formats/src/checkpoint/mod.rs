@@ -2,7 +2,10 @@
 //! they lie in: as they are, or made from another file's tensors while they are read.
 
 mod read;
+mod recast;
 mod unpack;
+
+pub use recast::Encode;
 
 use crate::{Gguf, Metadata, RawTensor, TensorInfo};
 use std::cell::RefCell;
@@ -26,6 +29,7 @@ pub struct Checkpoint {
     /// What was read last for tensors that need more than the rows asked for, by where it
     /// lies: of two, since gate and up are read in turns.
     held: RefCell<Vec<(u64, Vec<u8>)>>,
+    recast: Option<recast::Recast>,
 }
 
 /// How a tensor is made from others: its parts one below the other.
@@ -157,6 +161,7 @@ impl From<Gguf> for Checkpoint {
             files: Vec::new(),
             recipes: Vec::new(),
             held: RefCell::default(),
+            recast: None,
         }
     }
 }
@@ -204,7 +209,8 @@ impl Checkpoint {
         }
         let index = index(&tensors);
         let held = RefCell::default();
-        Ok(Self { gguf_version: None, metadata, tensors, files, recipes, index, held })
+        let recast = None;
+        Ok(Self { gguf_version: None, metadata, tensors, files, recipes, index, held, recast })
     }
 
     /// The tensor of that name.

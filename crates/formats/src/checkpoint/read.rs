@@ -15,8 +15,23 @@ impl Checkpoint {
     /// Rows `start..start + count` of a tensor in its format.
     ///
     /// # Errors
-    /// The source cannot be read.
+    /// The source cannot be read; a number that the format cannot hold, where rows are
+    /// given in another than they lie in.
     pub async fn rows(
+        &self,
+        source: &dyn Source,
+        tensor: &TensorInfo,
+        start: u64,
+        count: usize,
+    ) -> Result<Vec<u8>> {
+        let Some(stored) = self.stored(tensor) else {
+            return self.stored_rows(source, tensor, start, count).await;
+        };
+        let bytes = self.stored_rows(source, stored, start, count).await?;
+        self.encoded(stored, tensor, start, &bytes)
+    }
+
+    async fn stored_rows(
         &self,
         source: &dyn Source,
         tensor: &TensorInfo,

@@ -18,7 +18,8 @@ struct Tensor {
     name: String,
     shape: Vec<u64>,
     format: Format,
-    bytes: Vec<u8>,
+    /// None: given when the file is written.
+    bytes: Option<Vec<u8>>,
 }
 
 impl GgufWriter {
@@ -44,7 +45,21 @@ impl GgufWriter {
         format: Format,
         bytes: Vec<u8>,
     ) -> Self {
+        let bytes = Some(bytes);
         self.tensors.push(Tensor { name: name.into(), shape: shape.into(), format, bytes });
+        self
+    }
+
+    /// Adds a tensor whose bytes [`Self::write_with`] asks for.
+    #[must_use]
+    pub fn tensor_later(
+        mut self,
+        name: impl Into<String>,
+        shape: impl Into<Vec<u64>>,
+        format: Format,
+    ) -> Self {
+        let (name, shape) = (name.into(), shape.into());
+        self.tensors.push(Tensor { name, shape, format, bytes: None });
         self
     }
 
@@ -64,6 +79,21 @@ impl GgufWriter {
     /// A key or a name is there twice, `general.alignment` is not a multiple of
     /// 8, a tensor's bytes are not what its shape takes; or writing fails.
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
+        self.write_with(out, &mut |name, _| {
+            Err(Error::input(format!("tensor {} was added without its bytes", show(name))))
+        })
+    }
+
+    /// Writes the whole file; `fill` writes the bytes of each tensor that was added without
+    /// them, in the order in which they were added.
+    ///
+    /// # Errors
+    /// As [`Self::write`]; `fill` fails, or writes more or fewer bytes than the tensor has.
+    pub fn write_with(
+        &self,
+        out: &mut dyn Write,
+        fill: &mut dyn FnMut(&str, &mut dyn Write) -> Result<()>,
+    ) -> Result<()> {
         let alignment = self.check()?;
         let failed = |cause| Error::io("cannot write the GGUF file", cause);
         let mut header = Vec::new();
@@ -75,7 +105,7 @@ impl GgufWriter {
             put_text(&mut header, key);
             put_value(&mut header, value);
         }
-        let mut offset = 0;
+        let mut offset = 0u64;
         for tensor in &self.tensors {
             put_text(&mut header, &tensor.name);
             header.extend((tensor.shape.len() as u32).to_le_bytes());
@@ -85,14 +115,23 @@ impl GgufWriter {
                 Error::input(format!("GGUF has no tensors of {format}: use another format"))
             })?;
             header.extend(id.to_le_bytes());
-            header.extend((offset as u64).to_le_bytes());
-            offset += tensor.bytes.len() + padding(tensor.bytes.len(), alignment);
+            header.extend(offset.to_le_bytes());
+            let bytes = tensor.size()?;
+            offset += bytes + padding(bytes, alignment) as u64;
         }
-        header.resize(header.len() + padding(header.len(), alignment), 0);
+        header.resize(header.len() + padding(header.len() as u64, alignment), 0);
         out.write_all(&header).map_err(failed)?;
         for tensor in &self.tensors {
-            out.write_all(&tensor.bytes).map_err(failed)?;
-            let padding = vec![0; padding(tensor.bytes.len(), alignment)];
+            let mut out = Counted { out: &mut *out, bytes: 0 };
+            match &tensor.bytes {
+                Some(bytes) => out.write_all(bytes).map_err(failed)?,
+                None => fill(&tensor.name, &mut out)?,
+            }
+            let (wrote, size) = (out.bytes, tensor.size()?);
+            if wrote != size {
+                return Err(tensor.wrong(wrote, size));
+            }
+            let padding = vec![0; padding(size, alignment)];
             out.write_all(&padding).map_err(failed)?;
         }
         Ok(())
@@ -122,27 +161,59 @@ impl GgufWriter {
             }
         }
         let mut names = HashSet::new();
-        for Tensor { name, shape, format, bytes } in &self.tensors {
-            let shown = show(name);
-            if !names.insert(name) {
+        for tensor in &self.tensors {
+            if !names.insert(&tensor.name) {
+                let shown = show(&tensor.name);
                 return Err(Error::input(format!("tensor {shown} was added twice")));
             }
-            let want = tensor_bytes(shape, *format)
-                .map_err(|why| Error::input(format!("tensor {shown} {why}")))?;
-            if bytes.len() as u64 != want {
-                return Err(Error::input(format!(
-                    "tensor {shown} of shape {shape:?} takes {want} bytes as {format}, but has {}",
-                    bytes.len()
-                )));
+            let size = tensor.size()?;
+            if let Some(bytes) = &tensor.bytes
+                && bytes.len() as u64 != size
+            {
+                return Err(tensor.wrong(bytes.len() as u64, size));
             }
         }
         Ok(alignment)
     }
 }
 
+impl Tensor {
+    /// Bytes that it takes.
+    fn size(&self) -> Result<u64> {
+        tensor_bytes(&self.shape, self.format)
+            .map_err(|why| Error::input(format!("tensor {} {why}", show(&self.name))))
+    }
+
+    fn wrong(&self, has: u64, size: u64) -> Error {
+        let Self { name, shape, format, .. } = self;
+        let shown = show(name);
+        Error::input(format!(
+            "tensor {shown} of shape {shape:?} takes {size} bytes as {format}, but has {has}"
+        ))
+    }
+}
+
+/// Counts what is written.
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    bytes: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let wrote = self.out.write(bytes)?;
+        self.bytes += wrote as u64;
+        Ok(wrote)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// Bytes from `length` to the next multiple of `alignment`, which is not 0.
-fn padding(length: usize, alignment: usize) -> usize {
-    (alignment - length % alignment) % alignment
+fn padding(length: u64, alignment: usize) -> usize {
+    (alignment - (length % alignment as u64) as usize) % alignment
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {

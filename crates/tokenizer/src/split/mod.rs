@@ -37,6 +37,11 @@ pub(crate) struct Splitter {
     pub(crate) raw: bool,
 }
 
+/// Names that `tokenizer.ggml.pre` may have, one a pre-tokenizer.
+pub fn pre_tokenizers() -> impl Iterator<Item = &'static str> {
+    RULES.iter().filter(|rule| !rule.raw).map(|rule| rule.names[0])
+}
+
 impl Splitter {
     /// # Errors
     /// [`Error::Unsupported`] that names the known ones.

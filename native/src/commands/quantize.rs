@@ -1,0 +1,143 @@
+//! `wisp quantize`: a model's weights in other formats, as a GGUF file.
+
+use crate::args::Quantize;
+use crate::bytes::shown;
+use crate::out::{self, Outcome};
+use crate::quantize::{Importance, recast, vocabulary_keys};
+use crate::{engine, files, progress};
+use pollster::block_on;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::Instant;
+use wisp_base::{Error, Result};
+use wisp_formats::{Checkpoint, GgufWriter, Source, TensorInfo, Value};
+
+/// Numbers that are in memory at once: 64 MiB of them.
+const CHUNK: u64 = 1 << 24;
+
+/// Runs the command.
+pub fn run(args: &Quantize) -> Outcome {
+    let start = Instant::now();
+    // Read before the model is: a wrong file costs nothing.
+    let importance = args.imatrix.as_deref().map(Importance::read).transpose()?;
+    let path = crate::store::Store::find(&args.model)?;
+    let source = engine::source(&path)?;
+    let mut checkpoint = block_on(wisp_runtime::open(source.as_ref()))?;
+    let before: u64 = checkpoint.tensors.iter().map(|tensor| tensor.bytes).sum();
+    recast(&mut checkpoint, args.of, importance)?;
+    warn_of_loss(&checkpoint);
+
+    let mut writer = GgufWriter::new();
+    for (key, value) in metadata(&checkpoint, args.of.number)? {
+        writer = writer.metadata(key, value);
+    }
+    for tensor in &checkpoint.tensors {
+        let (shape, format) = (tensor.shape.clone(), tensor.format);
+        writer = writer.tensor_later(&tensor.name, shape, format);
+    }
+    let total: u64 = checkpoint.tensors.iter().map(|tensor| tensor.bytes).sum();
+    let bar = progress::bytes("quantizing", total);
+    let mut failed = None;
+    let written = files::write(&args.out, |out| {
+        let mut fill = |name: &str, out: &mut dyn Write| {
+            let tensor = checkpoint.tensor(name);
+            let tensor = tensor.ok_or_else(|| Error::input(format!("tensor {name} is missing")))?;
+            fill(&checkpoint, source.as_ref(), tensor, out, &mut |bytes| bar.inc(bytes))
+        };
+        writer.write_with(out, &mut fill).map_err(|error| {
+            failed = Some(error);
+            io::Error::other("a tensor")
+        })
+    });
+    bar.finish_and_clear();
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    written?;
+
+    let mut by_format: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
+    for tensor in &checkpoint.tensors {
+        let (count, bytes) = by_format.entry(tensor.format.name()).or_default();
+        *count += 1;
+        *bytes += tensor.bytes;
+    }
+    if args.json {
+        let formats: serde_json::Map<_, _> = by_format
+            .iter()
+            .map(|(name, (count, bytes))| {
+                ((*name).to_owned(), json!({"tensors": count, "bytes": bytes}))
+            })
+            .collect();
+        return out::json(&json!({
+            "out": args.out, "type": args.of.name, "bytes_before": before, "bytes": total,
+            "formats": formats, "seconds": start.elapsed().as_secs_f64(),
+        }));
+    }
+    for (name, (count, bytes)) in by_format {
+        out::line(format!("{count:>6} tensors  {name:<8} {}", shown(bytes)))?;
+    }
+    out::line(format!(
+        "{}: {} of weights as {}, {} before",
+        args.out.display(),
+        shown(total),
+        args.of.name,
+        shown(before)
+    ))
+}
+
+/// Weights that have lost digits once lose more.
+fn warn_of_loss(checkpoint: &Checkpoint) {
+    let lossy = |tensor: &TensorInfo| {
+        let stored = checkpoint.stored(tensor)?.format;
+        (stored.block() > 1 && tensor.format.block() > 1).then_some(stored)
+    };
+    if let Some(format) = checkpoint.tensors.iter().find_map(lossy) {
+        out::note(format!(
+            "some weights are {format} already: a file made from F16 or BF16 would be better"
+        ));
+    }
+}
+
+/// The file's own keys, or a folder's with its tokenizer.
+fn metadata(checkpoint: &Checkpoint, file_type: u32) -> Result<Vec<(String, Value)>> {
+    const OWN: [&str; 2] = ["general.file_type", "general.quantization_version"];
+    let kept = |key: &str| !OWN.contains(&key) && !key.starts_with("split.");
+    let own = checkpoint.metadata.iter().filter(|(key, _)| kept(key));
+    let mut keys: Vec<_> = own.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+    keys.push((OWN[0].into(), Value::U32(file_type)));
+    keys.push((OWN[1].into(), Value::U32(2)));
+    if checkpoint.gguf_version.is_none() {
+        match vocabulary_keys(checkpoint) {
+            Ok(more) => keys.extend(more),
+            Err(why) => {
+                out::note(format!("{why}: the file is written without a tokenizer"));
+                keys.push(("tokenizer.ggml.model".into(), "none".into()));
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// Writes a tensor, some rows at a time.
+fn fill(
+    checkpoint: &Checkpoint,
+    source: &dyn Source,
+    tensor: &TensorInfo,
+    out: &mut dyn Write,
+    done: &mut dyn FnMut(u64),
+) -> Result<()> {
+    let each = (CHUNK / tensor.cols().max(1)).max(1);
+    let rows = tensor.rows();
+    let mut first = 0;
+    while first < rows {
+        // No chunk has rows of two experts: each has an importance of its own.
+        let expert = rows / tensor.shape.get(2).copied().unwrap_or(1).max(1);
+        let end = (first + each).min(rows).min((first / expert.max(1) + 1) * expert.max(1));
+        let bytes = block_on(checkpoint.rows(source, tensor, first, (end - first) as usize))?;
+        out.write_all(&bytes).map_err(|cause| Error::io("cannot write the file", cause))?;
+        done(bytes.len() as u64);
+        first = end;
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Weights in other formats than a file has them: for `wisp quantize`, and `--quantize`.
+
+mod imatrix;
+mod mix;
+mod vocabulary;
+
+pub use imatrix::Importance;
+pub use mix::Type;
+pub use vocabulary::keys as vocabulary_keys;
+
+use std::num::NonZero;
+use std::rc::Rc;
+use std::thread;
+use wisp_base::quant::encode;
+use wisp_base::{Format, Result};
+use wisp_formats::{Checkpoint, TensorInfo};
+
+/// From now on the checkpoint gives its tensors as a file of this type has them.
+///
+/// # Errors
+/// Importance of other columns than a tensor has.
+pub fn recast(checkpoint: &mut Checkpoint, of: Type, importance: Option<Importance>) -> Result<()> {
+    let model = mix::Model::of(checkpoint, importance.is_some())?;
+    if let Some(importance) = &importance {
+        importance.check(checkpoint)?;
+    }
+    let choose = |tensor: &TensorInfo| model.format(of, tensor);
+    checkpoint.recast(
+        choose,
+        Rc::new(move |tensor, first, numbers| {
+            let cols = tensor.cols() as usize;
+            let columns = |row: u64| importance.as_ref().and_then(|all| all.columns(tensor, row));
+            rows(tensor.format, numbers, cols, &|row| columns(first + row as u64))
+        }),
+    )
+}
+
+/// Rows of `cols` numbers, in as many threads as there are processors.
+fn rows<'a>(
+    format: Format,
+    numbers: &[f32],
+    cols: usize,
+    importance: &(dyn Fn(usize) -> Option<&'a [f32]> + 'a),
+) -> Result<Vec<u8>> {
+    let rows = numbers.len() / cols.max(1);
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(rows.max(1));
+    let each = rows.div_ceil(threads).max(1);
+    // Experts lie one below the other: rows of one share their columns' importance.
+    let jobs = numbers.chunks(each * cols.max(1)).enumerate();
+    let jobs: Vec<_> = jobs.map(|(at, part)| (part, importance(at * each))).collect();
+    let parts: Vec<Result<Vec<u8>>> = thread::scope(|scope| {
+        let start = |(part, importance)| scope.spawn(move || encode(format, part, importance));
+        let running: Vec<_> = jobs.into_iter().map(start).collect();
+        let end = |running: thread::ScopedJoinHandle<'_, _>| match running.join() {
+            Ok(encoded) => encoded,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        running.into_iter().map(end).collect()
+    });
+    Ok(parts.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
