@@ -3,14 +3,16 @@
 use crate::args::Global;
 use crate::out;
 use crate::progress;
+use crate::quantize::{Type, recast};
 use crate::store::Store;
 use indicatif::ProgressBar;
 use pollster::block_on;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 use wisp_base::{Error, Result};
 use wisp_formats::{Checkpoint, FileSource, FolderSource, Source};
-use wisp_runtime::{Engine, EngineOptions, Progress, load_tokenizer};
+use wisp_runtime::{Engine, EngineOptions, Prepare, Progress, load_tokenizer};
 use wisp_tokenizer::Tokenizer;
 
 /// An engine, and how long it took to get it.
@@ -30,8 +32,14 @@ pub fn options(global: &Global) -> EngineOptions {
         ctx: global.ctx,
         // Without a folder for it, the self-check runs each time.
         verdicts: Store::open().ok().map(|store| store.verdicts().into()),
+        prepare: global.quantize.map(prepare),
         ..EngineOptions::default()
     }
+}
+
+/// The weights in another type.
+pub fn prepare(of: Type) -> Prepare {
+    Prepare(Rc::new(move |checkpoint| recast(checkpoint, of, None)))
 }
 
 /// Finds the model (downloading it where it has to), and loads it onto the device.

@@ -279,7 +279,7 @@ fn inspect_tells_all_of_a_file() {
     let sum = |key: &str| types.iter().map(|kind| kind[key].as_u64().unwrap()).sum::<u64>();
     assert_eq!(sum("count"), 272);
     assert_eq!(value["tensors"]["bytes"], sum("bytes"));
-    has_keys(&value["memory"], &["ctx", "weights", "kv", "scratch", "total"]);
+    has_keys(&value["memory"], &["ctx", "weights", "kv", "scratch", "total", "caches"]);
     // 30 layers, keys and values, 3 heads of 64 numbers, f32.
     assert_eq!(value["memory"]["kv"], 2048 * 30 * 2 * 3 * 64 * 4);
     assert_eq!(value["precisions"]["F32"], 4 * 134_515_008);

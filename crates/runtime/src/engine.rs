@@ -58,7 +58,7 @@ impl Engine {
         options: &EngineOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Engine> {
-        let mut checkpoint = wisp_models::open(source).await?;
+        let mut checkpoint = open(source, options).await?;
         let tokenizer = load_tokenizer(&checkpoint).map_err(|error| named(source.name(), error));
         // Most of a header is the vocabulary, which lives on in the tokenizer.
         checkpoint.metadata.forget("tokenizer.");
@@ -137,7 +137,7 @@ impl Engine {
         self.stepper.gpu.destroy();
         // The same context: prompts that fitted must fit again.
         let options = EngineOptions { ctx: Some(self.memory.ctx), ..self.options.clone() };
-        let checkpoint = wisp_models::open(source).await?;
+        let checkpoint = open(source, &options).await?;
         let tokenizer = self.tokenizer.clone();
         *self = Self::with_tokenizer(source, &checkpoint, tokenizer, &options, progress).await?;
         Ok(())
@@ -395,6 +395,15 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The header, made ready as the options ask.
+async fn open(source: &dyn Source, options: &EngineOptions) -> Result<Checkpoint> {
+    let mut checkpoint = wisp_models::open(source).await?;
+    if let Some(prepare) = &options.prepare {
+        (prepare.0)(&mut checkpoint)?;
+    }
+    Ok(checkpoint)
 }
 
 /// Says which file an error is about.

@@ -24,7 +24,9 @@ pub use bench::{BenchOptions, BenchReport, OpTime, Spread};
 pub use devices::{CheckReport, DeviceReport, devices, self_check};
 pub use engine::{Engine, Progress};
 pub use memory::{MemoryPlan, plan_memory};
-pub use options::{Cancel, Completion, EngineOptions, FinishReason, Request, Sampling, Timings};
+pub use options::{
+    Cancel, Completion, EngineOptions, FinishReason, Prepare, Request, Sampling, Timings,
+};
 pub use queue::{Event, Logprobs, Piece, Queue};
 pub use tokens::load_tokenizer;
 pub use verdicts::Verdicts;

@@ -1,9 +1,12 @@
 //! What a caller may ask for, and what it gets back.
 
+use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use wisp_base::{Error, KvType, Result};
+use wisp_formats::Checkpoint;
 
 /// How a model is to be loaded.
 #[derive(Debug, Clone)]
@@ -26,6 +29,19 @@ pub struct EngineOptions {
     pub memory_limit: Option<u64>,
     /// Where the self-check's verdict on an adapter is kept between runs.
     pub verdicts: Option<crate::verdicts::Verdicts>,
+    /// What to do with a model's header before it is loaded: give its weights in other
+    /// formats, say.
+    pub prepare: Option<Prepare>,
+}
+
+/// See [`EngineOptions::prepare`].
+#[derive(Clone)]
+pub struct Prepare(pub Rc<dyn Fn(&mut Checkpoint) -> Result<()>>);
+
+impl fmt::Debug for Prepare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prepare")
+    }
 }
 
 impl Default for EngineOptions {
@@ -39,6 +55,7 @@ impl Default for EngineOptions {
             share_cache: false,
             memory_limit: None,
             verdicts: None,
+            prepare: None,
         }
     }
 }

@@ -48,6 +48,9 @@ pub struct Global {
     /// Context in tokens [default: what the model was trained for, if it fits]
     #[arg(long, global = true, value_name = "N", value_parser = parse::positive)]
     pub ctx: Option<usize>,
+    /// Take the weights in another type, made while the model is loaded: see `wisp quantize`
+    #[arg(long, global = true, value_name = "TYPE", value_parser = Type::parse)]
+    pub quantize: Option<Type>,
     /// Print results and errors only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -74,6 +77,8 @@ pub enum Command {
     Perplexity(Perplexity),
     /// Write a model's weights in other formats, to a GGUF file
     Quantize(Quantize),
+    /// What a type of weights, or of KV cache, costs in quality
+    Compare(Compare),
     /// Turn texts into vectors
     Embed(Embed),
     /// How alike two texts are: the cosine of their vectors
@@ -214,6 +219,33 @@ pub struct Quantize {
     /// How much each column matters, as llama-imatrix writes it
     #[arg(long, value_name = "FILE")]
     pub imatrix: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a type of weights, or of KV cache, costs in quality: perplexity, and how far each
+/// token's distribution is from that of the first model.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The model that others are held against
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// Another file of the same model
+    #[arg(value_name = "B")]
+    pub b: Option<String>,
+    /// A in these types, made in memory: q8_0,q4_k_m,q2_k (see `wisp quantize`)
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = Type::parse)]
+    pub types: Option<Vec<Type>>,
+    /// A with these caches: f16,q8_0,q4_0
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse::kv)]
+    pub kvs: Option<Vec<KvType>>,
+    /// B's cache, where it is not A's
+    #[arg(long, value_name = "TYPE", value_parser = parse::kv, requires = "b")]
+    pub kv_b: Option<KvType>,
+    /// The text to read, of which the first 512 tokens count [default: one of our own]
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

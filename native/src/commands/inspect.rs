@@ -4,28 +4,64 @@ use crate::args::{Global, Inspect};
 use crate::bytes::shown;
 use crate::engine;
 use crate::out::{self, Outcome};
+use crate::quantize::{Type, bytes_as, recast};
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
-use wisp_base::{Format, Result};
-use wisp_formats::{Array, Checkpoint, TensorInfo, Value};
-use wisp_runtime::{MemoryPlan, plan_memory};
+use wisp_base::{Error, Format, KvType, Result};
+use wisp_formats::{Array, Checkpoint, Value};
+use wisp_runtime::{EngineOptions, MemoryPlan, plan_memory};
 
 /// Longer arrays are given by their type and length: vocabularies.
 const LONGEST: usize = 16;
 
-/// What a converter could make of the weights.
-const PRECISIONS: [Format; 5] =
-    [Format::F32, Format::F16, Format::Q8_0, Format::Q4_1, Format::Q4_0];
+/// What `wisp quantize` could make of the weights.
+const TYPES: [&str; 9] =
+    ["f32", "f16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "q3_k_m", "q2_k"];
+
+/// How the KV cache can be stored.
+const CACHES: [KvType; 4] = [KvType::F32, KvType::F16, KvType::Q8_0, KvType::Q4_0];
 
 /// Runs the command.
 pub fn run(global: &Global, args: &Inspect) -> Outcome {
-    let (path, checkpoint) = engine::header(&args.model)?;
-    let plan = plan_memory(&checkpoint, &engine::options(global));
-    if args.json {
-        out::json(&object(&path, &checkpoint, &plan))
-    } else {
-        out::text(&table(&path, &checkpoint, &plan))
+    let (path, mut checkpoint) = engine::header(&args.model)?;
+    let types = types(&checkpoint)?;
+    if let Some(of) = global.quantize {
+        recast(&mut checkpoint, of, None)?;
     }
+    let options = engine::options(global);
+    let plan = plan_memory(&checkpoint, &options);
+    let cache = |kv| {
+        let plan = plan_memory(&checkpoint, &EngineOptions { kv: Some(kv), ..options.clone() });
+        Some((kv, plan.ok()?.kv))
+    };
+    let found = Found {
+        caches: CACHES.into_iter().filter_map(cache).collect(),
+        path: &path,
+        checkpoint: &checkpoint,
+        plan: &plan,
+        types,
+    };
+    if args.json { out::json(&object(&found)) } else { out::text(&table(&found)) }
+}
+
+/// All that is said.
+struct Found<'a> {
+    path: &'a Path,
+    checkpoint: &'a Checkpoint,
+    plan: &'a Result<MemoryPlan>,
+    /// Bytes of the KV cache in each type that can store it.
+    caches: Vec<(KvType, u64)>,
+    /// Bytes of the weights in each type.
+    types: Vec<(String, u64)>,
+}
+
+/// Bytes of the weights in each of [`TYPES`], under their names in capitals.
+fn types(checkpoint: &Checkpoint) -> Result<Vec<(String, u64)>> {
+    let of = |name: &&str| {
+        let of = Type::parse(name).map_err(Error::input)?;
+        Ok((name.to_uppercase(), bytes_as(checkpoint, of)?))
+    };
+    TYPES.iter().map(of).collect()
 }
 
 /// Tensors stored alike.
@@ -50,35 +86,15 @@ fn kinds(checkpoint: &Checkpoint) -> Vec<Kind> {
     Format::ALL.into_iter().map(kind).filter(|kind| kind.count > 0).collect()
 }
 
-/// Bytes of the tensor in `format`. Converters keep vectors (norms, biases) in
-/// F32, and put rows that are no whole number of blocks into F16.
-fn bytes_as(tensor: &TensorInfo, format: Format) -> u64 {
-    let format = if tensor.shape.len() < 2 {
-        Format::F32
-    } else if tensor.cols().is_multiple_of(format.block() as u64) {
-        format
-    } else {
-        Format::F16
-    };
-    let blocks = tensor.weights() / format.block() as u64;
-    blocks.saturating_mul(format.block_bytes() as u64)
-}
-
-fn precisions(checkpoint: &Checkpoint) -> impl Iterator<Item = (Format, u64)> {
-    PRECISIONS.into_iter().map(|format| {
-        let bytes = checkpoint.tensors.iter().map(|tensor| bytes_as(tensor, format));
-        (format, bytes.fold(0, u64::saturating_add))
-    })
-}
-
-fn object(path: &Path, checkpoint: &Checkpoint, plan: &Result<MemoryPlan>) -> Json {
+fn object(found: &Found<'_>) -> Json {
+    let Found { path, checkpoint, plan, caches, types } = found;
     let metadata: Map<String, Json> = checkpoint
         .metadata
         .iter()
         .map(|(key, value)| (key.to_string(), json_value(value)))
         .collect();
     let kinds = kinds(checkpoint);
-    let types = kinds.iter().map(|kind| {
+    let formats = kinds.iter().map(|kind| {
         json!({
             "type": kind.format.name(), "count": kind.count, "weights": kind.weights,
             "bytes": kind.bytes,
@@ -92,10 +108,11 @@ fn object(path: &Path, checkpoint: &Checkpoint, plan: &Result<MemoryPlan>) -> Js
             "count": checkpoint.tensors.len(),
             "weights": kinds.iter().map(|kind| kind.weights).fold(0, u64::saturating_add),
             "bytes": kinds.iter().map(|kind| kind.bytes).fold(0, u64::saturating_add),
-            "types": types.collect::<Vec<_>>(),
+            "types": formats.collect::<Vec<_>>(),
         },
-        "precisions": precisions(checkpoint)
-            .map(|(format, bytes)| (format.name().to_string(), bytes.into()))
+        "precisions": types
+            .iter()
+            .map(|(name, bytes)| (name.clone(), (*bytes).into()))
             .collect::<Map<_, _>>(),
     });
     match plan {
@@ -103,6 +120,10 @@ fn object(path: &Path, checkpoint: &Checkpoint, plan: &Result<MemoryPlan>) -> Js
             value["memory"] = json!({
                 "ctx": plan.ctx, "weights": plan.weights, "kv": plan.kv,
                 "scratch": plan.scratch, "total": plan.total(),
+                "caches": caches
+                    .iter()
+                    .map(|(kv, bytes)| (kv.name().to_owned(), (*bytes).into()))
+                    .collect::<Map<_, _>>(),
             });
         }
         Err(why) => {
@@ -157,7 +178,8 @@ fn integer(number: i128) -> Json {
     }
 }
 
-fn table(path: &Path, checkpoint: &Checkpoint, plan: &Result<MemoryPlan>) -> String {
+fn table(found: &Found<'_>) -> String {
+    let Found { path, checkpoint, plan, caches, types } = found;
     let kind = match checkpoint.gguf_version {
         Some(version) => format!("GGUF version {version}"),
         None => "safetensors".into(),
@@ -186,12 +208,16 @@ fn table(path: &Path, checkpoint: &Checkpoint, plan: &Result<MemoryPlan>) -> Str
             ] {
                 text += &format!("  {name:<9} {:>12}\n", shown(bytes));
             }
+            text += "\nthe KV cache in each type (--kv)\n";
+            for (kv, bytes) in caches {
+                text += &format!("  {:<9} {:>12}\n", kv.name(), shown(*bytes));
+            }
         }
         Err(why) => text += &format!("\nmemory: not known, since {why}\n"),
     }
-    text += "\nthe weights in each precision\n";
-    for (format, bytes) in precisions(checkpoint) {
-        text += &format!("  {:<9} {:>12}\n", format.name(), shown(bytes));
+    text += "\nthe weights in each type (wisp quantize, --quantize)\n";
+    for (name, bytes) in types {
+        text += &format!("  {name:<9} {:>12}\n", shown(*bytes));
     }
     text
 }
@@ -200,20 +226,6 @@ fn table(path: &Path, checkpoint: &Checkpoint, plan: &Result<MemoryPlan>) -> Str
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_by_precision_follow_converters() {
-        let tensor = |shape: &[u64]| TensorInfo {
-            name: "t".into(),
-            shape: shape.to_vec(),
-            format: Format::F32,
-            offset: 0,
-            bytes: 0,
-        };
-        assert_eq!(bytes_as(&tensor(&[64]), Format::Q4_0), 256);
-        assert_eq!(bytes_as(&tensor(&[64, 2]), Format::Q4_0), 72);
-        assert_eq!(bytes_as(&tensor(&[33, 2]), Format::Q4_0), 132);
-    }
 
     #[test]
     fn long_arrays_are_named_by_their_length() {

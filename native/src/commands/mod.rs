@@ -2,6 +2,7 @@
 
 mod bench;
 mod chat;
+mod compare;
 mod detokenize;
 mod devices;
 mod embed;
@@ -30,6 +31,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Detokenize(args) => detokenize::run(args),
         Command::Tokenizer(args) => tokenizer::run(args.task),
         Command::Perplexity(args) => perplexity::run(global, &args),
+        Command::Compare(args) => compare::run(global, &args),
         Command::Quantize(args) => quantize::run(&args),
         Command::Embed(args) => embed::run(global, &args),
         Command::Similar(args) => embed::similar(global, &args),

@@ -35,6 +35,20 @@ pub fn recast(checkpoint: &mut Checkpoint, of: Type, importance: Option<Importan
     )
 }
 
+/// Bytes of all tensors in a file of this type.
+///
+/// # Errors
+/// The metadata lack a family.
+pub fn bytes_as(checkpoint: &Checkpoint, of: Type) -> Result<u64> {
+    let model = mix::Model::of(checkpoint, false)?;
+    let bytes = |tensor: &TensorInfo| {
+        let format = model.format(of, tensor);
+        let blocks = tensor.weights() / format.block() as u64;
+        blocks.saturating_mul(format.block_bytes() as u64)
+    };
+    Ok(checkpoint.tensors.iter().map(bytes).fold(0, u64::saturating_add))
+}
+
 /// Rows of `cols` numbers, in as many threads as there are processors.
 fn rows<'a>(
     format: Format,
