@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use pollster::block_on;
-use wisp_base::Error;
+use wisp_base::{Error, KvType};
 use wisp_formats::BytesSource;
-use wisp_runtime::{EngineOptions, plan_memory};
+use wisp_runtime::{Engine, EngineOptions, plan_memory};
 use wisp_tests::tiny::Tiny;
 use wisp_tests::{ask, greedy, load_tiny};
 
@@ -107,6 +107,41 @@ fn a_silly_context_is_refused_before_anything_is_allocated() {
         assert!(matches!(error, Error::Memory(_)), "{error}");
         assert!(error.to_string().contains("give --ctx "), "{error}");
         assert!(start.elapsed().as_secs() < 20);
+    }
+}
+
+/// What the planner said, and what the buffers took after prompts of these lengths.
+fn planned_and_allocated(mut engine: Engine, lengths: &[u32]) -> (f64, f64) {
+    let (ctx, most) = (engine.ctx(), engine.vocab() as u32);
+    for length in lengths {
+        let prompt: Vec<u32> = (0..*length).map(|id| id % most).collect();
+        assert!(prompt.len() + 4 < ctx);
+        ask(&mut engine, &greedy(&prompt, 4));
+    }
+    (engine.memory().total() as f64, engine.allocated() as f64)
+}
+
+fn within_5_percent((planned, allocated): (f64, f64), what: &str) {
+    assert!(
+        (planned / allocated - 1.0).abs() < 0.05,
+        "{what}: {planned} bytes are planned, {allocated} were allocated"
+    );
+}
+
+#[test]
+fn what_is_planned_is_allocated() {
+    // From short to long: what a short prompt takes, a long one takes too.
+    for kv in [KvType::F32, KvType::F16] {
+        let options = EngineOptions { kv: Some(kv), ..options(Some(1024), None) };
+        let engine = load_tiny(&Tiny::new(), options).unwrap().0;
+        let bytes = planned_and_allocated(engine, &[1, 7, 30, 100, 300, 700]);
+        within_5_percent(bytes, kv.name());
+    }
+    let Some(path) = wisp_tests::model() else { return };
+    for kv in [KvType::Q8_0, KvType::Q4_0] {
+        let options = EngineOptions { kv: Some(kv), ..options(Some(1024), None) };
+        let engine = wisp_tests::load(&path, "", options);
+        within_5_percent(planned_and_allocated(engine, &[1, 40]), kv.name());
     }
 }
 

@@ -2,6 +2,7 @@
 //! of it when it runs out of memory or goes away.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use wisp_base::{Error, Result};
@@ -64,6 +65,7 @@ struct Inner {
     lost: Arc<Mutex<Option<String>>>,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
     replaced: Mutex<Replaced>,
+    allocated: AtomicU64,
 }
 
 /// In a browser, memory on the device is free when a garbage collector happens to come
@@ -222,6 +224,7 @@ impl Gpu {
             lost,
             pipelines: Mutex::default(),
             replaced: Mutex::default(),
+            allocated: AtomicU64::default(),
         })))
     }
 
@@ -268,11 +271,27 @@ impl Gpu {
         self.0.tuning
     }
 
+    /// Bytes of all buffers made so far, less those that a read was over with: what a model
+    /// took is the difference between before and after.
+    pub fn allocated(&self) -> u64 {
+        self.0.allocated.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_allocated(&self, bytes: u64) {
+        self.0.allocated.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_freed(&self, bytes: u64) {
+        self.0.allocated.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// One storage buffer, zeroed. Allocate inside [`Gpu::catch`].
     pub fn buffer(&self, label: &str, bytes: u64) -> wgpu::Buffer {
+        let size = bytes.next_multiple_of(16).max(16);
+        self.count_allocated(size);
         self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
-            size: bytes.next_multiple_of(16).max(16),
+            size,
             usage: wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC,

@@ -16,6 +16,7 @@ pub struct Readback {
 impl Gpu {
     /// A buffer that [`Gpu::begin_read`] can read from.
     pub fn staging(&self, bytes: u64) -> wgpu::Buffer {
+        self.count_allocated(bytes);
         self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("staging"),
             size: bytes,
@@ -46,6 +47,7 @@ impl Gpu {
         let submission = self.submit(encoder)?;
         let (data, staging) = self.begin_read(staging, submission).wait(self).await?;
         staging.destroy();
+        self.count_freed(bytes);
         Ok(data)
     }
 }

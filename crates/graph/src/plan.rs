@@ -89,6 +89,23 @@ impl Plan {
         Ok(Self { key, ready, places })
     }
 
+    /// Makes the scratch memory that a plan for `key` takes: smaller plans then share it,
+    /// whichever is made first.
+    ///
+    /// # Errors
+    /// As [`Self::scratch_bytes`]; no memory left.
+    pub async fn reserve(
+        gpu: &Gpu,
+        tape: &Tape,
+        target: &Target,
+        key: PlanKey,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let lowered = lower(tape, target, key)?;
+        place(gpu, scratch, &slots(tape, target, key, &lowered, false)).await?;
+        Ok(())
+    }
+
     /// Records every dispatch of a step.
     pub fn record(&self, pass: &mut ComputePass<'_>, counts: &Counts) {
         for ready in &self.ready {

@@ -42,6 +42,8 @@ pub struct Engine {
     pub(crate) pool: PagePool,
     tokenizer: Result<Rc<Tokenizer>>,
     memory: MemoryPlan,
+    /// What the device's buffers took before those of the model.
+    before: u64,
     options: EngineOptions,
     name: String,
     architecture: String,
@@ -106,6 +108,7 @@ impl Engine {
             None => None,
         };
         let forward = decoder.tape(checkpoint, memory.ctx, factors.as_deref())?;
+        let before = gpu.allocated();
         let stepper = Stepper::new(gpu, target, decoder, forward, sequences, pages).await?;
         stepper.activity.show_free_pages(pages);
         let Stepper { gpu, forward, resources, .. } = &stepper;
@@ -117,6 +120,7 @@ impl Engine {
             stepper,
             tokenizer,
             memory,
+            before,
             options: options.clone(),
             architecture: text("general.architecture"),
             name: text("general.name"),
@@ -220,6 +224,12 @@ impl Engine {
     /// What the weights, KV cache and scratch take; see `wisp inspect`.
     pub fn memory(&self) -> MemoryPlan {
         self.memory
+    }
+
+    /// Bytes of the buffers that were made for the model so far: what [`Self::memory`]
+    /// foretold.
+    pub fn allocated(&self) -> u64 {
+        self.stepper.gpu.allocated().saturating_sub(self.before)
     }
 
     /// Pages of the KV cache: (free, in all).

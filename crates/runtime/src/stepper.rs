@@ -56,6 +56,9 @@ impl Stepper {
         let shared = shared_sizes(&target, sequences, decoder.vocab);
         let resources =
             DeviceResources::allocate(&gpu, &forward.tape, &target, pages, shared).await?;
+        let mut scratch = Scratch::default();
+        let largest = largest_plan(&target, sequences);
+        Plan::reserve(&gpu, &forward.tape, &target, largest, &mut scratch).await?;
         Ok(Self {
             gpu,
             target,
@@ -64,7 +67,7 @@ impl Stepper {
             resources,
             sequences,
             activity: Activity::default(),
-            scratch: Scratch::default(),
+            scratch,
             plans: HashMap::new(),
         })
     }
