@@ -4,7 +4,8 @@
 
 MODEL is a GGUF file, whose vocabulary is put into the pipeline that its family's
 tokenizer.json has, or a folder with a tokenizer.json. COUNT strings for each, in two ways:
-control tokens read as text, and as tokens. Needs tokenizers, transformers and gguf.
+control tokens read as text, and as tokens. Needs tokenizers, transformers,
+sentencepiece (with protobuf) and gguf.
 """
 
 import json
@@ -16,6 +17,7 @@ import sys
 import unicodedata
 
 from gguf import GGUFReader
+from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers.convert_slow_tokenizer import generate_merges
 
@@ -77,6 +79,8 @@ class Vocabulary:
     def tokenizer(self):
         kind = {"gpt2": self.byte_level, "llama": self.sentencepiece, "gemma4": self.gemma4, "bert": self.wordpiece, "t5": self.unigram}
         tokenizer = kind[self.get("model")]()
+        if isinstance(tokenizer, SentencePiece):
+            return tokenizer
         added = lambda kind, special: [AddedToken(token, special=special, normalized=False) for token in self.of(kind)]
         tokenizer.add_special_tokens(added(CONTROL, True))
         tokenizer.add_tokens(added(USER_DEFINED, False))
@@ -112,13 +116,16 @@ class Vocabulary:
         return self.characters(self.merges(), False)
 
     def unigram(self):
-        """As XLM-RoBERTa has it."""
-        scores = list(zip(self.tokens, self.get("scores")))
-        tokenizer = Tokenizer(models.Unigram(scores, self.get("unknown_token_id")))
-        table = normalizers.Precompiled(bytes(self.get("precompiled_charsmap")))
-        tokenizer.normalizer = normalizers.Sequence([table, normalizers.Replace(Regex(" {2,}"), " ")])
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
-        return tokenizer
+        """SentencePiece itself: the tokenizers library maps characters in ways of its own."""
+        proto = sentencepiece_model_pb2.ModelProto()
+        for token, score, kind in zip(self.tokens, self.get("scores"), self.types):
+            proto.pieces.add(piece=token, score=score, type=kind)
+        proto.trainer_spec.model_type = proto.trainer_spec.UNIGRAM
+        proto.trainer_spec.unk_id = self.get("unknown_token_id")
+        proto.normalizer_spec.precompiled_charsmap = bytes(self.get("precompiled_charsmap"))
+        proto.normalizer_spec.add_dummy_prefix = self.get("add_space_prefix")
+        proto.normalizer_spec.remove_extra_whitespaces = self.get("remove_extra_whitespaces")
+        return SentencePiece(proto)
 
     def wordpiece(self):
         # The file marks beginnings of words; WordPiece the other pieces. Control tokens have no mark.
@@ -128,6 +135,16 @@ class Vocabulary:
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         return tokenizer
+
+
+class SentencePiece:
+    """With the methods of a tokenizer that are used here."""
+
+    def __init__(self, proto):
+        self.processor = SentencePieceProcessor(model_proto=proto.SerializeToString())
+
+    def encode_batch(self, texts, add_special_tokens):
+        return [self.processor.encode(text) for text in texts]
 
 
 def load(model):
@@ -181,7 +198,9 @@ def compare(wisp, model, count):
     # Escapes: a character beyond U+FFFF is a pair of surrogates.
     lines = "".join(json.dumps(text) + "\n" for text in texts)
     wrong = 0
-    for flags, as_text in [([], True), (["--parse-special"], False)]:
+    ways = [([], True), (["--parse-special"], False)]
+    # SentencePiece knows no control tokens in text.
+    for flags, as_text in ways[:1] if isinstance(tokenizer, SentencePiece) else ways:
         command = [wisp, "tokenize", model, "--no-special", "--lines", "--json", *flags]
         out = subprocess.run(command, input=lines.encode(), capture_output=True)
         if out.returncode:
@@ -189,7 +208,7 @@ def compare(wisp, model, count):
         tokenizer.encode_special_tokens = as_text
         got = [json.loads(line)["tokens"] for line in out.stdout.splitlines()]
         assert len(got) == len(texts)
-        want = [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+        want = [getattr(row, "ids", row) for row in tokenizer.encode_batch(texts, add_special_tokens=False)]
         different = [row for row in zip(texts, got, want) if row[1] != row[2]]
         wrong += len(different)
         print(f"{pathlib.Path(model).name}{' ' if flags else ''}{' '.join(flags)}: {len(different)} of {count} differ", flush=True)
