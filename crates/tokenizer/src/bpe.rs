@@ -6,9 +6,11 @@ use crate::bytes;
 use crate::split::Splitter;
 use crate::spm::{SPACE, byte_tokens};
 use crate::tokenizer::{Kind, Token};
+use std::borrow::Cow;
 use std::collections::HashMap;
-use tokenizers::Model;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::normalizers::NFC;
+use tokenizers::{Model, NormalizedString, Normalizer};
 use wisp_base::{Error, Result};
 
 pub(crate) struct ByteLevel {
@@ -55,7 +57,7 @@ impl ByteLevel {
     /// A byte without a token is left out, as Hugging Face and llama.cpp do.
     pub(crate) fn encode(&self, text: &[u8], ids: &mut Vec<u32>) -> Result<()> {
         for chunk in text.utf8_chunks() {
-            for word in self.splitter.split(chunk.valid()) {
+            for word in self.splitter.split(&self.normal(chunk.valid())?) {
                 if let Some(id) = self.lines.get(word) {
                     ids.push(*id);
                     continue;
@@ -71,6 +73,31 @@ impl ByteLevel {
         }
         Ok(())
     }
+
+    /// As the model's normalizer leaves it.
+    fn normal<'t>(&self, text: &'t str) -> Result<Cow<'t, str>> {
+        if self.splitter.composes && !text.is_ascii() {
+            return composed(text).map(Cow::Owned);
+        }
+        Ok(Cow::Borrowed(text))
+    }
+}
+
+/// Composed characters: `e` and an acute accent become `é`. Line by line, because nothing is
+/// composed with a line's end, and the crate takes many bytes for each of the text.
+fn composed(text: &str) -> Result<String> {
+    let mut all = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        if line.is_ascii() {
+            all.push_str(line);
+            continue;
+        }
+        let mut normal = NormalizedString::from(line);
+        NFC.normalize(&mut normal)
+            .map_err(|cause| Error::input(format!("the text cannot be normalised: {cause}")))?;
+        all.push_str(normal.get());
+    }
+    Ok(all)
 }
 
 /// The token of each byte, by what `find` says of the byte's character.

@@ -65,7 +65,7 @@ impl Spm {
     ) -> Self {
         let bytes = byte_tokens(tokens);
         let spelt = |(_, token): &(u32, &Token)| {
-            matches!(token.kind, Kind::Normal | Kind::UserDefined)
+            matches!(token.kind, Kind::Normal | Kind::Unused | Kind::UserDefined)
                 && !token.text.is_empty()
                 && !is_byte_name(&token.text)
         };

@@ -50,6 +50,8 @@ pub(crate) struct Token {
 pub(crate) enum Kind {
     /// Its text is in the vocabulary's code (GPT-2's table, for byte-level BPE).
     Normal,
+    /// The same, but unigram spells no text with it: it fills up the vocabulary.
+    Unused,
     /// Literal text, always recognised.
     UserDefined,
     /// Literal text, recognised and printed only where that is asked for.
@@ -140,7 +142,8 @@ impl Tokenizer {
             (None, _) => Model::WordPiece(Box::new(WordPiece::new(&tokens, unk))),
         };
         let user_defined = Literals::new(texts(&tokens, |kind| kind == Kind::UserDefined))?;
-        let all = Literals::new(texts(&tokens, |kind| kind != Kind::Normal))?;
+        let all =
+            Literals::new(texts(&tokens, |kind| !matches!(kind, Kind::Normal | Kind::Unused)))?;
 
         let mut ends = end::ids(texts(&tokens, |kind| kind == Kind::Control));
         ends.extend([v.eos, v.eot, v.eom].into_iter().flatten());
@@ -311,7 +314,7 @@ impl Tokenizer {
     pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
         let token = self.token(id)?;
         match token.kind {
-            Kind::Normal => match self.code {
+            Kind::Normal | Kind::Unused => match self.code {
                 Code::Pieces => Some(json::piece(&token.text)),
                 Code::Bytes => Some(bytes::decode(&token.text)),
             },
@@ -514,6 +517,7 @@ fn tokens(texts: Vec<String>, types: &[i32]) -> Vec<Token> {
             2 | 3 => Kind::Control,
             _ if end::is_control(&text) => Kind::Control,
             4 => Kind::UserDefined,
+            5 => Kind::Unused,
             _ => Kind::Normal,
         };
         Token { text, kind }

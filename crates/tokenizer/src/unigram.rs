@@ -10,9 +10,9 @@ const PENALTY: f32 = 10.0;
 
 pub(crate) struct Unigram {
     /// Tokens and their ids, by their bytes.
-    sorted: Vec<(Vec<u8>, u32, f64)>,
+    sorted: Vec<(Vec<u8>, u32, f32)>,
     unknown: u32,
-    unknown_score: f64,
+    unknown_score: f32,
     charsmap: Option<Charsmap>,
     add_space_prefix: bool,
     merge_spaces: bool,
@@ -21,7 +21,8 @@ pub(crate) struct Unigram {
 /// What a step of the best way is: where its token begins, and which it is.
 #[derive(Clone, Copy)]
 struct Best {
-    score: f64,
+    /// In single precision: of two ways that are as good, rounding decides, as in SentencePiece.
+    score: f32,
     from: usize,
     id: u32,
 }
@@ -48,7 +49,7 @@ impl Unigram {
             let score = match token.kind {
                 Kind::Normal => *score,
                 Kind::UserDefined => 0.0,
-                Kind::Control | Kind::Missing => continue,
+                Kind::Control | Kind::Unused | Kind::Missing => continue,
             };
             if !score.is_finite() {
                 return Err(Error::input(format!(
@@ -58,13 +59,13 @@ impl Unigram {
             }
             worst = worst.min(score);
             if !token.text.is_empty() {
-                sorted.push((token.text.clone().into_bytes(), id, f64::from(score)));
+                sorted.push((token.text.clone().into_bytes(), id, score));
             }
         }
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
         sorted.dedup_by(|a, b| a.0 == b.0);
         let charsmap = if charsmap.is_empty() { None } else { Some(Charsmap::new(charsmap)?) };
-        let unknown_score = f64::from(worst - PENALTY);
+        let unknown_score = worst - PENALTY;
         Ok(Self { sorted, unknown, unknown_score, charsmap, add_space_prefix, merge_spaces })
     }
 
@@ -72,12 +73,12 @@ impl Unigram {
     pub(crate) fn encode(&self, text: &[u8], ids: &mut Vec<u32>) -> Result<()> {
         let text = self.normal(&String::from_utf8_lossy(text))?;
         let bytes = text.as_bytes();
-        let nothing = Best { score: f64::NEG_INFINITY, from: 0, id: self.unknown };
+        let nothing = Best { score: f32::NEG_INFINITY, from: 0, id: self.unknown };
         let mut best = vec![nothing; bytes.len() + 1];
         best[0].score = 0.0;
         for (at, c) in text.char_indices() {
             let here = best[at].score;
-            let mut improve = |end: usize, id: u32, score: f64| {
+            let mut improve = |end: usize, id: u32, score: f32| {
                 if here + score > best[end].score {
                     best[end] = Best { score: here + score, from: at, id };
                 }

@@ -52,9 +52,11 @@ impl WordPiece {
         let mut at = 0;
         while at < word.len() {
             let most = word.len().min(at.saturating_add(self.longest));
+            // A `▁` of the text does not begin a word.
+            let is_inner = at > 0 && word[at..].starts_with(SPACE);
             let found = (at + 1..=most)
                 .rev()
-                .filter(|end| word.is_char_boundary(*end))
+                .filter(|end| !is_inner && word.is_char_boundary(*end))
                 .find_map(|end| Some((end, *self.pieces.get(&word[at..end])?)));
             let Some((end, id)) = found else {
                 ids.truncate(before);

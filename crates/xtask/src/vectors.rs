@@ -1,7 +1,8 @@
 //! Fetches llama.cpp's tokenizer vectors (vocabularies, texts and ids) and chat templates out of the
 //! source package of llama-cpp-python, by pip. Kept under the target folder.
 
-use crate::step::{Result, cargo, output, run, target};
+use crate::step::{Result, cargo, output, root, run, target, wisp};
+use crate::tasks;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +19,33 @@ pub fn compare() -> Result {
         "--ignored",
         "--nocapture",
     ]))
+}
+
+/// Of llama.cpp's vocabularies these do not say how they split text.
+const UNNAMED: [&str; 2] = ["ggml-vocab-aquila.gguf", "ggml-vocab-gpt-neox.gguf"];
+
+/// How many strings each vocabulary is compared on.
+const STRINGS: &str = "10000";
+
+/// Compares `wisp tokenize` with Hugging Face's tokenizers on generated strings: llama.cpp's
+/// vocabularies, and `models`. WISP_PYTHON has the packages that the script names.
+pub fn strings(models: &[String]) -> Result {
+    fetch_all()?;
+    tasks::build()?;
+    let folder = target().join("tmp/llama.cpp-models");
+    let entries = std::fs::read_dir(&folder)
+        .map_err(|e| format!("cannot read {}: {e}", folder.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    let is_named = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default();
+        path.extension().is_some_and(|end| end == "gguf") && UNNAMED.iter().all(|no| name != *no)
+    };
+    let mut all: Vec<PathBuf> = entries.filter(is_named).collect();
+    all.sort();
+    all.extend(models.iter().map(PathBuf::from));
+    let python = std::env::var_os("WISP_PYTHON").unwrap_or_else(|| "python3".into());
+    let script = root().join("crates/tokenizer/tests/data/strings.py");
+    run(Command::new(python).arg(script).arg(wisp()).arg(STRINGS).args(all))
 }
 
 fn fetch_all() -> Result {

@@ -12,7 +12,7 @@
 mod rules;
 
 use regex_automata::{Input, meta};
-use rules::{Part, RULES};
+use rules::{COMPOSING, Part, RULES};
 use wisp_base::{Error, Result};
 
 /// What becomes of white space that a stage's pattern does not match.
@@ -35,6 +35,8 @@ pub(crate) struct Splitter {
     pub(crate) ignore_merges: bool,
     pub(crate) add_bos: bool,
     pub(crate) raw: bool,
+    /// Text is to be composed (NFC) before it is split.
+    pub(crate) composes: bool,
 }
 
 /// Names that `tokenizer.ggml.pre` may have, one a pre-tokenizer.
@@ -62,6 +64,7 @@ impl Splitter {
             ignore_merges: rule.ignore_merges,
             add_bos: rule.add_bos,
             raw: rule.raw,
+            composes: COMPOSING.contains(&name),
         })
     }
 

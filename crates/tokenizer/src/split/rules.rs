@@ -105,6 +105,10 @@ const ASIAN: &str = "[一-鿿㐀-䶿豈-﫿぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿�
 const STOPS: &str = r" ?[^(\s|.,!?…。，、।۔،)]+";
 const LINES: &str = r"[^\n]+|\n+";
 
+/// The names of models whose `tokenizer.json` composes characters (NFC) before it splits, which
+/// a GGUF file does not say and llama.cpp does not do.
+pub(super) const COMPOSING: &[&str] = &["qwen2", "command-r", "mpt", "olmo", "modern-bert"];
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
         names: &["default"],

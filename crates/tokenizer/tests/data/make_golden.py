@@ -116,6 +116,8 @@ def add_tokens(tokenizer):
 def train(name):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = PRE[name]
+    if name == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     # As SmolLM2's: some bytes have no token.
     if name == "smollm":
@@ -436,6 +438,8 @@ def whole_model(path, out):
     model = models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=[tuple(m.split(" ")) for m in merges], ignore_merges=pre == "llama-bpe")
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = PRE[pre]
+    if pre == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
     tokenizer.decoder = decoders.ByteLevel()
     add_tokens(tokenizer)
     random.seed(3)
