@@ -8,7 +8,7 @@ use crate::store::Store;
 use indicatif::ProgressBar;
 use pollster::block_on;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 use wisp_base::{Error, Result};
 use wisp_formats::{Checkpoint, FileSource, FolderSource, Source};
@@ -39,7 +39,7 @@ pub fn options(global: &Global) -> EngineOptions {
 
 /// The weights in another type.
 pub fn prepare(of: Type) -> Prepare {
-    Prepare(Rc::new(move |checkpoint| recast(checkpoint, of, None)))
+    Prepare(Arc::new(move |checkpoint| recast(checkpoint, of, None)))
 }
 
 /// Finds the model (downloading it where it has to), and loads it onto the device.

@@ -1,7 +1,6 @@
 //! What a caller may ask for, and what it gets back.
 
 use std::fmt;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,9 +33,12 @@ pub struct EngineOptions {
     pub prepare: Option<Prepare>,
 }
 
+/// What is done with a header.
+type Work = dyn Fn(&mut Checkpoint) -> Result<()> + Send + Sync;
+
 /// See [`EngineOptions::prepare`].
 #[derive(Clone)]
-pub struct Prepare(pub Rc<dyn Fn(&mut Checkpoint) -> Result<()>>);
+pub struct Prepare(pub Arc<Work>);
 
 impl fmt::Debug for Prepare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

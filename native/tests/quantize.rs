@@ -1,0 +1,91 @@
+//! `wisp quantize`, `wisp compare` and `--quantize`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{Temp, has_keys, object, run_model, tiny_file};
+use serde_json::Value;
+
+fn logits(model: &str, more: &[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("logits.npy");
+    let args = ["logits", model, "--tokens", "1,2,3,77", "--all", "--caps", "f16=off", "--out"];
+    let run = run_model(&[&args[..], &[out.to_str().unwrap()], more].concat());
+    run.ok();
+    std::fs::read(out).unwrap()
+}
+
+#[test]
+fn a_written_file_computes_what_the_type_does_at_load() {
+    let file = tiny_file();
+    let folder = tempfile::tempdir().unwrap();
+    for (of, stored) in [("f32", "F32"), ("q4_0", "Q4_0"), ("Q4_K_M", "Q5_0"), ("tq2_0", "Q4_0")] {
+        let out = folder.path().join(of);
+        let out = out.to_str().unwrap();
+        let run = run_model(&["quantize", file.path(), out, "--type", of, "--json"]);
+        let keys = ["out", "type", "bytes_before", "bytes", "formats", "seconds"];
+        let said = object(&run, &keys);
+        assert_eq!(said["type"], of.to_lowercase().as_str());
+        assert!(said["formats"][stored]["tensors"].as_u64().unwrap() > 0, "{said}");
+        assert!(logits(out, &[]) == logits(file.path(), &["--quantize", of]), "{of}");
+        // With the tokenizer and all.
+        run_model(&["generate", out, "--prompt", "ab", "--max-tokens", "2"]).ok();
+        let inspect = run_model(&["inspect", out, "--json"]);
+        let inspect: Value = serde_json::from_str(inspect.ok()).unwrap();
+        assert_eq!(inspect["metadata"]["general.quantization_version"], 2);
+        assert_eq!(inspect["metadata"]["llama.block_count"], 2);
+    }
+}
+
+#[test]
+fn what_cannot_be_quantized_is_one_sentence_and_leaves_no_file() {
+    let file = tiny_file();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.gguf");
+    let (out, folder) = (out.to_str().unwrap(), folder.path().to_str().unwrap());
+    let (text, cut) = (Temp::new("i.dat", "no matrix"), Temp::new("c.gguf", "GGUF\x03"));
+    for (args, said) in [
+        (vec![file.path(), out, "--type", "iq2_xs"], "this version cannot make it"),
+        (vec![file.path(), out, "--type", "q9"], "there is no type q9; there are f32"),
+        (vec![file.path(), folder, "--type", "q8_0"], "it is a folder"),
+        (vec!["no.gguf", out, "--type", "q8_0"], "no.gguf"),
+        (
+            vec![file.path(), out, "--type", "q8_0", "--imatrix", text.path()],
+            "is no importance matrix",
+        ),
+        (vec![file.path(), out, "--type", "q8_0", "--imatrix", cut.path()], "truncated"),
+    ] {
+        let run = run_model(&[&["quantize"], &args[..]].concat());
+        assert!(run.sentence().contains(said), "{args:?}: {}", run.sentence());
+    }
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+}
+
+#[test]
+fn compare_tells_what_types_and_caches_cost() {
+    let file = tiny_file();
+    let args = ["compare", file.path(), "--types", "f32,q4_0", "--kvs", "f16", "--json"];
+    let said = object(&run_model(&args), &["text_tokens", "models"]);
+    let models = said["models"].as_array().unwrap();
+    assert_eq!(models.len(), 4);
+    let number = |at: usize, key: &str| models[at][key].as_f64().unwrap();
+    for model in models {
+        let keys = [
+            "model",
+            "bytes",
+            "perplexity",
+            "kl_mean",
+            "kl_p99",
+            "top1_agreement",
+            "decode_tokens_per_s",
+        ];
+        has_keys(model, &keys);
+    }
+    assert_eq!((number(0, "kl_mean"), number(0, "top1_agreement")), (0.0, 1.0));
+    // The file is Q8_0: F32 holds the same numbers, in four times the bytes.
+    assert!(number(2, "kl_mean") < 1e-4 && number(2, "bytes") > 3.0 * number(0, "bytes"));
+    assert!(number(3, "kl_mean") > 1e-4 && number(3, "kl_p99") >= number(3, "kl_mean"));
+    assert!(number(3, "bytes") < number(0, "bytes"));
+    let alone = run_model(&["compare", file.path()]);
+    assert!(alone.sentence().contains("nothing to compare with"), "{}", alone.sentence());
+}
