@@ -92,14 +92,22 @@ fn wanted(case: &Case, tape: &Tape, kv: KvType) -> bool {
         tape.resources().iter().filter_map(of).collect()
     };
     let used = formats(tape);
-    let has_cache = case.tape.resources().iter().any(|r| matches!(r, Resource::Cache { .. }));
-    if has_cache && case.name.starts_with("attention") {
-        return case.kv == kv;
+    let has = |name| tape.nodes().iter().any(|node| Some(node.op.name()) == name);
+    let any = tape.nodes().is_empty();
+    let latent = |tape: &Tape| {
+        tape.resources().iter().any(|r| matches!(r, Resource::Cache { latent: true, .. }))
+    };
+    if latent(&case.tape) {
+        return any || latent(tape);
+    }
+    if case.name.starts_with("attention") {
+        // Encoders alone see both ways, and alone draw no tokens.
+        let both_ways = case.steps.iter().any(|(step, _)| step.both_ways);
+        return case.kv == kv && (any || both_ways != has(Some("sample")));
     }
     // What a case is about is its last operation.
     let operation = |tape: &Tape| tape.nodes().last().map(|node| node.op.name());
-    let has = |name| tape.nodes().iter().any(|node| Some(node.op.name()) == name);
-    (tape.nodes().is_empty() || has(operation(&case.tape)))
+    (any || has(operation(&case.tape)))
         && formats(&case.tape).iter().all(|format| used.contains(format))
 }
 
