@@ -17,8 +17,10 @@ fn texts_that_share_a_step_get_what_each_gets_alone() {
     for name in ["bert", "nomic_bert", "modernbert"] {
         let family = families().into_iter().find(|family| family.name == name).unwrap();
         let caps = "f16=off".to_owned();
+        // Room for what one text may have, in whole pages of 32 tokens.
+        let (ctx, share_cache) = (Some(128), true);
         let options =
-            EngineOptions { caps, ctx: Some(128), max_sequences: 3, ..EngineOptions::default() };
+            EngineOptions { caps, ctx, share_cache, max_sequences: 3, ..EngineOptions::default() };
         let (mut engine, _) = load_from(&family.folder(), options).unwrap();
         // More than there are sequences, and more tokens than one context.
         let text = |at: u32| (0..1 + at * 19 % 47).map(|i| (i * 37 + at * 11) % 131).collect();

@@ -78,6 +78,8 @@ impl Embedder {
         let options = wisp_runtime::EngineOptions {
             ctx: Some(most_tokens),
             max_sequences: TOGETHER,
+            // Texts are short, mostly: together they take as much as one long one.
+            share_cache: true,
             ..engine::options(global)
         };
         let engine = engine::load_with(&options, model)?.engine;
