@@ -20,5 +20,5 @@ pub use kernel::{Binding, Pipeline};
 pub use link::{Kernel, Linked, link, shader_names, shaders_hash, wgsl_f32};
 pub use profile::Profiler;
 pub use readback::Readback;
-pub use tuning::{AttentionTuning, MatmulTuning, MatvecTuning, Tuning};
+pub use tuning::{AttentionTuning, Block, MatmulTuning, MatvecTuning, Tuning};
 pub use wgpu::{BindGroup, Buffer, CommandEncoder, ComputePass, SubmissionIndex};

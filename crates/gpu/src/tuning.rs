@@ -62,11 +62,20 @@ pub struct AttentionTuning {
     pub splits: u32,
     /// Keys a split should hold at least.
     pub split_keys: u32,
-    /// Query heads a thread of decode has for a key that it loads, at most.
-    pub heads: u32,
-    /// Keys a thread of decode has for a query that it loads (a power of two).
-    pub slots: u32,
-    /// Fours of a value a thread of decode has for a weight that it loads.
+    /// What a thread of decode takes; its rows are query heads.
+    pub decode: Block,
+    /// What a thread of prefill takes; its rows are queries.
+    pub prefill: Block,
+}
+
+/// What a thread of attention has for each thing that it loads (`shaders/lib/attend.wgsl`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Rows for a key, at most.
+    pub rows: u32,
+    /// Keys for a row (a power of two).
+    pub keys: u32,
+    /// Fours of a value for a weight.
     pub values: u32,
 }
 
@@ -89,9 +98,8 @@ impl Tuning {
             threads: 32,
             splits: 8,
             split_keys: 64,
-            heads: 8,
-            slots: 4,
-            values: 2,
+            decode: Block { rows: 8, keys: 4, values: 2 },
+            prefill: Block { rows: 4, keys: 4, values: 2 },
         },
         reduce_threads: 32,
         prefill_tokens: 64,
@@ -115,9 +123,8 @@ impl Tuning {
             threads: 64,
             splits: 16,
             split_keys: 128,
-            heads: 1,
-            slots: 1,
-            values: 1,
+            decode: Block { rows: 1, keys: 1, values: 1 },
+            prefill: Block { rows: 2, keys: 4, values: 2 },
         },
         reduce_threads: 256,
         prefill_tokens: 512,

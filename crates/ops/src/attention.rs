@@ -2,7 +2,7 @@
 //! the keys and values of their group (Ainslie et al. 2023).
 
 use wisp_base::{Format, KvType, Result};
-use wisp_gpu::Tuning;
+use wisp_gpu::{Block, Kernel, Tuning};
 use wisp_graph::{
     Bind, Cost, CpuNode, Kind, Lower, Operation, PAGE, PlanKey, Prologue, Resource, Rows, TILE,
     Tape, Value,
@@ -137,9 +137,22 @@ impl Attention {
             .unwrap_or(1)
     }
 
-    fn kernel(&self, lower: &Lower<'_>, name: &'static str) -> wisp_gpu::Kernel {
+    /// A kernel for `rows` queries that share keys, `keys` of them at a time.
+    fn kernel(
+        &self,
+        lower: &Lower<'_>,
+        name: &'static str,
+        block: Block,
+        [rows, keys]: [usize; 2],
+    ) -> Kernel {
+        let rows_each = divisors(rows).find(|each| *each <= block.rows as usize).unwrap_or(1);
         lower
             .kernel(name)
+            .set("ROWS", rows as u64)
+            .set("ROWS_EACH", rows_each as u64)
+            .set("KEYS", keys as u64)
+            .set("KEYS_EACH", (block.keys as usize).min(keys) as u64)
+            .set("VALUES_EACH", block.values)
             .set("HEADS", self.heads as u64)
             .set("KV_HEADS", self.kv_heads as u64)
             .set("HEAD_DIM", self.head_dim as u64)
@@ -178,14 +191,9 @@ impl Attention {
         let partials = lower.temp(tokens * splits * heads * self.value_dim() as u64 * 4);
         let stats = lower.temp(tokens * splits * heads * 8);
         let share = self.share(lower, tuning.threads);
-        let heads_each = divisors(share).find(|each| *each <= tuning.heads as usize).unwrap_or(1);
         let kernel = self
-            .kernel(lower, "attention_decode")
+            .kernel(lower, "attention_decode", tuning.decode, [share, PAGE])
             .set("THREADS", tuning.threads)
-            .set("SHARE", share as u64)
-            .set("HEADS_EACH", heads_each as u64)
-            .set("SLOTS_EACH", tuning.slots)
-            .set("VALUES_EACH", tuning.values)
             .set("SPLITS", splits);
         let binds = vec![
             ("step", Bind::Step),
@@ -248,13 +256,11 @@ impl Attention {
         let fits = |share: usize| (1usize << (memory / share / row).max(1).ilog2()).max(1);
         let keys = fits(2).min(PAGE);
         let queries = fits(4).min(TILE);
-        let threads = lower.target.tuning.attention.threads.max(queries as u32);
+        let tuning = lower.target.tuning.attention;
         let kernel = self
-            .kernel(lower, "attention_prefill")
-            .set("THREADS", threads)
+            .kernel(lower, "attention_prefill", tuning.prefill, [queries, keys])
+            .set("THREADS", tuning.threads)
             .set("TILE", TILE as u64)
-            .set("QUERIES", queries as u64)
-            .set("KEYS", keys as u64)
             .set("Y_STRIDE", lower.output()?.stride() as u64);
         let binds = vec![
             ("step", Bind::Step),
