@@ -19,7 +19,7 @@ pub(crate) struct Json {
 
 impl Json {
     pub(crate) fn new(file: &[u8]) -> Result<Self> {
-        check_merges(file)?;
+        check(file)?;
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(file).map_err(damaged)?;
         // Cutting and padding are for batches of training; they are the caller's to ask for.
         tokenizer.with_truncation(None).map_err(damaged)?;
@@ -128,10 +128,11 @@ fn damaged(cause: impl std::fmt::Display) -> Error {
 }
 
 /// What the crate does not check and would stop the program at.
-fn check_merges(file: &[u8]) -> Result<()> {
+fn check(file: &[u8]) -> Result<()> {
     #[derive(Deserialize)]
     struct File {
         model: Model,
+        post_processor: Option<serde_json::Value>,
     }
     #[derive(Deserialize)]
     struct Model {
@@ -149,7 +150,8 @@ fn check_merges(file: &[u8]) -> Result<()> {
         Pair(String, String),
     }
 
-    let model = serde_json::from_slice::<File>(file).map_err(damaged)?.model;
+    let File { model, post_processor } = serde_json::from_slice(file).map_err(damaged)?;
+    check_templates(&post_processor.unwrap_or_default())?;
     let vocab: HashSet<&str> = match &model.vocab {
         serde_json::Value::Object(vocab) => vocab.keys().map(String::as_str).collect(),
         _ => HashSet::new(),
@@ -171,6 +173,21 @@ fn check_merges(file: &[u8]) -> Result<()> {
                     "the merge of {left:?} and {right:?} needs the token {text:?}, which it has not"
                 )));
             }
+        }
+    }
+    Ok(())
+}
+
+/// The special tokens that templates put around a text are there.
+fn check_templates(processor: &serde_json::Value) -> Result<()> {
+    for inner in processor["processors"].as_array().into_iter().flatten() {
+        check_templates(inner)?;
+    }
+    let pieces = ["single", "pair"].into_iter().filter_map(|kind| processor[kind].as_array());
+    for piece in pieces.flatten() {
+        let Some(id) = piece["SpecialToken"]["id"].as_str() else { continue };
+        if processor["special_tokens"].get(id).is_none() {
+            return Err(damaged(format!("a template puts {id:?} around texts, which it has not")));
         }
     }
     Ok(())

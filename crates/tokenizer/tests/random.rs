@@ -4,10 +4,13 @@
 
 use proptest::prelude::*;
 use std::sync::LazyLock;
+use tokenizers::normalizers::NFC;
+use tokenizers::{NormalizedString, Normalizer};
 use wisp_tokenizer::{Tokenizer, Vocabulary};
 
-/// Vocabularies with a token for every byte, one a pre-tokenizer.
-static TOKENIZERS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
+/// Vocabularies with a token for every byte, one a pre-tokenizer, and whether it composes
+/// characters before it splits (qwen2's does).
+static TOKENIZERS: LazyLock<Vec<(Tokenizer, bool)>> = LazyLock::new(|| {
     let golden = include_str!("data/tokens.json");
     let golden: serde_json::Value = serde_json::from_str(golden).expect("golden data");
     let complete =
@@ -27,15 +30,28 @@ static TOKENIZERS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
             ..Vocabulary::default()
         })
     };
-    let mut tokenizers: Vec<_> =
-        complete.map(|golden| load(golden).expect("a tokenizer")).collect();
+    let mut tokenizers: Vec<_> = complete
+        .map(|golden| (load(golden).expect("a tokenizer"), golden["pre"] == "qwen2"))
+        .collect();
     let file = golden["json"]["byte_level"]["file"].as_str().expect("a file");
-    tokenizers.push(Tokenizer::from_json(file.as_bytes(), None).expect("a tokenizer"));
+    tokenizers.push((Tokenizer::from_json(file.as_bytes(), None).expect("a tokenizer"), false));
     tokenizers
 });
 
 fn bytes_of(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<u8> {
     ids.iter().flat_map(|id| tokenizer.token_bytes(*id).expect("a token")).collect()
+}
+
+/// The text with its characters composed (NFC), what is no UTF-8 as it is.
+fn composed(text: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for chunk in text.utf8_chunks() {
+        let mut valid = NormalizedString::from(chunk.valid());
+        NFC.normalize(&mut valid).expect("a text");
+        all.extend(valid.get().as_bytes());
+        all.extend(chunk.invalid());
+    }
+    all
 }
 
 /// Bytes of pieces that pre-tokenizers and UTF-8 care for.
@@ -66,8 +82,9 @@ proptest! {
 
     #[test]
     fn the_tokens_of_a_text_are_its_bytes(text in text()) {
-        for tokenizer in &*TOKENIZERS {
+        for (tokenizer, composes) in &*TOKENIZERS {
             let ids = tokenizer.encode(&text, false, false).expect("ids");
+            let text = if *composes { composed(&text) } else { text.clone() };
             prop_assert_eq!(&bytes_of(tokenizer, &ids), &text);
             let lossy = String::from_utf8_lossy(&text).into_owned();
             prop_assert_eq!(tokenizer.decode(&ids, true).expect("text"), lossy);
@@ -76,7 +93,7 @@ proptest! {
 
     #[test]
     fn a_stream_gives_what_decode_gives(ids in prop::collection::vec(0_u32..630, 0..30)) {
-        for tokenizer in &*TOKENIZERS {
+        for (tokenizer, _) in &*TOKENIZERS {
             let mut stream = tokenizer.stream();
             // Used twice: a stream that has ended begins anew.
             for _ in 0..2 {
@@ -116,7 +133,7 @@ proptest! {
 
 #[test]
 fn an_impossible_sequence_is_not_held_back() {
-    for tokenizer in &*TOKENIZERS {
+    for (tokenizer, _) in &*TOKENIZERS {
         let byte = |byte: u8| {
             let ids = tokenizer.encode(&[byte], false, false).expect("ids");
             assert_eq!(ids.len(), 1);
@@ -139,7 +156,7 @@ fn an_impossible_sequence_is_not_held_back() {
 
 #[test]
 fn long_words_and_runs() {
-    for tokenizer in &TOKENIZERS[..4] {
+    for (tokenizer, _) in &TOKENIZERS[..4] {
         for piece in ["a", " ", "\n", "1", "'", "é", "你", "<tool>", "<|end|>"] {
             let text = piece.repeat(100_000);
             let ids = tokenizer.encode(text.as_bytes(), false, false).expect("ids");
