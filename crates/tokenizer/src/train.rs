@@ -20,7 +20,7 @@ const WORD: usize = 1 << 12;
 /// are equally frequent the one of lower ids goes first.
 ///
 /// # Errors
-/// `vocab` is less than [`BYTES`], or more than the text has pairs for.
+/// `vocab` is less than 256, or more than the text has pairs for.
 pub fn train(text: &str, vocab: usize) -> Result<String> {
     if vocab < BYTES {
         return Err(Error::input(format!(
