@@ -6,6 +6,8 @@
 // The kernel fills `query`, `row_begin` and `row_end`, and says where things are:
 // `attend_key(k, d)` and `attend_value(k, v)`, fours `d`, `v` of key and value `k`;
 // `attend_head(row)`, whose sink it is.
+//
+// Arrays have their zeros written: in a loop SwiftShader does not set them anew.
 //!import lib/cap
 //!import sink
 const HEAD_DIM: u32 = 4u;
@@ -66,9 +68,9 @@ fn attend_scores(thread: u32, start: u32) {
 
 // Rows from `row` on with keys `slot`, slot + SLOTS, …
 fn attend_block(row: u32, slot: u32, start: u32) {
-    var products: array<f32, ROWS_EACH * KEYS_EACH>;
+    var products = array<f32, ROWS_EACH * KEYS_EACH>();
     for (var d = 0u; d < DIM4; d++) {
-        var own: array<vec4f, ROWS_EACH>;
+        var own = array<vec4f, ROWS_EACH>();
         //!unroll
         for (var r = 0u; r < ROWS_EACH; r++) {
             own[r] = query[(row + r) * DIM4 + d];
@@ -124,10 +126,10 @@ fn attend_sum(thread: u32, count: u32) {
         }
         let row = item / PARTS * ROWS_EACH;
         let part = item % PARTS;
-        var own: array<vec4f, ALL>;
-        var total: array<f32, ROWS_EACH>;
+        var own = array<vec4f, ALL>();
+        var total = array<f32, ROWS_EACH>();
         for (var k = 0u; k < count; k++) {
-            var p: array<f32, ROWS_EACH>;
+            var p = array<f32, ROWS_EACH>();
             //!unroll
             for (var r = 0u; r < ROWS_EACH; r++) {
                 p[r] = scores[(row + r) * KEYS + k];
