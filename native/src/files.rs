@@ -9,6 +9,13 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|cause| Error::io(format!("cannot read {}", path.display()), cause))
 }
 
+/// The text of a line of stdin that is a JSON string.
+pub fn json_text(number: usize, line: &[u8]) -> Result<String> {
+    serde_json::from_slice(line).map_err(|cause| {
+        Error::input(format!("line {number} of stdin is not a JSON string: {cause}"))
+    })
+}
+
 /// Writes a file so that at each moment the old one or the whole new one is there.
 pub fn write(
     path: &Path,

@@ -1,6 +1,8 @@
 //! What the whole-engine tests share: the model under test, golden data, measures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod counting;
+pub mod damage;
 pub mod hub;
 pub mod readme;
 pub mod tiny;

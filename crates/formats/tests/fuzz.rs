@@ -1,32 +1,13 @@
 //! 100,000 damaged headers: no panic, and no more memory than the file's size
 //! explains. With `WISP_TEST_MODEL=model.gguf`, damages that header too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(unsafe_code)] // the counting allocator
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use counting::{Counting, peak};
 use wisp_base::{Format, Result};
 use wisp_formats::{Array, FileSource, Gguf, GgufWriter, LocalFuture, Safetensors, Source, Value};
 
-/// Counts the bytes that are allocated, and the most that ever were. One test in
-/// this file, so that nothing else counts.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands every call to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        PEAK.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        unsafe { System.dealloc(at, layout) }
-    }
-}
+#[path = "../../../tests/src/counting.rs"]
+mod counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -139,10 +120,7 @@ fn overwrite(header: &mut [u8], at: usize, bytes: &[u8]) {
 /// As [`try_read`], for a safetensors file.
 fn try_safetensors(header: &[u8], len: u64) -> bool {
     let source = Damaged { header, len };
-    let before = NOW.load(Relaxed);
-    PEAK.store(before, Relaxed);
-    let result = pollster::block_on(Safetensors::read(&source, "damaged", 0, len));
-    let peak = PEAK.load(Relaxed) - before;
+    let (result, peak) = peak(|| pollster::block_on(Safetensors::read(&source, "damaged", 0, len)));
     // The header, and entries of a few bytes each in a tree and then in a list.
     assert!(peak as u64 <= 65536 + 64 * len, "{peak} bytes of memory for a file of {len}");
     let Ok(read) = result else { return false };
@@ -164,10 +142,7 @@ fn safetensors_seed() -> Vec<u8> {
 /// Reads `header`; whether it was accepted.
 fn try_read(header: &[u8], len: u64) -> bool {
     let source = Damaged { header, len };
-    let before = NOW.load(Relaxed);
-    PEAK.store(before, Relaxed);
-    let result = pollster::block_on(Gguf::read(&source));
-    let peak = PEAK.load(Relaxed) - before;
+    let (result, peak) = peak(|| pollster::block_on(Gguf::read(&source)));
     // A chunk, and a constant factor. The worst is a key of a few bytes with a truth
     // value: two copies of the key, an entry of 64 bytes and a slot of the index, in
     // tables of which old and new both live while they double.

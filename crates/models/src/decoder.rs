@@ -160,13 +160,11 @@ impl Block<'_> {
     fn layer(&mut self, layer: usize, x: ValueId) -> Result<ValueId> {
         let c = self.c;
         let name = |tensor: &str| format!("blk.{layer}.{tensor}");
-        let attention_in = match c.bare_first && layer == 0 {
-            true => record(&mut self.tape, Cast, &[x], &[])?,
-            false => self.input(&name("attn_norm"), x)?,
-        };
+        let normed = c.norms_before && !(c.bare_first && layer == 0);
+        let attention_in = self.input(&name("attn_norm"), x, normed)?;
         // A parallel feed-forward reads the stream as attention read it.
         let parallel_in = match c.parallel {
-            true => Some(self.input(&name(c.ffn_norm), x)?),
+            true => Some(self.input(&name(c.ffn_norm), x, c.norms_before)?),
             false => None,
         };
         let a = self.attention(layer, attention_in)?;
@@ -177,7 +175,7 @@ impl Block<'_> {
         }
         let feed_in = match parallel_in {
             Some(h) => h,
-            None => self.input(&name(c.ffn_norm), x)?,
+            None => self.input(&name(c.ffn_norm), x, c.norms_before)?,
         };
         x = match &c.experts {
             Some(experts) if layer >= experts.dense_layers => {
@@ -193,8 +191,8 @@ impl Block<'_> {
     }
 
     /// What a layer reads: the residual stream, normed or as it is.
-    fn input(&mut self, norm: &str, x: ValueId) -> Result<ValueId> {
-        if self.c.norms_before {
+    fn input(&mut self, norm: &str, x: ValueId, normed: bool) -> Result<ValueId> {
+        if normed {
             return self.norm(norm, x, Rows::Tokens, false);
         }
         record(&mut self.tape, Cast, &[x], &[])

@@ -7,6 +7,7 @@ use crate::config::DecoderConfig;
 use crate::keys::Keys;
 use crate::latent::Latent;
 use crate::moe::{ExpertsConfig, Shared};
+use crate::rope::yarn_scale;
 
 pub(crate) fn deepseek2(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let mut config = keys.decoder(Pairing::Neighbours)?;
@@ -25,10 +26,9 @@ pub(crate) fn deepseek2(keys: &Keys<'_>) -> Result<DecoderConfig> {
     config.latent = Some(latent);
     config.head_dim = latent.rank + turned;
     // Scores are multiplied by the square of what stretching does to a query and a key.
-    if let (Some(stretch), Some(multiplier)) =
-        (config.ropes[0].yarn.map(|_| config.ropes[0].factor), keys.yarn_log_multiplier()?)
-    {
-        let own = 1.0 + 0.1 * multiplier * stretch.max(1.0).ln();
+    let rope = &config.ropes[0];
+    if let Some(multiplier) = keys.yarn_log_multiplier()?.filter(|_| rope.yarn.is_some()) {
+        let own = yarn_scale(f64::from(rope.factor), f64::from(multiplier)) as f32;
         let scale = 1.0 / ((latent.plain + turned) as f32).sqrt();
         config.attention_scale = Some(own * own * scale);
     }

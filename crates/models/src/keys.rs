@@ -5,7 +5,7 @@ use wisp_formats::{Array, Checkpoint, Value};
 use wisp_ops::{Activation, Pairing};
 
 use crate::config::{DecoderConfig, Feed, Kind, Norm};
-use crate::rope::{Factors, Rope, Yarn};
+use crate::rope::{Factors, Rope, Yarn, yarn_scale};
 
 /// The metadata under `general.architecture`'s own prefix.
 pub(crate) struct Keys<'a> {
@@ -247,10 +247,10 @@ impl<'a> Keys<'a> {
                     beta_slow: beta("yarn_beta_slow")?.or(beta("beta_slow")?).unwrap_or(1.0),
                     whole_pairs: true,
                 };
-                // Section 3.3 there; what a family does instead is divided by.
-                let stretch = |by: f32| 1.0 + 0.1 * by * factor.max(1.0).ln();
+                // What a family does instead is divided by.
+                let stretch = |by: f32| yarn_scale(f64::from(factor), f64::from(by));
                 let instead = if latent { Some(1.0) } else { self.yarn_log_multiplier()? };
-                let usual = stretch(1.0) / stretch(instead.unwrap_or(0.0));
+                let usual = (stretch(1.0) / stretch(instead.unwrap_or(0.0))) as f32;
                 let scale =
                     own_scale * self.opt_f32("rope.scaling.yarn_attn_factor")?.unwrap_or(usual);
                 Ok(Rope { factor, yarn: Some(yarn), scale, ..rope })

@@ -40,6 +40,12 @@ pub struct Yarn {
     pub whole_pairs: bool,
 }
 
+/// YaRN's factor for queries and keys of contexts stretched `factor` times (section 3.3), `by`
+/// times as strong: DeepSeek's `mscale`.
+pub(crate) fn yarn_scale(factor: f64, by: f64) -> f64 {
+    1.0 + 0.1 * by * factor.max(1.0).ln()
+}
+
 /// Tensors with a divisor for each frequency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Factors {

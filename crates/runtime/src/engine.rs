@@ -14,6 +14,7 @@ use wisp_tokenizer::Tokenizer;
 use crate::activity::Activity;
 use crate::cache::{PagePool, Pages};
 use crate::generate::{Generator, check_tokens};
+use crate::logprobs::log_sum_exp;
 use crate::memory::{Room, default_kv, fit, pages, with_ctx};
 use crate::options::{Cancel, Completion, EngineOptions, Request};
 use crate::queue::{Event, Piece, Queue};
@@ -336,10 +337,8 @@ impl Engine {
         self.score(&tokens[..fed], true, None, cancel, &mut |rows| {
             for row in rows.chunks_exact(vocab) {
                 let next = tokens.get(nll.len() + 1).map_or(0, |token| *token as usize);
-                let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let sum: f64 = row.iter().map(|l| f64::from(l - top).exp()).sum();
-                let own = row.get(next).map_or(f64::NEG_INFINITY, |l| f64::from(l - top));
-                nll.push(sum.ln() - own);
+                let own = row.get(next).map_or(f64::NEG_INFINITY, |logit| f64::from(*logit));
+                nll.push(log_sum_exp(row) - own);
             }
         })
         .await?;

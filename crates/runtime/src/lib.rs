@@ -23,6 +23,7 @@ pub use activity::Activity;
 pub use bench::{BenchOptions, BenchReport, OpTime, Spread};
 pub use devices::{CheckReport, DeviceReport, devices, self_check};
 pub use engine::{Engine, Progress};
+pub use logprobs::log_sum_exp;
 pub use memory::{MemoryPlan, plan_memory};
 pub use options::{
     Cancel, Completion, EngineOptions, FinishReason, Prepare, Request, Sampling, Timings,

@@ -5,11 +5,17 @@ use crate::queue::Logprobs;
 /// Most alternatives that may be asked for, as in the OpenAI API.
 pub const MOST: usize = 20;
 
-/// Of the drawn token and the `top` likeliest.
-pub fn of(logits: &[f32], token: u32, top: usize) -> Logprobs {
+/// ln Σ eˣ of a row of logits: what is to be taken off a logit to have ln p.
+pub fn log_sum_exp(logits: &[f32]) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
-    let logprob = |logit: f32| (f64::from(logit - largest) - sum.ln()) as f32;
+    f64::from(largest) + sum.ln()
+}
+
+/// Of the drawn token and the `top` likeliest.
+pub fn of(logits: &[f32], token: u32, top: usize) -> Logprobs {
+    let all = log_sum_exp(logits);
+    let logprob = |logit: f32| (f64::from(logit) - all) as f32;
     // Of equals the first one, as the sampler takes it.
     let better =
         |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));

@@ -2,44 +2,14 @@
 //! in a sentence, and what was read encodes and decodes without a panic.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use wisp_base::splitmix64;
 use wisp_tokenizer::Tokenizer;
 
-/// Something that should not be there.
-fn hostile(random: &mut impl FnMut() -> u64) -> Json {
-    const NUMBERS: [i64; 10] = [0, 1, 2, 7, 65, 4097, 1 << 31, u32::MAX as i64, i64::MAX, -1];
-    const WORDS: [&str; 8] = ["", "a", "BPE", "ByteLevel", "[UNK]", "Ġ", "##", "("];
-    match random() % 6 {
-        0 | 1 => json!(NUMBERS[random() as usize % NUMBERS.len()]),
-        2 => json!(WORDS[random() as usize % WORDS.len()]),
-        3 => [json!(true), json!(false), Json::Null][random() as usize % 3].clone(),
-        4 => {
-            [json!([]), json!([1, 2]), json!({}), json!(["a", "b"])][random() as usize % 4].clone()
-        }
-        _ => json!(-1e30),
-    }
-}
+#[path = "../../../tests/src/damage.rs"]
+mod damage;
 
-/// One value somewhere within `json` is another; some are gone.
-fn damage(json: &mut Json, random: &mut impl FnMut() -> u64) {
-    match json {
-        Json::Object(object) if !object.is_empty() => {
-            let keys: Vec<String> = object.keys().cloned().collect();
-            let key = &keys[random() as usize % keys.len()];
-            if random().is_multiple_of(8) {
-                object.remove(key);
-            } else {
-                damage(&mut object[key], random);
-            }
-        }
-        Json::Array(list) if !list.is_empty() && !random().is_multiple_of(8) => {
-            let at = random() as usize % list.len();
-            damage(&mut list[at], random);
-        }
-        other => *other = hostile(random),
-    }
-}
+const WORDS: [&str; 8] = ["", "a", "BPE", "ByteLevel", "[UNK]", "Ġ", "##", "("];
 
 #[test]
 fn damaged_tokenizers_do_not_panic() {
@@ -71,7 +41,7 @@ fn damaged_tokenizers_do_not_panic() {
 fn is_read(seeds: &[Json], random: &mut impl FnMut() -> u64) -> bool {
     let mut file = seeds[random() as usize % seeds.len()].clone();
     for _ in 0..=random() % 3 {
-        damage(&mut file, random);
+        damage::damage(&mut file, &WORDS, random);
     }
     match Tokenizer::from_json(file.to_string().as_bytes(), None) {
         Err(error) => {

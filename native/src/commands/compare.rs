@@ -9,7 +9,7 @@ use crate::progress;
 use pollster::block_on;
 use serde_json::{Value as Json, json};
 use wisp_base::{Error, Result};
-use wisp_runtime::{BenchOptions, Engine, EngineOptions};
+use wisp_runtime::{BenchOptions, Engine, EngineOptions, log_sum_exp};
 
 /// What is read where no text is given: tales, facts, figures, a program.
 const TEXT: &str = include_str!("../compare.txt");
@@ -131,10 +131,8 @@ fn decode_speed(engine: &mut Engine) -> Result<f64> {
 /// Natural logarithms of the probabilities, row by row.
 fn log_softmax(mut logits: Vec<f32>, vocab: usize) -> Vec<f32> {
     for row in logits.chunks_exact_mut(vocab) {
-        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = row.iter().map(|l| f64::from(l - top).exp()).sum();
-        let shift = top + sum.ln() as f32;
-        row.iter_mut().for_each(|l| *l -= shift);
+        let all = log_sum_exp(row);
+        row.iter_mut().for_each(|logit| *logit = (f64::from(*logit) - all) as f32);
     }
     logits
 }

@@ -2,6 +2,7 @@
 
 use crate::args::{Embed, Global, Similar};
 use crate::engine;
+use crate::files::json_text;
 use crate::out::{self, Outcome};
 use pollster::block_on;
 use serde_json::json;
@@ -26,10 +27,7 @@ pub fn run(global: &Global, args: &Embed) -> Outcome {
         let last = next.is_none();
         if let Some((number, line)) = next {
             let line = line.map_err(|cause| Error::io("cannot read stdin", cause))?;
-            let text: String = serde_json::from_slice(&line).map_err(|cause| {
-                Error::input(format!("line {number} of stdin is not a JSON string: {cause}"))
-            })?;
-            texts.push(text);
+            texts.push(json_text(number, &line)?);
         }
         if texts.len() < BATCH && !last {
             continue;

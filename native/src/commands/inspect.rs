@@ -59,7 +59,7 @@ struct Found<'a> {
 fn types(checkpoint: &Checkpoint) -> Result<Vec<(String, u64)>> {
     let of = |name: &&str| {
         let of = Type::parse(name).map_err(Error::input)?;
-        Ok((name.to_uppercase(), bytes_as(checkpoint, of)?))
+        Ok((name.to_uppercase(), bytes_as(checkpoint, of)))
     };
     TYPES.iter().map(of).collect()
 }

@@ -2,6 +2,7 @@
 
 use crate::args::Tokenize;
 use crate::engine;
+use crate::files::json_text;
 use crate::out::{self, Outcome};
 use serde_json::json;
 use std::io::{BufRead, Read};
@@ -25,9 +26,7 @@ pub fn run(args: &Tokenize) -> Outcome {
         if stdin.read_until(b'\n', &mut line).map_err(failed)? == 0 {
             break;
         }
-        let text: String = serde_json::from_slice(&line).map_err(|cause| {
-            Error::input(format!("line {number} of stdin is not a JSON string: {cause}"))
-        })?;
+        let text = json_text(number, &line)?;
         print(args, &encode(args, &tokenizer, text.as_bytes())?)?;
     }
     Ok(())

@@ -89,23 +89,20 @@ pub struct Model {
 }
 
 impl Model {
-    /// From its metadata.
-    ///
-    /// # Errors
-    /// They lack a family.
-    pub fn of(checkpoint: &Checkpoint, has_importance: bool) -> Result<Self> {
+    /// From its metadata; what they lack counts as none.
+    pub fn of(checkpoint: &Checkpoint, has_importance: bool) -> Self {
         let metadata = &checkpoint.metadata;
-        let arch = metadata.str("general.architecture")?;
+        let arch = metadata.opt_str("general.architecture").ok().flatten().unwrap_or_default();
         let size = |key: &str| metadata.opt_u32(&format!("{arch}.{key}")).ok().flatten();
         let heads = size("attention.head_count").unwrap_or(1);
         let kv_heads = size("attention.head_count_kv").filter(|n| *n > 0).unwrap_or(heads).max(1);
-        Ok(Self {
+        Self {
             layers: size("block_count").unwrap_or(0) as usize,
             group: (heads / kv_heads) as usize,
             experts: size("expert_count").unwrap_or(0) as usize,
             tied: checkpoint.tensor("output.weight").is_none(),
             has_importance,
-        })
+        }
     }
 
     /// The format of a tensor in a file of this type.

@@ -20,7 +20,7 @@ use wisp_formats::{Checkpoint, TensorInfo};
 /// # Errors
 /// Importance of other columns than a tensor has.
 pub fn recast(checkpoint: &mut Checkpoint, of: Type, importance: Option<Importance>) -> Result<()> {
-    let model = mix::Model::of(checkpoint, importance.is_some())?;
+    let model = mix::Model::of(checkpoint, importance.is_some());
     if let Some(importance) = &importance {
         importance.check(checkpoint)?;
     }
@@ -36,17 +36,14 @@ pub fn recast(checkpoint: &mut Checkpoint, of: Type, importance: Option<Importan
 }
 
 /// Bytes of all tensors in a file of this type.
-///
-/// # Errors
-/// The metadata lack a family.
-pub fn bytes_as(checkpoint: &Checkpoint, of: Type) -> Result<u64> {
-    let model = mix::Model::of(checkpoint, false)?;
+pub fn bytes_as(checkpoint: &Checkpoint, of: Type) -> u64 {
+    let model = mix::Model::of(checkpoint, false);
     let bytes = |tensor: &TensorInfo| {
         let format = model.format(of, tensor);
         let blocks = tensor.weights() / format.block() as u64;
         blocks.saturating_mul(format.block_bytes() as u64)
     };
-    Ok(checkpoint.tensors.iter().map(bytes).fold(0, u64::saturating_add))
+    checkpoint.tensors.iter().map(bytes).fold(0, u64::saturating_add)
 }
 
 /// Rows of `cols` numbers, in as many threads as there are processors.

@@ -7,6 +7,7 @@ use wisp_formats::{Array, Metadata, Value};
 
 use super::families::{FAMILIES, Family};
 use super::json;
+use crate::rope::yarn_scale;
 
 /// Whole numbers: GGUF's key, and the names that it has had in config.json.
 const SIZES: &[(&str, &[&str])] = &[
@@ -260,8 +261,7 @@ impl Config {
                 // GGUF has no key for a factor of queries and keys that is not that of scores.
                 let (own, factor) = (self.rope_number("mscale"), self.rope_number("factor"));
                 if let (Some(own), Some(factor)) = (own.filter(|own| *own != all), factor) {
-                    let stretch = |by: f64| 1.0 + 0.1 * by * factor.max(1.0).ln();
-                    let ratio = (stretch(own) / stretch(all)) as f32;
+                    let ratio = (yarn_scale(factor, own) / yarn_scale(factor, all)) as f32;
                     put("rope.scaling.attn_factor", Value::F32(ratio))?;
                 }
             }
