@@ -2,7 +2,8 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["tests/*.test.ts"],
+    // `models` takes larger models and an hour: only where it is asked for.
+    include: process.env.WISP_TEST_MODELS ? ["models/*.test.ts"] : ["tests/*.test.ts"],
     // One browser at a time: two would only share the processor.
     fileParallelism: false,
     globalSetup: "src/scratch.ts",

@@ -31,7 +31,7 @@ pub fn compare(args: &[String]) -> Result {
         web::chromium()?.ok_or("set WISP_CHROMIUM to the path of a Chromium to compare in")?;
     let model = match options.model {
         Some(model) => model,
-        None => tasks::build().and_then(|()| tasks::pull(&tasks::home()))?,
+        None => tasks::build().and_then(|()| tasks::pull(&tasks::home(), tasks::MODEL))?,
     };
     let folder = target().join("rival-browser");
     step("the rivals", || install(&folder))?;

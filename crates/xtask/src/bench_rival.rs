@@ -37,7 +37,7 @@ pub fn compare(args: &[String]) -> Result {
     let folder = step("the rival", install)?;
     let model = match &options.model {
         Some(model) => model.clone(),
-        None => tasks::pull(&tasks::home())?,
+        None => tasks::pull(&tasks::home(), tasks::MODEL)?,
     };
     let mut rows = Vec::new();
     for round in 1..=options.rounds {

@@ -26,7 +26,8 @@ cargo xtask TASK
                       tokenizer.json); WISP_PYTHON has tokenizers, transformers, sentencepiece
   tidy                the house rules alone
   web                 the engine for browsers: set up, build, and serve the chat page here
-                      (--build only builds; --sizes weighs what was built)
+                      (--build only builds; --models tests Gemma 3 270M and
+                      Qwen2.5-Coder-1.5B in Chromium, minutes; --sizes weighs what was built)
   bench-rival [ARGS…] speed beside llama.cpp's Vulkan backend, same file, same adapter
                       (--model FILE, --rounds N, --prompt-tokens N, --generate N)
   bench-browser [ARGS…]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The model that `chat` and the tests use.
-const MODEL: &str = "smollm2-135m";
+pub const MODEL: &str = "smollm2-135m";
 
 /// Set-up, build, then `wisp chat` in place of us: it fetches the model itself.
 pub fn chat(args: &[String]) -> Result {
@@ -36,7 +36,7 @@ pub fn test() -> Result {
         run(cargo().arg("clippy").args(flags))
     })?;
     let home = home();
-    let model = step("model", || pull(&home))?;
+    let model = step("model", || pull(&home, MODEL))?;
     step("tests", || {
         run(cargo()
             .args(["test", "--release", "--workspace"])
@@ -75,13 +75,13 @@ pub fn home() -> PathBuf {
     std::env::var_os("WISP_HOME").map_or_else(|| root().join(".wisp"), PathBuf::from)
 }
 
-/// Fetches the model; `wisp pull` prints its path last.
-pub fn pull(home: &Path) -> Result<PathBuf> {
-    let said = output(Command::new(wisp()).args(["pull", MODEL]).env("WISP_HOME", home))?;
+/// Fetches a model; `wisp pull` prints its path last.
+pub fn pull(home: &Path, model: &str) -> Result<PathBuf> {
+    let said = output(Command::new(wisp()).args(["pull", model]).env("WISP_HOME", home))?;
     let path = said.lines().last().map(str::trim).unwrap_or_default();
     if Path::new(path).is_file() {
         Ok(PathBuf::from(path))
     } else {
-        Err(format!("wisp pull {MODEL} printed {path:?}, which is not a file"))
+        Err(format!("wisp pull {model} printed {path:?}, which is not a file"))
     }
 }

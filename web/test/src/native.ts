@@ -11,8 +11,8 @@ export interface Native {
 }
 
 /** Greedily, and without f16: the browser's software adapter has none. */
-export async function generate(prompt: string, tokens: number): Promise<Native> {
-  const args = ["generate", MODEL, "--prompt", prompt, "--max-tokens", String(tokens)];
+export async function generate(prompt: string, tokens: number, model = MODEL): Promise<Native> {
+  const args = ["generate", model, "--prompt", prompt, "--max-tokens", String(tokens)];
   const { stdout } = await promisify(execFile)(WISP, [...args, "--json", "--caps", "f16=off", "--quiet"]);
   return JSON.parse(stdout) as Native;
 }

@@ -11,6 +11,8 @@ export const DIST = here("../ts/dist");
 export const README = here("../README.md");
 export const CHROMIUM = process.env.WISP_CHROMIUM ?? "/usr/bin/chromium";
 export const MODEL = required("WISP_TEST_MODEL", "SmolLM2-135M-Instruct as GGUF");
+/** The folder of larger models, for `models/models.test.ts`. */
+export const MODELS = () => required("WISP_TEST_MODELS", "a folder with gemma3-270m.gguf and qwen2.5-coder-1.5b.gguf");
 export const WISP = required("WISP_BIN", "the native program, made by `cargo build --release`");
 
 function required(name: string, what: string): string {

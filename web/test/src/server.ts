@@ -39,19 +39,22 @@ export class TestServer {
   /** Address prefixes and the folders behind them. */
   readonly #folders: Record<string, string>;
   readonly #policy: string;
+  /** Addresses of models and the files behind them. */
+  readonly #models: Record<string, string>;
   readonly #server: Server;
   #port = 0;
 
-  private constructor(folders: Record<string, string>, policy: string) {
+  private constructor(folders: Record<string, string>, policy: string, models: Record<string, string>) {
     this.#folders = folders;
     this.#policy = policy;
+    this.#models = { "/smollm2.gguf": MODEL, ...models };
     this.#server = createServer((request, response) => {
       this.#answer(request, response).catch(() => response.destroy());
     });
   }
 
-  static async start(folders: Record<string, string>, policy = POLICY): Promise<TestServer> {
-    const server = new TestServer(folders, policy);
+  static async start(folders: Record<string, string>, policy = POLICY, models: Record<string, string> = {}): Promise<TestServer> {
+    const server = new TestServer(folders, policy, models);
     await new Promise<void>((resolve) => server.#server.listen(0, "127.0.0.1", resolve));
     server.#port = (server.#server.address() as AddressInfo).port;
     return server;
@@ -79,7 +82,8 @@ export class TestServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = decodeURIComponent(new URL(request.url!, this.origin).pathname);
     response.setHeader("Content-Security-Policy", this.#policy);
-    if (path === "/smollm2.gguf") return this.#model(request, response);
+    const model = this.#models[path];
+    if (model) return this.#model(model, request, response);
     if (path === "/favicon.ico") return void response.writeHead(204).end();
     const file = this.#file(path);
     if (!file) return void response.writeHead(404).end();
@@ -99,15 +103,15 @@ export class TestServer {
     return undefined;
   }
 
-  async #model(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #model(file: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { difficulties } = this;
     if (difficulties.off) return void response.destroy();
     const { range } = request.headers;
     this.asked.push(range ?? "all");
-    const { size } = statSync(MODEL);
+    const { size } = statSync(file);
     const asked = difficulties.ranges ? /^bytes=(\d+)-(\d+)$/.exec(range ?? "") : null;
     const [start, end] = asked ? [Number(asked[1]), Math.min(Number(asked[2]), size - 1)] : [0, size - 1];
-    response.setHeader("ETag", '"smollm2"');
+    response.setHeader("ETag", `"${file}"`);
     // Vite's development server is another origin.
     response.setHeader("Access-Control-Allow-Origin", "*");
     response.setHeader("Content-Length", end - start + 1);
@@ -116,7 +120,7 @@ export class TestServer {
     if (request.method === "HEAD") return void response.end();
     const broken = difficulties.breaks > 0 && end - start > 2e6;
     if (broken) difficulties.breaks -= 1;
-    await pipeline(createReadStream(MODEL, { start, end }), hinder(difficulties.speed, broken), response);
+    await pipeline(createReadStream(file, { start, end }), hinder(difficulties.speed, broken), response);
   }
 }
 

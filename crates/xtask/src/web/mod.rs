@@ -11,17 +11,20 @@ use crate::step::{Result, root, run, step};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use test::models;
 pub use test::{chromium, test};
 
-/// `web`: builds and serves; `--build` does not serve; `--sizes` builds nothing and
-/// fails where what is there is too large.
+/// `web`: builds and serves; `--build` does not serve; `--models` tests with larger models;
+/// `--sizes` builds nothing and fails where what is there is too large.
 pub fn web(args: &[String]) -> Result {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => build().and_then(|()| serve::serve(&folder("chat").join("dist"))),
         ["--build"] => build(),
+        ["--models"] => models(),
         ["--sizes"] => sizes::check(),
         other => {
-            Err(format!("web does not know {}: give nothing, --build or --sizes", other.join(" ")))
+            let other = other.join(" ");
+            Err(format!("web does not know {other}: give nothing, --build, --models or --sizes"))
         }
     }
 }

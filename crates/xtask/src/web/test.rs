@@ -1,9 +1,10 @@
 //! Tests of what browsers get: the packages' own, then all of it in Chromium.
 
 use super::{build, folder, install, npm};
-use crate::setup;
 use crate::step::{Result, run, step, wisp};
+use crate::{setup, tasks};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Where Debian and Ubuntu put it.
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -19,16 +20,39 @@ pub fn test(model: &Path) -> Result {
     }
     step("web/ts: types", || run(npm().current_dir(folder("ts")).args(["run", "check"])))?;
     let Some(chromium) = step("browser", chromium)? else { return Ok(()) };
-    step("web/test: tests in Chromium", || {
-        let folder = folder("test");
-        install(&folder)?;
-        run(npm().current_dir(&folder).args(["run", "check"]))?;
-        run(npm()
-            .current_dir(&folder)
-            .args(["run", "test"])
-            .env("WISP_CHROMIUM", &chromium)
-            .env("WISP_TEST_MODEL", model)
-            .env("WISP_BIN", wisp()))
+    step("web/test: tests in Chromium", || run(&mut suite(&chromium, model)?))
+}
+
+/// The browser's tests, to be run with the model at `model`.
+fn suite(chromium: &Path, model: &Path) -> Result<Command> {
+    let folder = folder("test");
+    install(&folder)?;
+    run(npm().current_dir(&folder).args(["run", "check"]))?;
+    let mut test = npm();
+    test.current_dir(&folder)
+        .args(["run", "test"])
+        .env("WISP_CHROMIUM", chromium)
+        .env("WISP_TEST_MODEL", model)
+        .env("WISP_BIN", wisp());
+    Ok(test)
+}
+
+/// Larger models than SmolLM2, in Chromium.
+pub fn models() -> Result {
+    step("set-up", setup::run)?;
+    step("build", tasks::build)?;
+    build()?;
+    let home = tasks::home();
+    let small = step("model", || tasks::pull(&home, tasks::MODEL))?;
+    let mut folder = None;
+    for name in ["gemma3-270m", "qwen2.5-coder-1.5b"] {
+        let path = step(name, || tasks::pull(&home, name))?;
+        folder = path.parent().map(Path::to_path_buf);
+    }
+    let Some(chromium) = step("browser", chromium)? else { return Ok(()) };
+    step("web/test: larger models in Chromium", || {
+        let mut test = suite(&chromium, &small)?;
+        run(test.env("WISP_TEST_MODELS", folder.unwrap_or_default()))
     })
 }
 
