@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use wisp_base::{Error, Result};
 use wisp_formats::{Checkpoint, FileSource, FolderSource, Source};
-use wisp_runtime::{Engine, EngineOptions, Prepare, Progress, load_tokenizer};
+use wisp_runtime::{Engine, EngineOptions, Prepare, Progress, Shape, load_tokenizer};
 use wisp_tokenizer::Tokenizer;
 
 /// An engine, and how long it took to get it.
@@ -50,19 +50,29 @@ pub fn load(global: &Global, model: &str) -> Result<Loaded> {
 /// As [`load`], with other options.
 pub fn load_with(options: &EngineOptions, model: &str) -> Result<Loaded> {
     let path = Store::find(model)?;
+    loaded(&path.display().to_string(), &mut |show| {
+        block_on(Engine::load(source(&path)?.as_ref(), options, show))
+    })
+}
+
+/// Random weights of a shape.
+pub fn random(options: &EngineOptions, shape: &Shape) -> Result<Loaded> {
+    loaded(shape.name, &mut |show| block_on(Engine::random(shape, options, show)))
+}
+
+type Load<'a> = dyn FnMut(&mut dyn FnMut(Progress)) -> Result<Engine> + 'a;
+
+fn loaded(name: &str, load: &mut Load<'_>) -> Result<Loaded> {
     let start = Instant::now();
-    let source = source(&path)?;
     let mut bar = Bar::default();
-    let show = &mut |event| bar.show(event);
-    let loaded = block_on(Engine::load(source.as_ref(), options, show));
+    let made = load(&mut |event| bar.show(event));
     bar.clear();
-    let engine = loaded?;
+    let engine = made?;
     let load_ms = start.elapsed().as_secs_f64() * 1000.0;
     let memory = engine.memory();
     out::detail(format!(
-        "{} on {}, loaded in {load_ms:.0} ms: {} of weights, {} of KV cache for {} tokens, {} of \
+        "{name} on {}, loaded in {load_ms:.0} ms: {} of weights, {} of KV cache for {} tokens, {} of \
          scratch",
-        path.display(),
         engine.device_name(),
         crate::bytes::shown(memory.weights),
         crate::bytes::shown(memory.kv),

@@ -11,6 +11,7 @@ mod npy;
 mod out;
 mod progress;
 mod quantize;
+mod roofline;
 mod store;
 
 use std::process::ExitCode;

@@ -233,6 +233,27 @@ fn wrong_requests_are_one_sentence() {
 }
 
 #[test]
+fn a_bench_of_a_shape_needs_no_file() {
+    let drawing = Temp::new("roofline.svg", "");
+    let args = ["bench", "--shape", "smollm2-135m", "--type", "q8_0", "--prompt-tokens", "5"];
+    let more = ["--generate", "2", "--repeat", "1", "--prefill", "9", "--depth", "40", "--batch"];
+    let end = ["1,3", "--ops", "--roofline", drawing.path(), "--json"];
+    let run = run_model(&[&args[..], &more, &end].concat());
+    let value = serde_json::from_str::<serde_json::Value>(run.ok()).unwrap();
+    assert_eq!(value["model"], "smollm2-135m q8_0 (random weights)");
+    // Matrices in Q8_0, a byte and a sixteenth a weight, are read once a token.
+    let bytes = value["decode"]["bytes_per_token"].as_u64().unwrap();
+    assert!((142_000_000..152_000_000).contains(&bytes), "{bytes}");
+    let sweep = value["sweep"].as_array().unwrap();
+    assert_eq!(sweep[0]["prefill"], 9);
+    assert_eq!(sweep[2]["decode"], serde_json::json!({"depth": 40, "batch": 3}));
+    assert!(sweep.iter().all(|point| point["tokens_per_s"]["median"].as_f64().unwrap() > 0.0));
+    has_keys(&value["limits"], &["copy_bytes_per_s", "flops_per_s"]);
+    let svg = std::fs::read_to_string(drawing.path()).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("linear_gated"), "{svg}");
+}
+
+#[test]
 fn a_context_that_does_not_fit_is_refused_with_numbers() {
     let file = tiny_file();
     let run = run_model(&["generate", file.path(), "--tokens", "1", "--ctx", "900000000"]);

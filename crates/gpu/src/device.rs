@@ -299,6 +299,12 @@ impl Gpu {
         })
     }
 
+    /// Gives a buffer's memory back, once what was submitted is done with it.
+    pub fn release(&self, buffer: &wgpu::Buffer) {
+        self.count_freed(buffer.size());
+        buffer.destroy();
+    }
+
     /// Runs `work` and reports what the device had against it: no memory left,
     /// something invalid, an internal error.
     pub async fn catch<T>(&self, work: impl FnOnce() -> T) -> Result<T> {

@@ -164,6 +164,40 @@ impl DeviceResources {
         Ok(())
     }
 
+    /// Fills a weight with `rows` again and again, copied on the device. They must be
+    /// whole words, so an even number of rows.
+    ///
+    /// # Errors
+    /// `id` is no weight; no memory left for `rows`.
+    pub async fn repeat_rows(&self, gpu: &Gpu, id: ResourceId, rows: &Split) -> Result<()> {
+        let Some(DeviceResource::Weight(shards)) = self.resources.get(id.0) else {
+            return Err(Error::input("only weights have rows"));
+        };
+        for (words, buffers) in [
+            (&rows.quants, shards.iter().map(|shard| Some(&shard.quants)).collect::<Vec<_>>()),
+            (&rows.scales, shards.iter().map(|shard| shard.scales.as_ref()).collect()),
+        ] {
+            if words.is_empty() {
+                continue;
+            }
+            let bytes = words.len() as u64 * 4;
+            let from = gpu.catch(|| gpu.buffer("repeated", bytes)).await?;
+            write(gpu, &from, 0, words);
+            let mut encoder = gpu.encoder();
+            for to in buffers.into_iter().flatten() {
+                let mut at = 0;
+                while at < to.size() {
+                    let count = bytes.min(to.size() - at);
+                    encoder.copy_buffer_to_buffer(&from, 0, to, at, count);
+                    at += count;
+                }
+            }
+            gpu.submit(encoder)?;
+            gpu.release(&from);
+        }
+        Ok(())
+    }
+
     /// Writes a vector.
     ///
     /// # Errors

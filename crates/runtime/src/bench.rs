@@ -10,7 +10,7 @@ use wisp_ops::splits;
 
 use crate::Engine;
 use crate::cache::Pages;
-use crate::devices::copy_bandwidth;
+use crate::limits::{copy_bandwidth, peak_flops};
 use crate::options::Request;
 use crate::stepper::Want;
 
@@ -72,10 +72,13 @@ pub struct BenchReport {
     pub first_token_ms: f64,
     /// With `ops`.
     pub ops: Vec<OpTime>,
+    /// With `ops`: the adapter's measured copy bandwidth in bytes a second, and the most f32
+    /// operations that it does a second.
+    pub limits: Option<(f64, f64)>,
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
         let last = values.len().saturating_sub(1);
@@ -136,12 +139,13 @@ impl Engine {
         report.host_us_per_token = self.host_time(&step).await?;
         if ops {
             report.ops = self.op_times(&step, repeat).await?;
+            report.limits = Some((bandwidth, peak_flops(&self.stepper.gpu).await?));
         }
         Ok(report)
     }
 
     /// Tokens that no earlier round has in its cache.
-    fn prompt(&self, count: usize, round: usize) -> Vec<u32> {
+    pub(crate) fn prompt(&self, count: usize, round: usize) -> Vec<u32> {
         let vocab = self.vocab();
         (0..count).map(|at| ((at * 7919 + round * 104_729 + 11) % vocab) as u32).collect()
     }

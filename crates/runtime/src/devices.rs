@@ -1,10 +1,10 @@
 //! The adapters of this machine, for `wisp devices`.
 
-use web_time::Instant;
 use wisp_base::{Format, Result};
 use wisp_gpu::{Gpu, Off, Variant};
 use wisp_graph::Resource;
 
+use crate::limits::copy_bandwidth;
 use crate::options::EngineOptions;
 
 /// What `wisp devices` prints of one adapter.
@@ -139,33 +139,4 @@ pub async fn self_check(gpu: &Gpu, brief: bool) -> Result<Vec<CheckReport>> {
         }
     }
     Ok(checks)
-}
-
-/// Bytes read and written a second by copies from one buffer to another: the
-/// memory's speed, as far as a program can see it. The best of some rounds.
-pub(crate) async fn copy_bandwidth(gpu: &Gpu) -> Result<f64> {
-    const ROUNDS: usize = 5;
-    const COPIES: u64 = 4;
-    // More than caches hold; on a processor it is main memory, which the model has too.
-    let bytes: u64 = if gpu.facts().kind == "cpu" { 32 << 20 } else { 64 << 20 };
-    let bytes = bytes.min(gpu.facts().max_buffer);
-    let (from, to) =
-        gpu.catch(|| (gpu.buffer("copy from", bytes), gpu.buffer("copy to", bytes))).await?;
-    let mut best = f64::INFINITY;
-    // The first round touches the memory for the first time.
-    for round in 0..=ROUNDS {
-        let mut encoder = gpu.encoder();
-        for _ in 0..COPIES {
-            encoder.copy_buffer_to_buffer(&from, 0, &to, 0, bytes);
-        }
-        let start = Instant::now();
-        gpu.submit(encoder)?;
-        gpu.flush().await?;
-        if round > 0 {
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-    }
-    from.destroy();
-    to.destroy();
-    Ok((2 * COPIES * bytes) as f64 / best)
 }

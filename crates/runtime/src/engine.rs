@@ -19,7 +19,7 @@ use crate::memory::{Room, default_kv, fit, pages, with_ctx};
 use crate::options::{Cancel, Completion, EngineOptions, Request};
 use crate::queue::{Event, Piece, Queue};
 use crate::stepper::Stepper;
-use crate::{MemoryPlan, load, load_tokenizer, verdict};
+use crate::{MemoryPlan, Shape, load, load_tokenizer, random_weights, verdict};
 
 /// Where a load stands, for a progress bar.
 #[derive(Debug, Clone)]
@@ -68,6 +68,23 @@ impl Engine {
         Self::with_tokenizer(source, &checkpoint, tokenizer.map(Rc::new), options, progress).await
     }
 
+    /// A model of published sizes with random weights, for a bench: there is no file.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn random(
+        shape: &Shape,
+        options: &EngineOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Engine> {
+        let checkpoint = prepared(shape.checkpoint()?, options)?;
+        let tokenizer = Err(Error::input("random weights have no tokenizer"));
+        let engine = Self::empty(None, &checkpoint, tokenizer, options, progress).await?;
+        let Stepper { gpu, forward, resources, .. } = &engine.stepper;
+        random_weights::fill(gpu, &forward.tape, resources).await?;
+        Ok(engine)
+    }
+
     async fn with_tokenizer(
         source: &dyn Source,
         checkpoint: &Checkpoint,
@@ -75,7 +92,21 @@ impl Engine {
         options: &EngineOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Engine> {
-        let named = |error| named(source.name(), error);
+        let engine = Self::empty(Some(source), checkpoint, tokenizer, options, progress).await?;
+        let Stepper { gpu, forward, resources, .. } = &engine.stepper;
+        load::weights(gpu, source, checkpoint, &forward.tape, resources, progress).await?;
+        Ok(engine)
+    }
+
+    /// An engine whose weights are yet to be filled.
+    async fn empty(
+        source: Option<&dyn Source>,
+        checkpoint: &Checkpoint,
+        tokenizer: Result<Rc<Tokenizer>>,
+        options: &EngineOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Engine> {
+        let named = |error| named(source.map_or("", |source| source.name()), error);
         let decoder = wisp_models::read(checkpoint).map_err(named)?;
         let gpu = Gpu::open(options.device.as_deref(), Off::parse(&options.caps)?).await?;
 
@@ -104,18 +135,16 @@ impl Engine {
         let sequences = options.max_sequences;
         let pages = pages(&target, options);
         let factors = decoder.rope_factors(memory.ctx);
-        let factors = match factors.and_then(|name| checkpoint.tensor(name)) {
-            Some(tensor) => Some(checkpoint.vector(source, tensor).await?),
-            None => None,
+        let factors = match (factors.and_then(|name| checkpoint.tensor(name)), source) {
+            (Some(tensor), Some(source)) => Some(checkpoint.vector(source, tensor).await?),
+            _ => None,
         };
         let forward = decoder.tape(checkpoint, memory.ctx, factors.as_deref())?;
         let before = gpu.allocated();
         let stepper = Stepper::new(gpu, target, decoder, forward, sequences, pages).await?;
         stepper.activity.show_free_pages(pages);
-        let Stepper { gpu, forward, resources, .. } = &stepper;
         let text =
             |key| checkpoint.metadata.opt_str(key).ok().flatten().unwrap_or_default().to_owned();
-        load::weights(gpu, source, checkpoint, &forward.tape, resources, progress).await?;
         Ok(Engine {
             pool: PagePool::new(pages),
             stepper,
@@ -408,7 +437,10 @@ impl Engine {
 
 /// The header, made ready as the options ask.
 async fn open(source: &dyn Source, options: &EngineOptions) -> Result<Checkpoint> {
-    let mut checkpoint = wisp_models::open(source).await?;
+    prepared(wisp_models::open(source).await?, options)
+}
+
+fn prepared(mut checkpoint: Checkpoint, options: &EngineOptions) -> Result<Checkpoint> {
     if let Some(prepare) = &options.prepare {
         (prepare.0)(&mut checkpoint)?;
     }

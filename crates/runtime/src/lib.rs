@@ -8,12 +8,16 @@ mod devices;
 mod embed;
 mod engine;
 mod generate;
+mod limits;
 mod load;
 mod logprobs;
 mod memory;
 mod options;
 mod queue;
+mod random_weights;
+mod shape;
 mod stepper;
+mod sweep;
 mod text;
 mod tokens;
 mod verdict;
@@ -29,6 +33,8 @@ pub use options::{
     Cancel, Completion, EngineOptions, FinishReason, Prepare, Request, Sampling, Timings,
 };
 pub use queue::{Event, Logprobs, Piece, Queue};
+pub use shape::{SHAPES, Shape};
+pub use sweep::{Load, Point};
 pub use tokens::load_tokenizer;
 pub use verdicts::Verdicts;
 pub use wisp_base::KvType;

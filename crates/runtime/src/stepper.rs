@@ -10,8 +10,9 @@ use wisp_ops::{SETTING_WORDS, Settings};
 
 use crate::activity::Activity;
 
-/// Steps of up to so many tokens share a plan, and the largest that the adapter
-/// should take at once.
+/// Steps of up to so many tokens of prompts share a plan, and the largest that the adapter
+/// should take at once. A plan computes a few rows too many, and compiling one takes longer
+/// than that; but steps of decode are the same ones over and over: powers of two share theirs.
 const BUCKETS: [usize; 6] = [1, 8, 32, 128, 512, 2048];
 
 /// Bytes of logits that a scoring step makes at most, if it makes several rows.
@@ -86,16 +87,18 @@ impl Stepper {
 
     /// The plan for a step.
     fn key(&self, step: &Step, want: Want) -> PlanKey {
-        let bucket = |count: usize| {
-            let buckets = BUCKETS.into_iter().chain([self.most_tokens()]);
-            buckets.filter(|b| *b >= count).min().unwrap_or(count)
-        };
         let mut sequences: Vec<_> = step.tokens.iter().map(|t| t.sequence).collect();
         sequences.dedup();
+        let decode = sequences.len() == step.tokens.len();
+        let bucket = |count: usize| {
+            let powers = decode.then(|| count.next_power_of_two());
+            let buckets = BUCKETS.into_iter().chain([self.most_tokens()]).chain(powers);
+            buckets.filter(|b| *b >= count).min().unwrap_or(count)
+        };
         PlanKey {
             tokens: bucket(step.tokens.len()),
             outputs: bucket(step.outputs.len().max(1)),
-            decode: sequences.len() == step.tokens.len(),
+            decode,
             sample: want == Want::Tokens,
         }
     }

@@ -1,10 +1,12 @@
 //! The command line, as typed.
 
+mod bench;
 mod parse;
 mod sampling;
 mod tokenizer;
 mod tokens;
 
+pub use bench::Bench;
 pub use parse::parse;
 pub use sampling::SamplingArgs;
 pub use tokenizer::{Task as TokenizerTask, Tokenizer, Train};
@@ -309,25 +311,4 @@ pub struct Models {
 pub struct Rm {
     /// As `wisp models` lists it
     pub name: String,
-}
-
-#[derive(Debug, Args)]
-pub struct Bench {
-    #[arg(default_value = DEFAULT_MODEL)]
-    pub model: String,
-    /// Prompt length in tokens
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = parse::positive)]
-    pub prompt_tokens: usize,
-    /// Tokens to decode
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = parse::positive)]
-    pub generate: usize,
-    /// Rounds
-    #[arg(long, value_name = "R", default_value_t = 3, value_parser = parse::positive)]
-    pub repeat: usize,
-    /// Time each kind of dispatch on the GPU as well
-    #[arg(long)]
-    pub ops: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
 }

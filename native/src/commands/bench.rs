@@ -3,13 +3,16 @@
 use crate::args::{Bench, Global};
 use crate::engine::{self, Loaded};
 use crate::out::{self, Outcome, finite};
+use crate::{files, roofline};
 use pollster::block_on;
 use serde_json::{Value, json};
-use wisp_runtime::{BenchOptions, BenchReport, Spread};
+use wisp_base::Result;
+use wisp_runtime::{BenchOptions, BenchReport, Load, Point, Spread};
 
 /// Runs the command.
 pub fn run(global: &Global, args: &Bench) -> Outcome {
-    let Loaded { mut engine, load_ms } = engine::load(global, &args.model)?;
+    let loads = args.loads();
+    let Loaded { mut engine, load_ms } = load(global, args, &loads)?;
     let options = BenchOptions {
         prompt_tokens: args.prompt_tokens,
         generate: args.generate,
@@ -17,18 +20,82 @@ pub fn run(global: &Global, args: &Bench) -> Outcome {
         ops: args.ops,
     };
     let report = block_on(engine.bench(&options))?;
+    let points = block_on(engine.sweep(&loads, args.generate, args.repeat))?;
     let device = engine.device_name();
-    if args.json {
-        out::json(&object(args, &device, load_ms, &report))
-    } else {
-        out::text(&table(args, &device, load_ms, &report))
+    if let (Some(file), Some(limits)) = (&args.roofline, report.limits) {
+        let title = format!("{} on {device}", name(args));
+        let drawn = roofline::svg(&title, limits, &report.ops);
+        files::write(file, |out| out.write_all(drawn.as_bytes()))?;
     }
+    if args.json {
+        let mut value = object(args, &device, load_ms, &report);
+        if !points.is_empty() {
+            value["sweep"] = points.iter().map(point).collect();
+        }
+        out::json(&value)
+    } else {
+        let rows: String = points.iter().map(row).collect();
+        out::text(&(table(args, &device, load_ms, &report) + &rows))
+    }
+}
+
+/// The model, or random weights; with room for all that is measured, if no context is given.
+fn load(global: &Global, args: &Bench, loads: &[Load]) -> Result<Loaded> {
+    let mut options = engine::options(global);
+    options.max_sequences = loads.iter().map(|load| load.sequences()).max().unwrap_or(1);
+    options.share_cache = true;
+    let least = loads.iter().map(|load| load.positions(args.generate));
+    let least = least.max().unwrap_or(0).max(args.prompt_tokens + args.generate);
+    if args.shape.is_some() || !loads.is_empty() {
+        options.ctx.get_or_insert(least.next_multiple_of(32));
+    }
+    let Some(shape) = &args.shape else { return engine::load_with(&options, &args.model) };
+    options.prepare.get_or_insert_with(|| engine::prepare(args.of));
+    engine::random(&options, shape)
+}
+
+/// What is measured: the model, or the shape and its type.
+fn name(args: &Bench) -> String {
+    match &args.shape {
+        Some(shape) => format!("{} {} (random weights)", shape.name, args.of.name),
+        None => args.model.clone(),
+    }
+}
+
+fn point(point: &Point) -> Value {
+    let mut value = json!({
+        "tokens_per_s": spread(point.tokens_per_s),
+        "bytes": point.bytes,
+        "flops": point.flops,
+        "bandwidth_share": finite(point.bandwidth_share),
+    });
+    match point.load {
+        Load::Prefill(tokens) => value["prefill"] = tokens.into(),
+        Load::Decode { depth, batch } => {
+            value["decode"] = json!({"depth": depth, "batch": batch});
+        }
+    }
+    value
+}
+
+fn row(point: &Point) -> String {
+    let what = match point.load {
+        Load::Prefill(tokens) => format!("prefill of {tokens}"),
+        Load::Decode { depth, batch: 1 } => format!("decode at {depth}"),
+        Load::Decode { depth, batch } => format!("decode at {depth} × {batch}"),
+    };
+    let Spread { median, min, max } = point.tokens_per_s;
+    let share = point.bandwidth_share * 100.0;
+    format!(
+        "{what:<22}{median:>9.2} tokens/s ({min:.2} to {max:.2}), {share:.0} % of the copy \
+         bandwidth\n"
+    )
 }
 
 fn object(args: &Bench, device: &str, load_ms: f64, report: &BenchReport) -> Value {
     let mut value = json!({
         "device": device,
-        "model": args.model,
+        "model": name(args),
         "prefill": {"tokens_per_s": spread(report.prefill_tokens_per_s)},
         "decode": {
             "tokens_per_s": spread(report.decode_tokens_per_s),
@@ -50,6 +117,11 @@ fn object(args: &Bench, device: &str, load_ms: f64, report: &BenchReport) -> Val
         });
         value["ops"] = ops.collect();
     }
+    if let Some((bandwidth, flops)) = report.limits {
+        value["limits"] = json!({
+            "copy_bytes_per_s": finite(bandwidth), "flops_per_s": finite(flops),
+        });
+    }
     value
 }
 
@@ -62,7 +134,7 @@ fn table(args: &Bench, device: &str, load_ms: f64, report: &BenchReport) -> Stri
         let Spread { median, min, max } = spread;
         format!("{name:<12}{median:>9.2} tokens/s ({min:.2} to {max:.2})\n")
     };
-    let mut text = format!("{} on {device}\n", args.model);
+    let mut text = format!("{} on {device}\n", name(args));
     text += &row("prefill", report.prefill_tokens_per_s);
     text += &row("decode", report.decode_tokens_per_s);
     text += &format!(
@@ -76,6 +148,13 @@ fn table(args: &Bench, device: &str, load_ms: f64, report: &BenchReport) -> Stri
     );
     if let Some(bytes) = peak_rss_bytes() {
         text += &format!("peak memory {:>9}\n", crate::bytes::shown(bytes));
+    }
+    if let Some((bandwidth, flops)) = report.limits {
+        text += &format!(
+            "limits      {:>9.1} GB/s of copies, {:.1} GFLOP/s in f32\n",
+            bandwidth / 1e9,
+            flops / 1e9
+        );
     }
     for op in &report.ops {
         // Bytes and flops a microsecond, a thousandth of those a nanosecond: 10⁹ a second.

@@ -213,6 +213,22 @@ impl Checkpoint {
         Ok(Self { gguf_version: None, metadata, tensors, files, recipes, index, held, recast })
     }
 
+    /// Tensors (name, shape with columns first, format) that lie nowhere: their sizes can be
+    /// asked for, their weights cannot be read.
+    ///
+    /// # Errors
+    /// A shape that is not whole blocks of its format.
+    pub fn of_shapes(metadata: Metadata, shapes: Vec<(String, Vec<u64>, Format)>) -> Result<Self> {
+        let mut checkpoint = Self::made(metadata, Vec::new(), Vec::new())?;
+        for (name, shape, format) in shapes {
+            let bytes = crate::gguf::tensor_bytes(&shape, format)
+                .map_err(|what| Error::input(format!("tensor {name}: {what}")))?;
+            checkpoint.tensors.push(TensorInfo { name, shape, format, offset: 0, bytes });
+        }
+        checkpoint.index = index(&checkpoint.tensors);
+        Ok(checkpoint)
+    }
+
     /// The tensor of that name.
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
         self.index.get(name).and_then(|at| self.tensors.get(*at))

@@ -1,0 +1,53 @@
+//! Weights that nobody trained, for a bench: a few rows are drawn and encoded here, and the
+//! device copies them until a matrix is full. No file, and no more of them on the host.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use wisp_base::quant::{Split, encode, split};
+use wisp_base::splitmix64;
+use wisp_base::{Format, Result};
+use wisp_gpu::Gpu;
+use wisp_graph::{DeviceResources, Resource, Tape};
+
+/// Weights that are drawn for each format and width.
+const DRAWN: usize = 1 << 20;
+
+/// Rows are drawn in multiples of this, so that they fill whole words in any format.
+const ROWS: usize = 16;
+
+/// Fills every weight and vector of `tape`.
+///
+/// # Errors
+/// A format that cannot be encoded; the device fails.
+pub async fn fill(gpu: &Gpu, tape: &Tape, resources: &DeviceResources) -> Result<()> {
+    let mut drawn: HashMap<(Format, usize), Split> = HashMap::new();
+    for (index, resource) in tape.resources().iter().enumerate() {
+        let id = tape.id(index);
+        match resource {
+            Resource::Weight(weight) => {
+                let rows = match drawn.entry((weight.format, weight.cols)) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(draw(weight.format, weight.cols)?),
+                };
+                resources.repeat_rows(gpu, id, rows).await?;
+            }
+            // Gains of one; biases do not matter.
+            Resource::Vector { len, .. } => {
+                resources.write_numbers(gpu, id, &vec![1.0; *len])?;
+            }
+            Resource::Table { .. } | Resource::Cache { .. } => {}
+        }
+    }
+    gpu.flush().await
+}
+
+/// Uniform numbers, small enough that nothing overflows in f16.
+fn draw(format: Format, cols: usize) -> Result<Split> {
+    let mut random = splitmix64(cols as u64);
+    let rows = (DRAWN / cols.max(1)).next_multiple_of(ROWS).max(ROWS);
+    let scale = 1.0 / (cols as f32).sqrt();
+    let number = |bits: u64| ((bits >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale;
+    let numbers: Vec<f32> = (0..rows * cols).map(|_| number(random())).collect();
+    split(format, &encode(format, &numbers, None)?, cols)
+}
