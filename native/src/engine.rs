@@ -1,6 +1,6 @@
 //! Loading a model for a command, with its progress on stderr.
 
-use crate::args::Global;
+use crate::args::{Global, Guessing};
 use crate::out;
 use crate::progress;
 use crate::quantize::{Type, recast};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use wisp_base::{Error, Result};
 use wisp_formats::{Checkpoint, FileSource, FolderSource, Source};
-use wisp_runtime::{Engine, EngineOptions, Prepare, Progress, Shape, load_tokenizer};
+use wisp_runtime::{Engine, EngineOptions, Guess, Prepare, Progress, Shape, load_tokenizer};
 use wisp_tokenizer::Tokenizer;
 
 /// An engine, and how long it took to get it.
@@ -53,6 +53,17 @@ pub fn load_with(options: &EngineOptions, model: &str) -> Result<Loaded> {
     loaded(&path.display().to_string(), &mut |show| {
         block_on(Engine::load(source(&path)?.as_ref(), options, show))
     })
+}
+
+/// As [`load`], ready to guess at tokens to come.
+pub fn load_guessing(global: &Global, model: &str, guessing: &Guessing) -> Result<Loaded> {
+    let guess = if guessing.is_on() { Guess::WhilePays } else { Guess::Never };
+    let mut loaded = load_with(&EngineOptions { guess, ..options(global) }, model)?;
+    if let Some(draft) = &guessing.draft {
+        let options = EngineOptions { ctx: Some(loaded.engine.ctx()), ..options(global) };
+        loaded.engine.draft_with(load_with(&options, draft)?.engine)?;
+    }
+    Ok(loaded)
 }
 
 /// Random weights of a shape.

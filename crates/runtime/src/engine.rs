@@ -13,10 +13,11 @@ use wisp_tokenizer::Tokenizer;
 
 use crate::activity::Activity;
 use crate::cache::{PagePool, Pages};
+use crate::draft::{DraftModel, Drafter};
 use crate::generate::{Generator, check_tokens};
 use crate::logprobs::log_sum_exp;
 use crate::memory::{Room, default_kv, fit, pages, with_ctx};
-use crate::options::{Cancel, Completion, EngineOptions, Request};
+use crate::options::{Cancel, Completion, EngineOptions, Guess, Request};
 use crate::queue::{Event, Piece, Queue};
 use crate::stepper::Stepper;
 use crate::{MemoryPlan, Shape, load, load_tokenizer, random_weights, verdict};
@@ -46,6 +47,7 @@ pub struct Engine {
     /// What the device's buffers took before those of the model.
     before: u64,
     options: EngineOptions,
+    drafter: Option<Drafter>,
     name: String,
     architecture: String,
 }
@@ -132,7 +134,7 @@ impl Engine {
             progress(Progress::Note(note));
         }
         let target = with_ctx(&target, &decoder, memory.ctx);
-        let sequences = options.max_sequences;
+        let sequences = (options.max_sequences, options.guesses());
         let pages = pages(&target, options);
         let factors = decoder.rope_factors(memory.ctx);
         let factors = match (factors.and_then(|name| checkpoint.tensor(name)), source) {
@@ -152,6 +154,7 @@ impl Engine {
             memory,
             before,
             options: options.clone(),
+            drafter: (options.guess != Guess::Never).then_some(Drafter::Lookup),
             architecture: text("general.architecture"),
             name: text("general.name"),
         })
@@ -173,7 +176,22 @@ impl Engine {
         let options = EngineOptions { ctx: Some(self.memory.ctx), ..self.options.clone() };
         let checkpoint = open(source, &options).await?;
         let tokenizer = self.tokenizer.clone();
+        let drafter = self.drafter.take();
         *self = Self::with_tokenizer(source, &checkpoint, tokenizer, &options, progress).await?;
+        self.drafter = drafter;
+        Ok(())
+    }
+
+    /// From now on guesses come from a smaller model, not from the text. The engine must have
+    /// been loaded with [`EngineOptions::guess`], which makes room for them.
+    ///
+    /// # Errors
+    /// A model with another vocabulary; an engine without that room.
+    pub fn draft_with(&mut self, draft: Engine) -> Result<()> {
+        if self.stepper.guesses == 0 {
+            return Err(Error::input("the engine has no room for guesses: load it with `guess`"));
+        }
+        self.drafter = Some(Drafter::Model(Box::new(DraftModel::new(draft, self)?)));
         Ok(())
     }
 
@@ -326,7 +344,10 @@ impl Engine {
         let tokenizer = self.tokenizer.as_deref().map_err(Clone::clone);
         let ctx = self.memory.ctx;
         let (stepper, pool) = (&mut self.stepper, &mut self.pool);
-        let result = Generator::new(stepper, pool, tokenizer, ctx, queue).run().await;
+        let drafter = self.drafter.as_mut();
+        let generator = Generator::new(stepper, pool, tokenizer, ctx, queue)
+            .guessing(drafter, self.options.guess == Guess::Always);
+        let result = generator.run().await;
         if result.is_err() {
             // What the cache holds is no longer certain.
             self.pool = PagePool::new(self.pool.len());

@@ -11,42 +11,44 @@ use wisp_ops::{IN_PROMPT, Settings, splits};
 use wisp_tokenizer::Tokenizer;
 
 use crate::cache::{PagePool, Pages};
+use crate::draft::Drafter;
 use crate::logprobs;
 use crate::options::{FinishReason, Sampling};
 use crate::queue::{Job, Piece, Queue};
+use crate::speculate::Pace;
 use crate::stepper::{Stepper, Want};
 use crate::text::Text;
 
 /// A job that holds a slot.
-struct Live<'e, 'q> {
-    job: Job<'q>,
+pub(crate) struct Live<'e, 'q> {
+    pub job: Job<'q>,
     /// No other admission has it.
-    id: u64,
+    pub id: u64,
     text: Text<'e>,
-    pages: Pages,
+    pub pages: Pages,
     /// Its tokens when it was admitted: what prefill computes. For a job that was
     /// interrupted they hold some of the answer.
     known: usize,
     /// How many of them are in submitted steps, or were in the cache.
     fed: usize,
     /// Tokens that submitted steps draw.
-    drawn: usize,
+    pub drawn: usize,
 }
 
 impl Live<'_, '_> {
-    fn in_prefill(&self) -> bool {
+    pub fn in_prefill(&self) -> bool {
         self.fed < self.known
     }
 
     /// The position of the next token to be fed, once the prompt is computed.
-    fn position(&self) -> usize {
+    pub fn position(&self) -> usize {
         self.known + self.drawn - 1
     }
 }
 
 /// A submitted step whose tokens are yet to be read.
-struct Flight {
-    tokens: Readback,
+pub(crate) struct Flight {
+    pub tokens: Readback,
     /// The rows of logits that are wanted on the host.
     logits: Option<Readback>,
     drew: Vec<Drew>,
@@ -54,7 +56,7 @@ struct Flight {
 
 /// A sequence that draws a token in a step.
 #[derive(Clone, Copy)]
-struct Drew {
+pub(crate) struct Drew {
     slot: usize,
     /// Which job held the slot then.
     id: u64,
@@ -63,20 +65,23 @@ struct Drew {
 
 /// Everything the loop works on.
 pub struct Generator<'e, 'q> {
-    stepper: &'e mut Stepper,
-    pool: &'e mut PagePool,
+    pub(crate) stepper: &'e mut Stepper,
+    pub(crate) pool: &'e mut PagePool,
     /// Or why there is none.
     tokenizer: Result<&'e Tokenizer>,
     /// Positions a sequence may have.
-    ctx: usize,
-    queue: &'e Queue<'q>,
-    slots: Vec<Option<Live<'e, 'q>>>,
+    pub(crate) ctx: usize,
+    pub(crate) queue: &'e Queue<'q>,
+    pub(crate) slots: Vec<Option<Live<'e, 'q>>>,
     flights: VecDeque<Flight>,
     /// Staging buffers that nobody reads.
     ring: Vec<Buffer>,
     admitted: u64,
     /// The slot whose prompt was computed last, and whether that was the last step.
     prefilled: (usize, bool),
+    /// Guesses at tokens to come, where they were asked for.
+    pub(crate) drafter: Option<&'e mut Drafter>,
+    pub(crate) pace: Pace,
 }
 
 impl<'e, 'q> Generator<'e, 'q> {
@@ -88,7 +93,8 @@ impl<'e, 'q> Generator<'e, 'q> {
         queue: &'e Queue<'q>,
     ) -> Self {
         let mut slots = Vec::new();
-        slots.resize_with(stepper.sequences, || None);
+        // The other sequences are for guesses.
+        slots.resize_with(stepper.sequences - stepper.guesses, || None);
         Self {
             stepper,
             pool,
@@ -100,7 +106,16 @@ impl<'e, 'q> Generator<'e, 'q> {
             ring: Vec::new(),
             admitted: 0,
             prefilled: (0, false),
+            drafter: None,
+            pace: Pace::default(),
         }
+    }
+
+    /// With guesses at tokens to come, while they pay or `always`.
+    pub fn guessing(mut self, drafter: Option<&'e mut Drafter>, always: bool) -> Self {
+        self.drafter = drafter;
+        self.pace.always = always;
+        self
     }
 
     /// Works until the queue is empty and every job has ended.
@@ -122,6 +137,15 @@ impl<'e, 'q> Generator<'e, 'q> {
             self.queue.end_cancelled();
             self.admit();
             self.stepper.activity.show_free_pages(self.pool.free());
+            if let Some((slot, most)) = self.worth_guessing() {
+                match self.flights.pop_front() {
+                    // What it draws is what is guessed from.
+                    Some(flight) => self.land(flight).await?,
+                    None if self.guess(slot, most).await? => {}
+                    None => self.step().await?,
+                }
+                continue;
+            }
             while self.flights.len() < most
                 && let Some(flight) = self.next_step().await?
             {
@@ -132,6 +156,14 @@ impl<'e, 'q> Generator<'e, 'q> {
                 None if self.end_full() || !self.queue.is_empty() => {}
                 None => return Ok(()),
             }
+        }
+    }
+
+    /// A step, to its end.
+    async fn step(&mut self) -> Result<()> {
+        match self.next_step().await? {
+            Some(flight) => self.land(flight).await,
+            None => Ok(()),
         }
     }
 
@@ -291,7 +323,7 @@ impl<'e, 'q> Generator<'e, 'q> {
 
     /// Submits a step with copies of the drawn tokens, and of logits that are asked for,
     /// behind it.
-    async fn fly(&mut self, step: &Step, drew: Vec<Drew>) -> Result<Flight> {
+    pub(crate) async fn fly(&mut self, step: &Step, drew: Vec<Drew>) -> Result<Flight> {
         let bytes = self.stepper.sequences as u64 * 4;
         let staging = self.staging(bytes).await?;
         let rows: Vec<u64> = (0u64..).zip(&drew).filter(|(_, d)| d.logprobs).map(|r| r.0).collect();
@@ -327,7 +359,7 @@ impl<'e, 'q> Generator<'e, 'q> {
     }
 
     /// What was copied into a staging buffer, which is free again.
-    async fn read<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(
+    pub(crate) async fn read<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(
         &mut self,
         readback: Readback,
     ) -> Result<Vec<T>> {
@@ -351,13 +383,14 @@ impl<'e, 'q> Generator<'e, 'q> {
                 continue; // It ended while this step was under way.
             }
             let row = row.and_then(|row| row.get(..vocab));
+            self.pace.plain();
             self.accept(drew.slot, tokens[drew.slot], row);
         }
         Ok(())
     }
 
     /// Takes a token that was drawn, and ends the job if it was the last.
-    fn accept(&mut self, slot: usize, token: u32, logits: Option<&[f32]>) {
+    pub(crate) fn accept(&mut self, slot: usize, token: u32, logits: Option<&[f32]>) {
         let Some(live) = &mut self.slots[slot] else { return };
         let job = &mut live.job;
         job.tick();
@@ -454,7 +487,7 @@ fn shares_a_prompt(slots: &[Option<Live<'_, '_>>], job: &Job<'_>) -> bool {
     first.is_some() && in_prefill.map(|l| l.job.tokens.get(..wisp_graph::PAGE)).any(|l| l == first)
 }
 
-fn settings(sampling: &Sampling) -> Settings {
+pub(crate) fn settings(sampling: &Sampling) -> Settings {
     Settings {
         temperature: sampling.temperature,
         top_k: sampling.top_k,

@@ -5,6 +5,7 @@ mod activity;
 mod bench;
 mod cache;
 mod devices;
+mod draft;
 mod embed;
 mod engine;
 mod generate;
@@ -16,6 +17,7 @@ mod options;
 mod queue;
 mod random_weights;
 mod shape;
+mod speculate;
 mod stepper;
 mod sweep;
 mod text;
@@ -30,7 +32,7 @@ pub use engine::{Engine, Progress};
 pub use logprobs::log_sum_exp;
 pub use memory::{MemoryPlan, plan_memory};
 pub use options::{
-    Cancel, Completion, EngineOptions, FinishReason, Prepare, Request, Sampling, Timings,
+    Cancel, Completion, EngineOptions, FinishReason, Guess, Prepare, Request, Sampling, Timings,
 };
 pub use queue::{Event, Logprobs, Piece, Queue};
 pub use shape::{SHAPES, Shape};

@@ -93,7 +93,7 @@ fn plan(
     let tape = decoder.tape(checkpoint, ctx.min(1 << 22), None)?.tape;
     let target = with_ctx(target, decoder, ctx);
     let pages = pages(&target, options);
-    let sequences = options.max_sequences;
+    let sequences = options.max_sequences + options.guesses();
     let mut plan = MemoryPlan { ctx, ..MemoryPlan::default() };
     for resource in tape.resources() {
         let bytes = DeviceResources::bytes(resource, &target, pages);

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wisp_base::{Error, KvType, Result};
 use wisp_formats::Checkpoint;
 
+use crate::draft;
+
 /// How a model is to be loaded.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -24,6 +26,9 @@ pub struct EngineOptions {
     /// The sequences share the KV cache of one context, and wait for each other when it
     /// is full; else there is room for a whole context each.
     pub share_cache: bool,
+    /// Guess tokens to come from the text so far, and compute them with the next token; see
+    /// [`Engine::draft_with`](crate::Engine::draft_with) too.
+    pub guess: Guess,
     /// Bytes to take at most, where less than the adapter offers.
     pub memory_limit: Option<u64>,
     /// Where the self-check's verdict on an adapter is kept between runs.
@@ -31,6 +36,13 @@ pub struct EngineOptions {
     /// What to do with a model's header before it is loaded: give its weights in other
     /// formats, say.
     pub prepare: Option<Prepare>,
+}
+
+impl EngineOptions {
+    /// Rows of a step that are for guesses.
+    pub(crate) fn guesses(&self) -> usize {
+        if self.guess == Guess::Never { 0 } else { draft::MOST }
+    }
 }
 
 /// What is done with a header.
@@ -46,6 +58,17 @@ impl fmt::Debug for Prepare {
     }
 }
 
+/// When tokens to come are guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guess {
+    /// Never: there is no room for guesses.
+    Never,
+    /// While tokens come faster than without, by what both were seen to take.
+    WhilePays,
+    /// Whenever there is a guess: for tests.
+    Always,
+}
+
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
@@ -55,6 +78,7 @@ impl Default for EngineOptions {
             ctx: None,
             max_sequences: 1,
             share_cache: false,
+            guess: Guess::Never,
             memory_limit: None,
             verdicts: None,
             prepare: None,
@@ -217,6 +241,8 @@ pub struct Timings {
     pub decode_ms: f64,
     /// Tokens after the first.
     pub decode_tokens: usize,
+    /// Those of them that came by a guess, beside the token of a step.
+    pub guessed_tokens: usize,
 }
 
 impl Timings {

@@ -52,6 +52,8 @@ pub(crate) struct Job<'a> {
     pub shown: String,
     /// Prompt tokens that were computed, not found in the cache.
     pub computed: usize,
+    /// Tokens that came by a guess.
+    pub guessed: usize,
     sink: Sink<'a>,
     started: Option<Instant>,
     first: Option<Instant>,
@@ -97,6 +99,7 @@ impl Job<'_> {
             prefill_tokens: self.computed,
             decode_ms: ms(self.first, self.last),
             decode_tokens: tokens.len().saturating_sub(1),
+            guessed_tokens: self.guessed,
         };
         let text = std::mem::take(&mut self.shown);
         let _ = (self.sink)(Event::Done(Ok(Completion { tokens, text, finish, timings })));
@@ -126,6 +129,7 @@ impl<'a> Queue<'a> {
             request,
             shown: String::new(),
             computed: 0,
+            guessed: 0,
             sink: Box::new(sink),
             started: None,
             first: None,

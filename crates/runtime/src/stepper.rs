@@ -27,6 +27,8 @@ pub struct Stepper {
     pub forward: DecoderTape,
     pub resources: DeviceResources,
     pub sequences: usize,
+    /// Those of them that are for guesses of another one.
+    pub guesses: usize,
     pub activity: Activity,
     scratch: Scratch,
     plans: HashMap<PlanKey, Plan>,
@@ -42,7 +44,8 @@ pub enum Want {
 }
 
 impl Stepper {
-    /// Allocates everything that lives as long as the model.
+    /// Allocates everything that lives as long as the model, for so many sequences and for
+    /// guesses.
     ///
     /// # Errors
     /// No memory left.
@@ -51,9 +54,10 @@ impl Stepper {
         target: Target,
         decoder: Decoder,
         forward: DecoderTape,
-        sequences: usize,
+        (sequences, guesses): (usize, usize),
         pages: usize,
     ) -> Result<Self> {
+        let sequences = sequences + guesses;
         let shared = shared_sizes(&target, sequences, decoder.vocab);
         let resources =
             DeviceResources::allocate(&gpu, &forward.tape, &target, pages, shared).await?;
@@ -67,6 +71,7 @@ impl Stepper {
             forward,
             resources,
             sequences,
+            guesses,
             activity: Activity::default(),
             scratch,
             plans: HashMap::new(),

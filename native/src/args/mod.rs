@@ -1,12 +1,14 @@
 //! The command line, as typed.
 
 mod bench;
+mod guessing;
 mod parse;
 mod sampling;
 mod tokenizer;
 mod tokens;
 
 pub use bench::Bench;
+pub use guessing::Guessing;
 pub use parse::parse;
 pub use sampling::SamplingArgs;
 pub use tokenizer::{Task as TokenizerTask, Tokenizer, Train};
@@ -102,7 +104,7 @@ pub enum Command {
 /// Chat with a model, by its own template.
 ///
 /// Unless set otherwise, answers are drawn at temperature 0.6, top-p 0.95, min-p 0.05 and
-/// repetition penalty 1.1, with a new seed each time.
+/// repetition penalty 1.1 (1 with --lookup or --draft), with a new seed each time.
 #[derive(Debug, Args)]
 pub struct Chat {
     /// Model and prompt, either may be left out: a single argument that is no model is the prompt
@@ -116,6 +118,8 @@ pub struct Chat {
     pub max_tokens: Option<usize>,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub guessing: Guessing,
 }
 
 /// Continue a prompt. Unless set otherwise, the most likely token is taken each time.
@@ -140,6 +144,8 @@ pub struct Generate {
     pub max_tokens: usize,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub guessing: Guessing,
     /// Print one JSON object when done
     #[arg(long)]
     pub json: bool,

@@ -21,7 +21,7 @@ enum Input {
 pub fn run(global: &Global, args: Generate) -> Outcome {
     let sampling = args.sampling.over(Sampling::default())?;
     let input = input(&args)?;
-    let loaded = engine::load(global, &args.model)?;
+    let loaded = engine::load_guessing(global, &args.model, &args.guessing)?;
     let mut engine = loaded.engine;
     sampling.check(engine.vocab())?;
     let mut stop = args.sampling.stop.clone();
@@ -52,7 +52,11 @@ pub fn run(global: &Global, args: Generate) -> Outcome {
     };
     printed?;
     if args.json {
-        return out::json(&object(&request.prompt, &completion, loaded.load_ms));
+        let mut value = object(&request.prompt, &completion, loaded.load_ms);
+        if args.guessing.is_on() {
+            value["timings"]["guessed_tokens"] = completion.timings.guessed_tokens.into();
+        }
+        return out::json(&value);
     }
     out::end_text()?;
     out::detail(speed(&completion));
@@ -143,8 +147,12 @@ pub fn speed(completion: &Completion) -> String {
     let count = completion.tokens.len();
     let decode = timings.decode_tokens_per_s();
     let decode = decode.map(|rate| format!(", {rate:.1} tokens/s")).unwrap_or_default();
+    let guessed = match timings.guessed_tokens {
+        0 => String::new(),
+        guessed => format!(", {guessed} of them guessed"),
+    };
     format!(
-        "[{count} token{}{decode}; prompt {} new, {:.1} tokens/s; {}]",
+        "[{count} token{}{decode}{guessed}; prompt {} new, {:.1} tokens/s; {}]",
         if count == 1 { "" } else { "s" },
         timings.prefill_tokens,
         timings.prefill_tokens_per_s(),

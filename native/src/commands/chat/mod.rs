@@ -37,9 +37,12 @@ pub fn run(global: &Global, mut args: Chat) -> Outcome {
     if prompt.as_ref().is_some_and(|prompt| prompt.trim().is_empty()) {
         return Err(Error::input("the prompt is empty: give a text, or none to chat").into());
     }
-    let mut sampling = args.sampling.over(SAMPLING)?;
+    // Penalties and guesses exclude each other.
+    let penalty = if args.guessing.is_on() { 1.0 } else { SAMPLING.repetition_penalty };
+    let usual = Sampling { repetition_penalty: penalty, ..SAMPLING };
+    let mut sampling = args.sampling.over(usual)?;
     sampling.seed = args.sampling.seed.unwrap_or_else(any_seed);
-    let loaded = engine::load(global, &model)?;
+    let loaded = engine::load_guessing(global, &model, &args.guessing)?;
     sampling.check(loaded.engine.vocab())?;
     // A template that is no use: say so before anything is typed.
     let stop = chat_stop(&loaded.engine)?;

@@ -1,0 +1,181 @@
+//! Guesses at the tokens to come, for speculative decoding (Leviathan et al. 2023): from the
+//! text so far (prompt lookup, Saxena 2023), or by a smaller model.
+
+use wisp_base::{Error, Result};
+use wisp_gpu::Buffer;
+use wisp_graph::{Step, StepToken};
+use wisp_ops::{Settings, splits};
+
+use crate::Engine;
+use crate::cache::Pages;
+use crate::stepper::{Stepper, Want};
+
+/// Guesses a step at most: with the token before them they make a step of 8.
+pub const MOST: usize = 7;
+
+/// Tokens that must be alike for what followed them to be a guess: the longest first.
+const ALIKE: [usize; 3] = [4, 3, 2];
+
+/// Where guesses come from.
+pub enum Drafter {
+    /// The text so far.
+    Lookup,
+    /// A smaller model with the same vocabulary.
+    Model(Box<DraftModel>),
+}
+
+/// See [`Drafter::Model`].
+pub struct DraftModel {
+    engine: Engine,
+    pages: Pages,
+    /// What its cache holds.
+    fed: Vec<u32>,
+    /// Where guesses are read.
+    staging: Option<Buffer>,
+}
+
+impl Drafter {
+    /// Guesses at what follows `tokens`; none where it has no idea.
+    ///
+    /// # Errors
+    /// The draft model's device failed.
+    pub async fn propose(&mut self, tokens: &[u32], most: usize) -> Result<Vec<u32>> {
+        match self {
+            Self::Lookup => Ok(lookup(tokens, most).to_vec()),
+            Self::Model(model) => model.propose(tokens, most).await,
+        }
+    }
+
+    /// Whether there will be guesses.
+    pub fn may_propose(&self, tokens: &[u32]) -> bool {
+        match self {
+            Self::Lookup => !lookup(tokens, 1).is_empty(),
+            Self::Model(model) => tokens.len() + MOST <= model.engine.ctx(),
+        }
+    }
+}
+
+/// What followed the last tokens where they stood before, the latest time.
+fn lookup(tokens: &[u32], most: usize) -> &[u32] {
+    for alike in ALIKE {
+        let Some(start) = tokens.len().checked_sub(alike) else { continue };
+        let last = &tokens[start..];
+        // The first token may be any before `start`: what follows may overlap with `last`.
+        let found = (0..start).rev().find(|at| &tokens[*at..at + alike] == last);
+        if let Some(at) = found {
+            let from = at + alike;
+            return &tokens[from..tokens.len().min(from + most)];
+        }
+    }
+    &[]
+}
+
+impl DraftModel {
+    /// # Errors
+    /// An encoder; another vocabulary than the model has that it guesses for.
+    pub fn new(engine: Engine, of: &Engine) -> Result<Self> {
+        engine.expect_decoder()?;
+        let same = match (engine.tokenizer(), of.tokenizer()) {
+            (Ok(ours), Ok(theirs)) => {
+                const PROBE: &[u8] = "Wisp: 1, 22, 333;\n\tüñí 東京 <tag> don't".as_bytes();
+                ours.encode(PROBE, false, true)? == theirs.encode(PROBE, false, true)?
+            }
+            _ => engine.vocab() == of.vocab(),
+        };
+        if same {
+            return Ok(Self { engine, pages: Pages::default(), fed: Vec::new(), staging: None });
+        }
+        Err(Error::input(format!(
+            "the draft model ({}) has another vocabulary than the model ({}): give one of the \
+             same family",
+            engine.name(),
+            of.name()
+        )))
+    }
+
+    async fn propose(&mut self, tokens: &[u32], most: usize) -> Result<Vec<u32>> {
+        let engine = &mut self.engine;
+        let most = most.min(MOST);
+        if tokens.len() + most > engine.ctx() || tokens.is_empty() || most == 0 {
+            return Ok(Vec::new());
+        }
+        // Larger vocabularies than the draft's have tokens that it does not know.
+        if tokens.iter().any(|token| *token as usize >= engine.vocab()) {
+            return Ok(Vec::new());
+        }
+        let alike = self.fed.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        let first = alike.min(tokens.len() - 1);
+        let before = self.pages.list.len();
+        engine.pool.grow(&mut self.pages, tokens.len() + most)?;
+        let stepper = &mut engine.stepper;
+        stepper.write_pages(0, before, &self.pages.list[before..]);
+        stepper.write_sampling(0, &Settings::default(), None, None);
+        let mut position = first;
+        while position < tokens.len() {
+            let end = tokens.len().min(position + stepper.most_tokens());
+            let part = (position..end).map(|at| token(Some(tokens[at]), at)).collect();
+            let step = step(stepper, part, end == tokens.len());
+            stepper.submit(&step, Want::Tokens, |_, _| ()).await?;
+            position = end;
+        }
+        // Each draw is copied away: the next one overwrites it.
+        let gpu = stepper.gpu.clone();
+        let staging = match self.staging.take() {
+            Some(staging) => staging,
+            None => gpu.catch(|| gpu.staging(MOST as u64 * 4)).await?,
+        };
+        let mut guess = 0;
+        let submission = loop {
+            let mut encoder = gpu.encoder();
+            let sampled = &stepper.resources.shared.sampled;
+            encoder.copy_buffer_to_buffer(sampled, 0, &staging, guess * 4, 4);
+            let submission = gpu.submit(encoder)?;
+            guess += 1;
+            if guess == most as u64 {
+                break submission;
+            }
+            let step = step(stepper, vec![token(None, tokens.len() + guess as usize - 1)], true);
+            stepper.submit(&step, Want::Tokens, |_, _| ()).await?;
+        };
+        let (bytes, staging) = gpu.begin_read(staging, submission).wait(&gpu).await?;
+        self.staging = Some(staging);
+        let mut guesses: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
+        guesses.truncate(most);
+        // The last guess was drawn but not fed.
+        self.fed.clear();
+        self.fed.extend_from_slice(tokens);
+        self.fed.extend_from_slice(&guesses[..guesses.len().saturating_sub(1)]);
+        Ok(guesses)
+    }
+}
+
+fn token(id: Option<u32>, position: usize) -> StepToken {
+    StepToken { id, position: position as u32, sequence: 0 }
+}
+
+fn step(stepper: &Stepper, tokens: Vec<StepToken>, draws: bool) -> Step {
+    let last = tokens.last().map_or(0, |token| token.position as usize);
+    Step {
+        outputs: if draws { vec![tokens.len() as u32 - 1] } else { Vec::new() },
+        tokens,
+        splits: splits(&stepper.target.tuning, last + 1),
+        both_ways: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_followed_the_longest_repetition_is_guessed() {
+        assert_eq!(lookup(&[1, 2, 3], 5), [0; 0]);
+        assert_eq!(lookup(&[1, 2, 3, 9, 8, 1, 2], 2), [3, 9]);
+        // Four alike, though two alike came later.
+        let tokens = [5, 6, 1, 2, 70, 3, 1, 2, 80, 5, 6, 1, 2];
+        assert_eq!(lookup(&tokens, 1), [70]);
+        // Itself goes on.
+        assert_eq!(lookup(&[7, 7, 7, 7], 3), [7]);
+        assert_eq!(lookup(&[], 3), [0; 0]);
+    }
+}

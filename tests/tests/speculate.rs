@@ -1,0 +1,61 @@
+//! Speculative decoding gives the tokens that come without it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use wisp_runtime::{Engine, EngineOptions, Guess, Request, Sampling};
+use wisp_tests::tiny::Tiny;
+use wisp_tests::{VARIANTS, ask, greedy, load, load_tiny, model};
+
+const TEXTS: [&str; 3] = [
+    "a b c d e f g a b c d e f g a b c d e f g a b",
+    "The capital of France is Paris. The capital of Italy is Rome. The capital of",
+    "def add(a, b):\n    return a + b\n\ndef sub(a, b):\n    return a - b\n\ndef mul(a, b):\n",
+];
+
+fn options(guess: Guess) -> EngineOptions {
+    EngineOptions { ctx: Some(512), guess, ..EngineOptions::default() }
+}
+
+fn requests(engine: &Engine) -> Vec<Request> {
+    let tokenizer = engine.tokenizer().unwrap();
+    let prompt = |text: &&str| tokenizer.encode(text.as_bytes(), true, false).unwrap();
+    let drawn = Sampling { temperature: 0.7, top_p: 0.9, seed: 11, ..Sampling::default() };
+    let prompts: Vec<_> = TEXTS.iter().map(prompt).collect();
+    let greedily = prompts.iter().map(|prompt| greedy(prompt, 24));
+    let drawing = |prompt: &Vec<u32>| Request { sampling: drawn.clone(), ..greedy(prompt, 24) };
+    greedily.chain(prompts.iter().map(drawing)).collect()
+}
+
+#[test]
+fn guesses_change_no_token() {
+    let Some(path) = model() else { return };
+    for caps in [VARIANTS[0], VARIANTS[3]] {
+        let mut plain = load(&path, caps, options(Guess::Never));
+        let mut looking = load(&path, caps, options(Guess::Always));
+        let mut guessed = 0;
+        for request in requests(&plain) {
+            let (alone, with) = (ask(&mut plain, &request), ask(&mut looking, &request));
+            assert_eq!(alone.tokens, with.tokens, "{caps:?}");
+            assert_eq!(alone.timings.guessed_tokens, 0);
+            guessed += with.timings.guessed_tokens;
+        }
+        assert!(guessed > 20, "{caps:?}: hardly any guess was right: {guessed}");
+    }
+}
+
+/// A model that guesses for itself is always right: each step gives as many tokens as it can.
+#[test]
+fn a_draft_model_guesses() {
+    let Some(path) = model() else { return };
+    let mut plain = load(&path, "f16=off", options(Guess::Never));
+    let mut drafted = load(&path, "f16=off", options(Guess::Always));
+    drafted.draft_with(load(&path, "f16=off", options(Guess::Never))).unwrap();
+    for request in requests(&plain).into_iter().take(2) {
+        let (alone, with) = (ask(&mut plain, &request), ask(&mut drafted, &request));
+        assert_eq!(alone.tokens, with.tokens);
+        // The prompt draws one of 24; of eight that follow, seven are guesses.
+        assert!(with.timings.guessed_tokens >= 18, "{}", with.timings.guessed_tokens);
+    }
+    let other = load_tiny(&Tiny::new(), options(Guess::Never)).unwrap().0;
+    let refused = drafted.draft_with(other).unwrap_err().to_string();
+    assert!(refused.contains("another vocabulary"), "{refused}");
+}
