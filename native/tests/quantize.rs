@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Temp, has_keys, object, run_model, tiny_file};
+use common::{Temp, has_keys, object, run_model, tiny, tiny_file};
 use serde_json::Value;
 
 fn logits(model: &str, more: &[&str]) -> Vec<u8> {
@@ -19,7 +19,8 @@ fn logits(model: &str, more: &[&str]) -> Vec<u8> {
 fn a_written_file_computes_what_the_type_does_at_load() {
     let file = tiny_file();
     let folder = tempfile::tempdir().unwrap();
-    for (of, stored) in [("f32", "F32"), ("q4_0", "Q4_0"), ("Q4_K_M", "Q5_0"), ("tq2_0", "Q4_0")] {
+    let types = ["f32", "q4_0", "Q4_K_M", "tq2_0", "iq3_m", "iq2_s"];
+    for (of, stored) in types.into_iter().zip(["F32", "Q4_0", "Q5_0", "Q4_0", "IQ4_NL", "IQ4_NL"]) {
         let out = folder.path().join(of);
         let out = out.to_str().unwrap();
         let run = run_model(&["quantize", file.path(), out, "--type", of, "--json"]);
@@ -45,7 +46,7 @@ fn what_cannot_be_quantized_is_one_sentence_and_leaves_no_file() {
     let (out, folder) = (out.to_str().unwrap(), folder.path().to_str().unwrap());
     let (text, cut) = (Temp::new("i.dat", "no matrix"), Temp::new("c.gguf", "GGUF\x03"));
     for (args, said) in [
-        (vec![file.path(), out, "--type", "iq2_xs"], "this version cannot make it"),
+        (vec![file.path(), out, "--type", "f8_e4m3"], "this version cannot make it"),
         (vec![file.path(), out, "--type", "q9"], "there is no type q9; there are f32"),
         (vec![file.path(), folder, "--type", "q8_0"], "it is a folder"),
         (vec!["no.gguf", out, "--type", "q8_0"], "no.gguf"),
@@ -59,6 +60,49 @@ fn what_cannot_be_quantized_is_one_sentence_and_leaves_no_file() {
         assert!(run.sentence().contains(said), "{args:?}: {}", run.sentence());
     }
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+}
+
+/// Of very few bits there is no telling which to keep, without a matrix.
+#[test]
+fn types_of_few_bits_need_an_importance_matrix() {
+    let name = "blk.0.more.weight";
+    let model = tiny::Tiny::new().with_tensor(name, &[256, 2]).bytes();
+    let file = Temp::new("tiny.gguf", model);
+    let matrix = |name: &str| {
+        let words = |words: &[i32]| words.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>();
+        let front = [words(&[1, name.len() as i32]), name.into(), words(&[1, 256])].concat();
+        let columns = (1..=256u16).flat_map(|n| f32::from(n).to_le_bytes());
+        Temp::new("i.dat", front.into_iter().chain(columns).collect::<Vec<u8>>())
+    };
+    let (own, other) = (matrix(name), matrix("blk.1.more.weight"));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.gguf");
+    let out = out.to_str().unwrap();
+    for (of, stored, needed) in [
+        ("iq1_s", "IQ1_S", true),
+        ("iq1_m", "IQ1_M", false),
+        ("iq2_xxs", "IQ2_XXS", true),
+        ("iq2_xs", "IQ2_XS", true),
+        ("iq2_s", "IQ2_XS", true),
+        ("iq2_m", "IQ2_S", false),
+        ("iq3_xxs", "IQ3_XXS", false),
+        ("iq3_xs", "IQ3_S", false),
+        ("iq3_s", "IQ3_S", false),
+    ] {
+        let run = |more: &[&str]| {
+            run_model(&[&["quantize", file.path(), out, "--type", of, "--json"], more].concat())
+        };
+        for more in [&[][..], &["--imatrix", other.path()]] {
+            if needed {
+                let said = format!("{name} would be of no use as {stored} without");
+                assert!(run(more).sentence().starts_with(&said), "{of}");
+            } else {
+                run(more).ok();
+            }
+        }
+        let said: Value = serde_json::from_str(run(&["--imatrix", own.path()]).ok()).unwrap();
+        assert_eq!(said["formats"][stored]["tensors"], 1, "{said}");
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ const CLASSIC: [Format; 8] = [
 ];
 const GRIDS: [Format; 6] =
     [Format::IQ3_S, Format::IQ3_XXS, Format::IQ2_S, Format::IQ2_XS, Format::IQ2_XXS, Format::IQ1_S];
-const WEIGHED: [Format; 7] = [
+const WEIGHED: [Format; 14] = [
     Format::Q2_K,
     Format::Q3_K,
     Format::Q4_K,
@@ -59,6 +59,13 @@ const WEIGHED: [Format; 7] = [
     Format::Q6_K,
     Format::IQ4_NL,
     Format::IQ4_XS,
+    Format::IQ3_S,
+    Format::IQ3_XXS,
+    Format::IQ2_S,
+    Format::IQ2_XS,
+    Format::IQ2_XXS,
+    Format::IQ1_S,
+    Format::IQ1_M,
 ];
 
 #[test]
@@ -138,6 +145,38 @@ fn importance_moves_the_error() {
             all.map(|(_, (a, b))| f64::from(a - b).powi(2)).sum::<f64>()
         };
         assert!(error(Some(&importance)) < error(None), "{format}");
+    }
+}
+
+/// Numbers at the ends of what can be stored: the error is never that of other blocks.
+#[test]
+fn odd_blocks_are_encoded_or_refused() {
+    let ramp = ramp(256);
+    for format in WEIGHED {
+        let back = |weights: &[f32], importance: Option<&[f32]>| {
+            Some(decoded(format, &encode(format, weights, importance).ok()?))
+        };
+        let scaled = |by: f32| ramp.iter().map(|x| x * by).collect::<Vec<_>>();
+        assert_eq!(back(&[0.0; 256], None).unwrap(), [0.0; 256], "{format}");
+        for tiny in [1e-42, 1e-32, 1e-20, 1e-9] {
+            let error = back(&scaled(tiny), None).unwrap();
+            assert!(error.iter().all(|x| x.abs() < 1e-7), "{format} {tiny}: {error:?}");
+        }
+        for huge in [1e12, 1e30, 3e38 / 2.0] {
+            assert_eq!(back(&scaled(huge), None), None, "{format} {huge}");
+        }
+        let mut spike = [0.0; 256];
+        spike[37] = -900.0;
+        let error = (back(&spike, None).unwrap()[37] / 900.0 + 1.0).abs();
+        assert!(error < 0.2, "{format}: {error}");
+        for bad in [f32::NAN, f32::INFINITY] {
+            spike[38] = bad;
+            assert_eq!(back(&spike, None), None, "{format}");
+        }
+        for same in [0.0, 1e-30, 1e30] {
+            let numbers = back(&ramp, Some(&[same; 256])).unwrap();
+            assert!(numbers.iter().all(|x| x.is_finite()), "{format} {same}");
+        }
     }
 }
 

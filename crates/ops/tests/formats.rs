@@ -24,8 +24,9 @@ fn reference(format: Format) -> &'static str {
 
 /// How `base/tests/quant.rs` checks the encoder.
 fn encoder(format: Format) -> &'static str {
-    match (format.name().ends_with("_K"), format) {
-        (true, _) | (_, Format::IQ4_NL | Format::IQ4_XS) => "error ≤ 1.03 × ggml's",
+    let name = format.name();
+    match format {
+        _ if name.ends_with("_K") || name.starts_with("IQ") => "error ≤ 1.03 × ggml's",
         _ if encode(format, &[], None).is_ok() => "bit by bit",
         _ => "none",
     }

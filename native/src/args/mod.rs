@@ -221,7 +221,7 @@ pub struct Quantize {
     pub model: String,
     /// The GGUF file to write
     pub out: PathBuf,
-    /// q8_0, q6_k, q5_k_m, q4_k_m, q4_0, iq4_xs, q3_k_m, q2_k, tq2_0, mxfp4, f16, …
+    /// q8_0, q6_k, q5_k_m, q4_k_m, q4_0, iq4_xs, q3_k_m, iq3_s, q2_k, iq2_xs, tq2_0, mxfp4, f16, …
     #[arg(long = "type", value_name = "TYPE", value_parser = Type::parse)]
     pub of: Type,
     /// How much each column matters, as llama-imatrix writes it

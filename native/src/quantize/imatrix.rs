@@ -40,6 +40,11 @@ impl Importance {
         Ok(Self(all))
     }
 
+    /// Whether it tells of a tensor.
+    pub(super) fn has(&self, tensor: &str) -> bool {
+        self.0.contains_key(tensor)
+    }
+
     /// # Errors
     /// A tensor has other columns.
     pub(super) fn check(&self, checkpoint: &Checkpoint) -> Result<()> {

@@ -15,7 +15,7 @@ pub struct Type {
 }
 
 /// All of them.
-pub const TYPES: [Type; 25] = {
+pub const TYPES: [Type; 35] = {
     const fn of(name: &'static str, number: u32, base: Format) -> Type {
         Type { name, number, base }
     }
@@ -38,6 +38,16 @@ pub const TYPES: [Type; 25] = {
         of("q5_k_s", 16, Format::Q5_K),
         of("q5_k_m", 17, Format::Q5_K),
         of("q6_k", 18, Format::Q6_K),
+        of("iq1_s", 24, Format::IQ1_S),
+        of("iq1_m", 31, Format::IQ1_M),
+        of("iq2_xxs", 19, Format::IQ2_XXS),
+        of("iq2_xs", 20, Format::IQ2_XS),
+        of("iq2_s", 28, Format::IQ2_XS),
+        of("iq2_m", 29, Format::IQ2_S),
+        of("iq3_xxs", 23, Format::IQ3_XXS),
+        of("iq3_xs", 22, Format::IQ3_S),
+        of("iq3_s", 26, Format::IQ3_S),
+        of("iq3_m", 27, Format::IQ3_S),
         of("iq4_nl", 25, Format::IQ4_NL),
         of("iq4_xs", 30, Format::IQ4_XS),
         of("tq1_0", 36, Format::TQ1_0),
@@ -71,6 +81,16 @@ impl Type {
             ));
         }
         Err(format!("there is no type {name}; there are {}", names()))
+    }
+
+    /// Less than three bits a weight, by grids.
+    fn is_low(self) -> bool {
+        self.name.starts_with("iq1") || self.name.starts_with("iq2")
+    }
+
+    /// What more important tensors of such a type get.
+    fn better(self) -> Format {
+        if matches!(self.name, "iq2_s" | "iq2_m") { Format::IQ3_S } else { Format::Q2_K }
     }
 }
 
@@ -116,7 +136,7 @@ impl Model {
         let fits = |format: Format| tensor.cols().is_multiple_of(format.block() as u64);
         let instead = match wanted {
             _ if fits(wanted) => wanted,
-            Format::IQ4_XS => Format::IQ4_NL,
+            _ if wanted.name().starts_with("IQ") => Format::IQ4_NL,
             Format::Q2_K | Format::Q3_K | Format::TQ1_0 | Format::TQ2_0 | Format::Q1_0 => {
                 Format::Q4_0
             }
@@ -138,6 +158,7 @@ impl Model {
             let fits = tensor.cols().is_multiple_of(of.base.block() as u64);
             return match of.base {
                 Format::MXFP4 | Format::Q8_0 => Format::Q8_0,
+                _ if fits && (of.is_low() || of.name == "iq3_xxs") => Format::Q5_K,
                 _ if fits => Format::Q6_K,
                 _ => Format::Q8_0,
             };
@@ -148,32 +169,47 @@ impl Model {
             return if experts { Format::MXFP4 } else { Format::Q8_0 };
         }
         if embedding {
-            let ternary = matches!(of.base, Format::TQ1_0 | Format::TQ2_0);
-            return if ternary { Format::Q4_K } else { of.base };
+            return match of.name {
+                "tq1_0" | "tq2_0" => Format::Q4_K,
+                "iq3_xxs" => Format::IQ3_S,
+                _ if of.is_low() => of.better(),
+                _ => of.base,
+            };
         }
         self.special(of, name).unwrap_or(of.base)
     }
 
+    /// As [`Self::special`], of types with less than three bits in the mean.
+    fn special_low(&self, of: Type, part: &Part) -> Option<Format> {
+        use Format::{IQ2_XXS, IQ3_S, Q4_K, Q5_K};
+        match of.name {
+            _ if part.values && (self.group >= 4 || self.experts >= 4) => Some(Q4_K),
+            _ if part.values || (part.down && part.layer < self.layers / 8) => Some(of.better()),
+            _ if part.keys && self.experts == 8 => Some(Q4_K),
+            _ if part.output && self.experts == 8 => Some(Q5_K),
+            "iq1_s" | "iq1_m" if part.output => Some(IQ2_XXS),
+            "iq2_s" | "iq2_m" if part.output => Some(IQ3_S),
+            _ => None,
+        }
+    }
+
     /// The tensors of a block that get another format than most.
     fn special(&self, of: Type, name: &str) -> Option<Format> {
-        use Format::{Q3_K, Q4_1, Q4_K, Q5_1, Q5_K, Q6_K, Q8_0};
-        let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
-        let (layer, layers) = (layer.parse::<usize>().ok()?, self.layers);
+        use Format::{IQ2_S, IQ3_S, IQ3_XXS, Q3_K, Q4_1, Q4_K, Q5_1, Q5_K, Q6_K, Q8_0};
+        let part = Part::of(name)?;
+        if of.is_low() {
+            return self.special_low(of, &part);
+        }
+        let Part { layer, values, keys, queries, down, output, wide } = part;
         // The ends, and every third between.
-        let eighth = layers / 8;
-        let more = layer < eighth
-            || layer >= 7 * layers / 8
-            || layer.checked_sub(eighth).is_some_and(|at| at % 3 == 2);
-        let values = ["attn_v.", "attn_qkv.", "attn_kv_b."].iter().any(|v| part.starts_with(v));
-        let keys = part.starts_with("attn_k.");
-        let down = part.starts_with("ffn_down");
-        let output = part.starts_with("attn_output.");
+        let (layers, eighth) = (self.layers, self.layers / 8);
+        let end = layer < eighth || layer >= 7 * layers / 8;
+        let more = end || layer.checked_sub(eighth).is_some_and(|at| at % 3 == 2);
         if self.experts == 8 && (values || keys) {
             return Some(Q8_0); // small beside the experts
         }
         if self.experts == 8 && output {
-            let small = ["q2_k", "q3_k_s", "q3_k_m", "iq4_nl", "q4_k_s", "q4_k_m", "iq4_xs"];
-            return small.contains(&of.name).then_some(Q5_K);
+            return SMALL.contains(&of.name).then_some(Q5_K);
         }
         match of.name {
             "q2_k" if values => Some(if self.group >= 4 { Q4_K } else { Q3_K }),
@@ -187,6 +223,17 @@ impl Model {
             "q4_k_s" if values && layer < 4 => Some(Q5_K),
             "q4_k_s" if down && layer < eighth => Some(Q5_K),
             "q4_k_m" | "q5_k_m" if (values || down) && more => Some(Q6_K),
+            "iq3_xxs" if values && self.group >= 4 => Some(Q4_K),
+            "iq3_xxs" if values && !self.has_importance => Some(IQ3_S),
+            "iq3_xxs" if keys || queries => Some(IQ2_S),
+            "iq3_xxs" if down && !self.has_importance => {
+                Some(if layer < eighth { Q4_K } else { Q3_K })
+            }
+            "iq3_xxs" if output => Some(IQ3_S),
+            "iq3_xs" | "iq3_s" if values && self.group >= 4 => Some(Q4_K),
+            "iq3_xs" if keys || queries || (wide && !end) => Some(IQ3_XXS),
+            "iq3_m" if values || output || (down && layer < eighth) => Some(Q4_K),
+            "iq3_m" if down && self.experts == 8 && more => Some(Q4_K),
             "iq4_nl" | "iq4_xs" if values && self.group >= 4 => Some(Q5_K),
             "iq4_nl" | "iq4_xs" if down && layer < eighth && !self.has_importance => Some(Q5_K),
             "q4_0" if down && layer < eighth && self.has_importance => Some(Q4_1),
@@ -194,6 +241,46 @@ impl Model {
             _ => None,
         }
     }
+}
+
+/// Types whose outputs of attention get more bits beside eight experts.
+const SMALL: [&str; 11] = [
+    "q2_k", "q3_k_s", "q3_k_m", "q4_k_s", "q4_k_m", "iq3_xxs", "iq3_xs", "iq3_s", "iq3_m",
+    "iq4_nl", "iq4_xs",
+];
+
+/// What a tensor of a block does, by its name.
+struct Part {
+    layer: usize,
+    values: bool,
+    keys: bool,
+    queries: bool,
+    down: bool,
+    output: bool,
+    /// Into the feed-forward network's width.
+    wide: bool,
+}
+
+impl Part {
+    fn of(name: &str) -> Option<Self> {
+        let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
+        let is = |names: &[&str]| names.iter().any(|name| part.starts_with(name));
+        Some(Self {
+            layer: layer.parse().ok()?,
+            values: is(&["attn_v.", "attn_qkv.", "attn_kv_b."]),
+            keys: is(&["attn_k."]),
+            queries: is(&["attn_q."]),
+            down: is(&["ffn_down"]),
+            output: is(&["attn_output."]),
+            wide: is(&["ffn_gate", "ffn_up"]),
+        })
+    }
+}
+
+/// Whether a tensor of this format is of no use unless it is known which columns matter:
+/// ggml does not make one either.
+pub fn needs_importance(format: Format) -> bool {
+    matches!(format, Format::IQ2_XXS | Format::IQ2_XS | Format::IQ1_S)
 }
 
 /// Matrices, but for those that are small or choose.
@@ -243,10 +330,27 @@ mod tests {
             ("q4_k_m", "blk.2.attn_norm.weight", 4096, Format::F32),
             ("q4_k_m", "blk.2.ffn_gate_inp.weight", 4096, Format::F32),
             ("bf16", "blk.2.ffn_up.weight", 83, Format::BF16),
+            ("iq3_s", "blk.9.ffn_up.weight", 4096, Format::IQ3_S),
+            ("iq3_s", "blk.9.ffn_up.weight", 96, Format::IQ4_NL),
+            ("iq3_s", "output.weight", 4096, Format::Q6_K),
+            ("iq3_m", "blk.9.attn_output.weight", 4096, Format::Q4_K),
+            ("iq3_xs", "blk.9.ffn_up.weight", 4096, Format::IQ3_XXS),
+            ("iq3_xs", "blk.28.ffn_gate.weight", 4096, Format::IQ3_S),
+            ("iq3_xxs", "blk.9.attn_q.weight", 4096, Format::IQ2_S),
+            ("iq3_xxs", "blk.9.ffn_down.weight", 4096, Format::Q3_K),
+            ("iq3_xxs", "output.weight", 4096, Format::Q5_K),
+            ("iq2_m", "blk.9.ffn_gate.weight", 4096, Format::IQ2_S),
+            ("iq2_s", "blk.9.ffn_gate.weight", 4096, Format::IQ2_XS),
+            ("iq2_s", "token_embd.weight", 4096, Format::IQ3_S),
+            ("iq2_xs", "blk.9.attn_v.weight", 4096, Format::Q4_K),
+            ("iq2_xxs", "blk.3.ffn_down.weight", 4096, Format::Q2_K),
+            ("iq1_s", "blk.9.attn_output.weight", 4096, Format::IQ2_XXS),
+            ("iq1_m", "blk.9.attn_k.weight", 4096, Format::IQ1_M),
+            ("iq1_m", "output.weight", 576, Format::Q8_0),
         ] {
             assert_eq!(format(of, name, cols), want, "{of} {name} of {cols}");
         }
-        assert!(Type::parse("iq2_xs").unwrap_err().contains("cannot make it"));
+        assert!(Type::parse("f8_e4m3").unwrap_err().contains("cannot make it"));
         assert!(Type::parse("q9").unwrap_err().starts_with("there is no type q9"));
     }
 }

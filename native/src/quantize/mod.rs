@@ -12,19 +12,34 @@ use std::num::NonZero;
 use std::rc::Rc;
 use std::thread;
 use wisp_base::quant::encode;
-use wisp_base::{Format, Result};
+use wisp_base::{Error, Format, Result};
 use wisp_formats::{Checkpoint, TensorInfo};
 
 /// From now on the checkpoint gives its tensors as a file of this type has them.
 ///
 /// # Errors
-/// Importance of other columns than a tensor has.
+/// Importance of other columns than a tensor has, or none where the type needs it.
 pub fn recast(checkpoint: &mut Checkpoint, of: Type, importance: Option<Importance>) -> Result<()> {
     let model = mix::Model::of(checkpoint, importance.is_some());
     if let Some(importance) = &importance {
         importance.check(checkpoint)?;
     }
     let choose = |tensor: &TensorInfo| model.format(of, tensor);
+    let known = |tensor: &TensorInfo| importance.as_ref().is_some_and(|all| all.has(&tensor.name));
+    let lacks = |tensor: &&TensorInfo| {
+        let format = choose(tensor);
+        mix::needs_importance(format) && format != tensor.format && !known(tensor)
+    };
+    if let Some(tensor) = checkpoint.tensors.iter().find(lacks) {
+        return Err(Error::input(format!(
+            "{} would be of no use as {} without its columns' importance: make a matrix of it \
+             with llama-imatrix and give that to wisp quantize with --imatrix, or take another \
+             type than {}",
+            tensor.name,
+            choose(tensor),
+            of.name
+        )));
+    }
     checkpoint.recast(
         choose,
         Rc::new(move |tensor, first, numbers| {

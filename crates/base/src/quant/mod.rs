@@ -11,6 +11,8 @@ mod fp4;
 mod grids;
 mod iq;
 mod iq4;
+mod iq_encode;
+mod iq_search;
 mod k;
 mod k_encode;
 mod nibbles;
@@ -82,8 +84,9 @@ pub fn decode(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<()> {
 }
 
 /// Weights to file bytes, rounded as ggml's reference code does; for the K formats and
-/// IQ4 with the smallest squared error found. There the error of column `c` counts
-/// `importance[c]` times, if that is given.
+/// IQ with the smallest squared error found. There the error of column `c` counts
+/// `importance[c]` times, if that is given; in the formats with grids large weights'
+/// errors count more, too.
 ///
 /// # Errors
 /// `weights` is not whole blocks, or not whole rows of `importance`; or, for a
@@ -122,15 +125,14 @@ pub fn encode(format: Format, weights: &[f32], importance: Option<&[f32]>) -> Re
         Format::TQ2_0 => from.plain(ternary::encode_t2),
         Format::Q1_0 => from.plain(ternary::encode_1),
         Format::Q2_0 => from.plain(ternary::encode_2),
-        Format::IQ3_S
-        | Format::IQ3_XXS
-        | Format::IQ2_S
-        | Format::IQ2_XS
-        | Format::IQ2_XXS
-        | Format::IQ1_S
-        | Format::IQ1_M
-        | Format::F8_E4M3
-        | Format::F8_E5M2 => Err(Error::unsupported(format!(
+        Format::IQ3_S => from.weighed(iq_encode::encode_3s),
+        Format::IQ3_XXS => from.weighed(iq_encode::encode_3xxs),
+        Format::IQ2_S => from.weighed(iq_encode::encode_2s),
+        Format::IQ2_XS => from.weighed(iq_encode::encode_2xs),
+        Format::IQ2_XXS => from.weighed(iq_encode::encode_2xxs),
+        Format::IQ1_S => from.weighed(iq_encode::encode_1s),
+        Format::IQ1_M => from.weighed(iq_encode::encode_1m),
+        Format::F8_E4M3 | Format::F8_E5M2 => Err(Error::unsupported(format!(
             "this version reads {format} but cannot make it: use another format"
         ))),
     }
@@ -336,11 +338,24 @@ impl Encoder<'_> {
         &self,
         one: fn(&[f32; N]) -> Option<[u8; B]>,
     ) -> Result<Vec<u8>> {
-        self.weighed(|weights, _| one(weights))
+        self.blocks(|weights, _| one(weights))
+    }
+
+    /// By an encoder that seeks the least squared error.
+    fn weighed<const B: usize, const N: usize>(
+        &self,
+        one: fn(&[f32; N], &[f32; N]) -> Option<[u8; B]>,
+    ) -> Result<Vec<u8>> {
+        // Beyond what any f16 scale makes of a code; squares of larger ones overflow.
+        const TOO_LARGE: f32 = 1e12;
+        self.blocks(|weights, importance| {
+            let small = weights.iter().all(|weight| weight.abs() < TOO_LARGE);
+            small.then(|| one(weights, importance)).flatten()
+        })
     }
 
     /// `one` gives a block's bytes, or `None` where a scale is not a finite f16.
-    fn weighed<const B: usize, const N: usize>(
+    fn blocks<const B: usize, const N: usize>(
         &self,
         one: impl Fn(&[f32; N], &[f32; N]) -> Option<[u8; B]>,
     ) -> Result<Vec<u8>> {

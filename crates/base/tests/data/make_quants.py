@@ -23,8 +23,9 @@ Layout, little endian, no header:
         256 f32           as the reference decodes those
     then 2 × 256 f32      F8_E4M3 and F8_E5M2 of every byte, as PyTorch has them
     then for each of GRIDS, the i64 sum of its values times their numbers, from 1
-    then for each of WEIGHED, the f32 error (root mean square over that of the weights)
-                          of ggml's encoder, for the weights that `ramp` makes
+    then for each of WEIGHED and GUIDED, the f32 error (root mean square over that of the
+                          weights) of ggml's encoder, for the weights that `ramp` makes;
+                          for GUIDED, all weights being as important
 """
 import ctypes
 import pathlib
@@ -48,6 +49,11 @@ RANDOM = {
 SIZES = {"Q1_0": (128, 18), "Q2_0": (64, 18)}
 GRIDS = "IQ3_S IQ3_XXS IQ2_S IQ2_XS IQ2_XXS IQ1_S".split()
 WEIGHED = "Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS".split()
+# Those that ggml encodes with importance (some only so), and what its set-up takes.
+GUIDED = {
+    "IQ3_S": ("3", 512), "IQ3_XXS": ("3", 256), "IQ2_S": ("2", 22), "IQ2_XS": ("2", 17),
+    "IQ2_XXS": ("2", 16), "IQ1_S": ("2", 19), "IQ1_M": ("2", 29),
+}
 
 rng = np.random.default_rng(20)
 ggml = ctypes.CDLL(sys.argv[1])
@@ -100,6 +106,17 @@ def c_encode(name, w):
     return out
 
 
+def c_encode_guided(name, w):
+    block, bytes_ = size(name)
+    family, which = GUIDED[name]
+    getattr(ggml, f"iq{family}xs_init_impl")(which)
+    out = np.zeros(w.size // block * bytes_, np.uint8)
+    one = np.ones(w.size, "<f4")
+    rows, cols = ctypes.c_int64(1), ctypes.c_int64(w.size)
+    getattr(ggml, f"quantize_{c_name(name)}")(w.ctypes, out.ctypes, rows, cols, one.ctypes)
+    return out
+
+
 def c_decode(name, raw):
     block, bytes_ = size(name)
     raw = np.ascontiguousarray(raw)
@@ -138,8 +155,9 @@ def main():
         values = kind.grid.reshape(-1).astype("<i8")
         parts.append(np.array((values * np.arange(1, values.size + 1)).sum()))
     r = ramp()
-    for name in WEIGHED:
-        error = c_decode(name, c_encode(name, r)) - r
+    for name in [*WEIGHED, *GUIDED]:
+        encoded = c_encode_guided(name, r) if name in GUIDED else c_encode(name, r)
+        error = c_decode(name, encoded) - r
         parts.append(np.array(np.sqrt((error**2).sum() / (r**2).sum()), "<f4"))
         print(name, parts[-1])
     out = pathlib.Path(__file__).with_name("quants.bin")
