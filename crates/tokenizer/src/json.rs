@@ -193,6 +193,23 @@ fn check_templates(processor: &serde_json::Value) -> Result<()> {
     Ok(())
 }
 
+const CONFIG: &str = "tokenizer_config.json";
+const MAP: &str = "special_tokens_map.json";
+
+/// The text of the special token that a folder's files have under this name.
+pub(crate) fn special<'a>(
+    file: &impl Fn(&str) -> Option<&'a [u8]>,
+    name: &str,
+) -> Result<Option<String>> {
+    for of in [CONFIG, MAP] {
+        let Some(bytes) = file(of) else { continue };
+        if let Some(text) = token(&fields(of, bytes)?, name) {
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
+}
+
 /// What is used of `tokenizer_config.json`.
 #[derive(Default)]
 pub(crate) struct Config {
@@ -207,9 +224,8 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn read(file: Option<&[u8]>) -> Result<Self> {
-        const NAME: &str = "tokenizer_config.json";
         let Some(file) = file else { return Ok(Self::default()) };
-        let fields = fields(NAME, file)?;
+        let fields = fields(CONFIG, file)?;
         let token = |name| token(&fields, name);
         let chat_template = match fields.get("chat_template") {
             None | Some(serde_json::Value::Null) => None,
@@ -220,7 +236,7 @@ impl Config {
                 found.and_then(|t| t["template"].as_str()).map(String::from)
             }
             Some(_) => {
-                return Err(unreadable(NAME, "its chat_template is neither text nor a list"));
+                return Err(unreadable(CONFIG, "its chat_template is neither text nor a list"));
             }
         };
         Ok(Self {
@@ -235,11 +251,10 @@ impl Config {
 
     /// With what other files of a folder say besides.
     pub(crate) fn of_folder<'a>(file: &impl Fn(&str) -> Option<&'a [u8]>) -> Result<Self> {
-        let mut config = Self::read(file("tokenizer_config.json"))?;
+        let mut config = Self::read(file(CONFIG))?;
         if let Some(template) = file("chat_template.jinja") {
             config.chat_template = Some(String::from_utf8_lossy(template).into_owned());
         }
-        const MAP: &str = "special_tokens_map.json";
         if let Some(map) = file(MAP) {
             let fields = fields(MAP, map)?;
             config.bos = config.bos.or_else(|| token(&fields, "bos_token"));
