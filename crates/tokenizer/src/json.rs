@@ -5,7 +5,8 @@ use crate::tokenizer::{Kind, Token};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
-use tokenizers::DecoderWrapper;
+use tokenizers::models::unigram::Unigram;
+use tokenizers::{DecoderWrapper, ModelWrapper};
 use wisp_base::{Error, Result};
 
 pub(crate) struct Json {
@@ -109,9 +110,27 @@ impl Json {
         self.plain.get_or_init(|| {
             let mut plain = Box::new(self.tokenizer.clone());
             plain.set_encode_special_tokens(true);
+            if let Some(model) = without_control(&plain) {
+                plain.with_model(model);
+            }
             plain
         })
     }
+}
+
+/// Unigram spells with any of its tokens: its model with other texts for control tokens, which
+/// begin with a character that no text has. None for other models, which do not spell them.
+fn without_control(tokenizer: &tokenizers::Tokenizer) -> Option<ModelWrapper> {
+    let ModelWrapper::Unigram(model) = tokenizer.get_model() else { return None };
+    let mut model = serde_json::to_value(model).ok()?;
+    for (id, added) in tokenizer.get_added_tokens_decoder() {
+        let place = model["vocab"].get_mut(id as usize).and_then(|token| token.get_mut(0));
+        if let Some(text) = place.filter(|_| added.special) {
+            *text = format!("\u{10FFFF}{id}").into();
+        }
+    }
+    // By its text: the crate's type wants to borrow from it.
+    serde_json::from_str::<Unigram>(&model.to_string()).ok().map(ModelWrapper::Unigram)
 }
 
 /// The bytes of a token in SentencePiece's code: `▁` is a space, `<0x0A>` a byte.

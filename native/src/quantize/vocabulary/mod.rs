@@ -61,8 +61,8 @@ pub fn keys(checkpoint: &Checkpoint) -> Result<Vec<(String, Value)>> {
     let (made, ours) = same.next().ok_or_else(|| other(of.otherwise))?;
     if !probe.agrees_on_edges(&ours) {
         out::note(
-            "GGUF cannot say all of the tokenizer: some texts that begin with a space, or are \
-             beside a special token, become other tokens than the folder's",
+            "GGUF cannot say all of the tokenizer: some texts that begin or end with a space, or \
+             are beside a special token, become other tokens than the folder's",
         );
     }
     let mask = special(checkpoint, &made.tokens, "mask_token")?;
