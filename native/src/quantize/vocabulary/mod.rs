@@ -45,7 +45,7 @@ pub fn keys(checkpoint: &Checkpoint) -> Result<Vec<(String, Value)>> {
     let base = base(checkpoint, &theirs, &json, rows as usize)?;
 
     let probe = Probe::new(&theirs, &base.types)?;
-    let of = match kind(&json) {
+    let candidates = match kind(&json) {
         "BPE" if json["decoder"]["type"] == "ByteLevel" => byte_level::candidates(&base, &json),
         "BPE" if json["model"]["byte_fallback"] == true => pieces::candidates(&base, &json),
         "BPE" => return Err(other("is a BPE without tokens for bytes")),
@@ -53,12 +53,12 @@ pub fn keys(checkpoint: &Checkpoint) -> Result<Vec<(String, Value)>> {
         "WordPiece" => wordpiece::candidates(&base, &json),
         kind => return Err(other(&format!("is a {kind}, which GGUF has no name for"))),
     };
-    let mut same = of.vocabularies.filter_map(|vocabulary| {
+    let mut same = candidates.vocabularies.filter_map(|vocabulary| {
         let ours = Tokenizer::from_vocabulary(vocabulary.clone()).ok()?;
-        let agrees = probe.agrees(&ours) && (!of.words || probe.agrees_on_words(&ours));
+        let agrees = probe.agrees(&ours) && (!candidates.words || probe.agrees_on_words(&ours));
         agrees.then_some((vocabulary, ours))
     });
-    let (made, ours) = same.next().ok_or_else(|| other(of.otherwise))?;
+    let (made, ours) = same.next().ok_or_else(|| other(candidates.otherwise))?;
     if !probe.agrees_on_edges(&ours) {
         out::note(
             "GGUF cannot say all of the tokenizer: some texts that begin or end with a space, or \
