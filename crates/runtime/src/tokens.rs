@@ -20,7 +20,7 @@ pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer> {
     Tokenizer::from_vocabulary(Vocabulary {
         model: m.str("tokenizer.ggml.model")?.to_owned(),
         pre: m.opt_str("tokenizer.ggml.pre")?.map(str::to_owned),
-        tokens: m.strings("tokenizer.ggml.tokens")?.to_vec(),
+        tokens: m.opt_strings("tokenizer.ggml.tokens")?.unwrap_or_default().to_vec(),
         types: m.opt_i32s("tokenizer.ggml.token_type")?.unwrap_or_default(),
         scores: m.opt_f32s("tokenizer.ggml.scores")?.unwrap_or_default(),
         merges: m.opt_strings("tokenizer.ggml.merges")?.unwrap_or_default().to_vec(),

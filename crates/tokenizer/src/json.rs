@@ -5,7 +5,8 @@ use crate::tokenizer::{Kind, Token};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
-use tokenizers::DecoderWrapper;
+use tokenizers::models::unigram::Unigram;
+use tokenizers::{DecoderWrapper, ModelWrapper};
 use wisp_base::{Error, Result};
 
 pub(crate) struct Json {
@@ -109,9 +110,27 @@ impl Json {
         self.plain.get_or_init(|| {
             let mut plain = Box::new(self.tokenizer.clone());
             plain.set_encode_special_tokens(true);
+            if let Some(model) = without_control(&plain) {
+                plain.with_model(model);
+            }
             plain
         })
     }
+}
+
+/// Unigram spells with any of its tokens: its model with other texts for control tokens, which
+/// begin with a character that no text has. None for other models, which do not spell them.
+fn without_control(tokenizer: &tokenizers::Tokenizer) -> Option<ModelWrapper> {
+    let ModelWrapper::Unigram(model) = tokenizer.get_model() else { return None };
+    let mut model = serde_json::to_value(model).ok()?;
+    for (id, added) in tokenizer.get_added_tokens_decoder() {
+        let place = model["vocab"].get_mut(id as usize).and_then(|token| token.get_mut(0));
+        if let Some(text) = place.filter(|_| added.special) {
+            *text = format!("\u{10FFFF}{id}").into();
+        }
+    }
+    // By its text: the crate's type wants to borrow from it.
+    serde_json::from_str::<Unigram>(&model.to_string()).ok().map(ModelWrapper::Unigram)
 }
 
 /// The bytes of a token in SentencePiece's code: `▁` is a space, `<0x0A>` a byte.
@@ -193,6 +212,23 @@ fn check_templates(processor: &serde_json::Value) -> Result<()> {
     Ok(())
 }
 
+const CONFIG: &str = "tokenizer_config.json";
+const MAP: &str = "special_tokens_map.json";
+
+/// The text of the special token that a folder's files have under this name.
+pub(crate) fn special<'a>(
+    file: &impl Fn(&str) -> Option<&'a [u8]>,
+    name: &str,
+) -> Result<Option<String>> {
+    for of in [CONFIG, MAP] {
+        let Some(bytes) = file(of) else { continue };
+        if let Some(text) = token(&fields(of, bytes)?, name) {
+            return Ok(Some(text));
+        }
+    }
+    Ok(None)
+}
+
 /// What is used of `tokenizer_config.json`.
 #[derive(Default)]
 pub(crate) struct Config {
@@ -207,9 +243,8 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn read(file: Option<&[u8]>) -> Result<Self> {
-        const NAME: &str = "tokenizer_config.json";
         let Some(file) = file else { return Ok(Self::default()) };
-        let fields = fields(NAME, file)?;
+        let fields = fields(CONFIG, file)?;
         let token = |name| token(&fields, name);
         let chat_template = match fields.get("chat_template") {
             None | Some(serde_json::Value::Null) => None,
@@ -220,7 +255,7 @@ impl Config {
                 found.and_then(|t| t["template"].as_str()).map(String::from)
             }
             Some(_) => {
-                return Err(unreadable(NAME, "its chat_template is neither text nor a list"));
+                return Err(unreadable(CONFIG, "its chat_template is neither text nor a list"));
             }
         };
         Ok(Self {
@@ -235,11 +270,10 @@ impl Config {
 
     /// With what other files of a folder say besides.
     pub(crate) fn of_folder<'a>(file: &impl Fn(&str) -> Option<&'a [u8]>) -> Result<Self> {
-        let mut config = Self::read(file("tokenizer_config.json"))?;
+        let mut config = Self::read(file(CONFIG))?;
         if let Some(template) = file("chat_template.jinja") {
             config.chat_template = Some(String::from_utf8_lossy(template).into_owned());
         }
-        const MAP: &str = "special_tokens_map.json";
         if let Some(map) = file(MAP) {
             let fields = fields(MAP, map)?;
             config.bos = config.bos.or_else(|| token(&fields, "bos_token"));

@@ -295,6 +295,11 @@ impl Tokenizer {
         self.eos
     }
 
+    /// What goes before and after text where special tokens are asked for.
+    pub fn around(&self) -> (&[u32], &[u32]) {
+        (&self.before, &self.after)
+    }
+
     /// Decodes tokens one by one.
     pub fn stream(&self) -> Stream<'_> {
         Stream::new(self)

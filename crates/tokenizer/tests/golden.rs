@@ -106,6 +106,19 @@ fn tokenizer_json() {
 }
 
 #[test]
+fn plain_text_is_no_control_token_of_a_unigram() {
+    let file =
+        br#"{"version": "1.0", "added_tokens": [{"id": 1, "content": "</s>", "special": true,
+        "single_word": false, "lstrip": false, "rstrip": false, "normalized": false}],
+        "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["</s>", 0.0],
+            ["a", -1.0], ["<", -2.0], ["/", -2.0], ["s", -2.0], [">", -2.0]]}}"#;
+    let tokenizer = Tokenizer::from_json(file, None).expect("a tokenizer");
+    let ids = |special| tokenizer.encode(b"a</s>a", false, special).expect("ids");
+    assert_eq!(ids(true), [2, 1, 2]);
+    assert_eq!(ids(false), [2, 3, 4, 5, 6, 2]);
+}
+
+#[test]
 fn a_gguf_file_and_tokenizer_json_agree() {
     let golden = parse(TOKENS);
     let of_pre = |pre| list(&golden["gguf"]).iter().find(|golden| golden["pre"] == pre);

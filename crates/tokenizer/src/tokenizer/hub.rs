@@ -40,6 +40,17 @@ impl Tokenizer {
         Ok(json::Config::of_folder(&file)?.chat_template)
     }
 
+    /// The text of a special token (`pad_token`, `mask_token`, …) in the files of a folder.
+    ///
+    /// # Errors
+    /// A file is damaged.
+    pub fn special_of_folder<'a>(
+        file: impl Fn(&str) -> Option<&'a [u8]>,
+        name: &str,
+    ) -> Result<Option<String>> {
+        json::special(&file, name)
+    }
+
     fn from_config(tokenizer: &[u8], config: json::Config) -> Result<Self> {
         let json = Json::new(tokenizer)?;
         let tokens = json.tokens()?;
