@@ -28,6 +28,8 @@ pub fn options(global: &Global) -> EngineOptions {
     EngineOptions {
         device: global.device.clone(),
         caps: global.caps.clone(),
+        tuning: global.tune.clone(),
+        autotune: true,
         kv: global.kv,
         ctx: global.ctx,
         // Without a folder for it, the self-check runs each time.
@@ -90,6 +92,7 @@ fn loaded(name: &str, load: &mut Load<'_>) -> Result<Loaded> {
         memory.ctx,
         crate::bytes::shown(memory.scratch)
     ));
+    out::detail(format!("kernels: --tune {}", engine.tuning()));
     Ok(Loaded { engine, load_ms })
 }
 

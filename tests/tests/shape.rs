@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pollster::block_on;
 use wisp_base::{Error, Format, KvType};
 use wisp_formats::{Checkpoint, TensorInfo};
-use wisp_runtime::{Engine, EngineOptions, Load, Prepare, Shape};
+use wisp_runtime::{Engine, EngineOptions, Load, Prepare, Shape, Verdicts};
 
 fn engine(options: EngineOptions) -> Engine {
     let shape = Shape::find("smollm2-135m").unwrap();
@@ -62,4 +62,43 @@ fn a_sweep_measures_each_load_and_refuses_what_does_not_fit() {
         let refused = block_on(engine.sweep(&[load], 2, 1)).unwrap_err().to_string();
         assert!(refused.contains("give a larger --ctx"), "{refused}");
     }
+}
+
+#[test]
+fn parameters_are_measured_once_and_can_be_set() {
+    let verdicts = Verdicts::from(String::new());
+    let options = EngineOptions {
+        ctx: Some(64),
+        autotune: true,
+        verdicts: Some(verdicts.clone()),
+        ..EngineOptions::default()
+    };
+    let first = engine(options.clone()).tuning();
+    let tuned = |verdicts: &Verdicts| {
+        let text = verdicts.text();
+        text.lines().filter(|line| line.starts_with("tuning | ")).map(str::to_owned).collect()
+    };
+    let lines: Vec<String> = tuned(&verdicts);
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].ends_with(&format!("\t{first}")), "{lines:?}");
+    // What is kept is believed, and what is given comes before it.
+    let other = lines[0].replace(&first.to_string(), "matvec.rows=2,matvec.rows_for_many=2");
+    let kept = Some(Verdicts::from(format!("{}{other}\n", verdicts.text())));
+    let mut known = engine(EngineOptions { verdicts: kept.clone(), ..options.clone() });
+    assert_eq!((known.tuning().matvec.rows, known.tuning().matvec.rows_for_many), (2, 2));
+    let tuning = "matvec.rows=4,attention.splits=2".to_owned();
+    let set = EngineOptions { tuning, verdicts: kept, ..options.clone() };
+    let mut set = engine(set);
+    assert_eq!((set.tuning().matvec.rows, set.tuning().attention.splits), (4, 2));
+    // How work is cut changes no more than rounding.
+    let tokens: Vec<u32> = (0..50).map(|at| at * 911).collect();
+    let one = block_on(known.logits(&tokens, false, None)).unwrap();
+    let two = block_on(set.logits(&tokens, false, None)).unwrap();
+    let norm = |x: &[f32]| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let apart: Vec<f32> = one.iter().zip(&two).map(|(a, b)| a - b).collect();
+    assert!(norm(&apart) < 1e-2 * norm(&one), "{}", norm(&apart) / norm(&one));
+    let wrong = EngineOptions { tuning: "matvec.rows=3".into(), ..options };
+    let shape = Shape::find("smollm2-135m").unwrap();
+    let refused = block_on(Engine::random(&shape, &wrong, &mut |_| {})).err().unwrap();
+    assert!(refused.to_string().contains("must be an even number"), "{refused}");
 }

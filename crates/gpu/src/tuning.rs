@@ -1,5 +1,9 @@
 //! Kernel parameters per adapter: how work is cut, never what is computed.
 
+use std::fmt;
+
+use wisp_base::{Error, Result};
+
 /// Parameters of every tunable kernel on one adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
@@ -130,4 +134,138 @@ impl Tuning {
         prefill_tokens: 512,
         steps_in_flight: 4,
     };
+}
+
+/// What a parameter may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// From 1 on.
+    Any,
+    /// A multiple of 2.
+    Even,
+    /// 1, 2, 4, 8, …
+    PowerOfTwo,
+    /// 0 or 1.
+    Switch,
+}
+
+impl Rule {
+    fn allows(self, value: u32) -> bool {
+        match self {
+            Self::Any => value > 0,
+            Self::Even => value > 0 && value.is_multiple_of(2),
+            Self::PowerOfTwo => value.is_power_of_two(),
+            Self::Switch => value <= 1,
+        }
+    }
+
+    fn says(self) -> &'static str {
+        match self {
+            Self::Any => "a whole number from 1 on",
+            Self::Even => "an even number from 2 on",
+            Self::PowerOfTwo => "a power of two",
+            Self::Switch => "0 or 1",
+        }
+    }
+}
+
+type Get = fn(&Tuning) -> u32;
+type Set = fn(&mut Tuning, u32);
+
+/// Every parameter: its name, what it may be, how it is read and written.
+const PARAMETERS: [(&str, Rule, Get, Set); 24] = {
+    use Rule::{Any, Even, PowerOfTwo, Switch};
+    macro_rules! at {
+        ($name:literal, $rule:ident, $($field:ident).+) => {
+            ($name, $rule, |t| t.$($field).+ as u32, |t, to| t.$($field).+ = to as _)
+        };
+    }
+    [
+        at!("matvec.threads", PowerOfTwo, matvec.threads),
+        at!("matvec.lanes", PowerOfTwo, matvec.lanes),
+        at!("matvec.rows", Even, matvec.rows),
+        at!("matvec.rows_for_many", Even, matvec.rows_for_many),
+        at!("matvec.tokens", PowerOfTwo, matvec.tokens),
+        ("matvec.share_x", Switch, |t| t.matvec.share_x.into(), |t, to| t.matvec.share_x = to == 1),
+        at!("matvec.up_to", Any, matvec.up_to),
+        at!("matvec.groups", Any, matvec.groups),
+        at!("matmul.threads", PowerOfTwo, matmul.threads),
+        at!("matmul.rows", Even, matmul.rows),
+        at!("matmul.tokens", Any, matmul.tokens),
+        at!("matmul.token_threads", PowerOfTwo, matmul.token_threads),
+        at!("attention.threads", PowerOfTwo, attention.threads),
+        at!("attention.splits", Any, attention.splits),
+        at!("attention.split_keys", Any, attention.split_keys),
+        at!("attention.decode.rows", Any, attention.decode.rows),
+        at!("attention.decode.keys", PowerOfTwo, attention.decode.keys),
+        at!("attention.decode.values", PowerOfTwo, attention.decode.values),
+        at!("attention.prefill.rows", Any, attention.prefill.rows),
+        at!("attention.prefill.keys", PowerOfTwo, attention.prefill.keys),
+        at!("attention.prefill.values", PowerOfTwo, attention.prefill.values),
+        at!("reduce_threads", PowerOfTwo, reduce_threads),
+        at!("prefill_tokens", Any, prefill_tokens),
+        at!("steps_in_flight", Any, steps_in_flight),
+    ]
+};
+
+/// Every parameter, as [`Tuning::with`] reads them.
+impl fmt::Display for Tuning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (name, _, get, _)) in PARAMETERS.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{name}={}", get(self))?;
+        }
+        Ok(())
+    }
+}
+
+impl Tuning {
+    /// With some parameters set: `matvec.rows=4,prefill_tokens=256`; an empty text sets none.
+    ///
+    /// # Errors
+    /// A name that there is not, or a value that it cannot have.
+    pub fn with(mut self, text: &str) -> Result<Self> {
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let known = PARAMETERS.iter().find(|(known, ..)| *known == name.trim());
+            let (_, rule, _, set) = known.ok_or_else(|| {
+                let names: Vec<_> = PARAMETERS.iter().map(|(name, ..)| *name).collect();
+                Error::input(format!(
+                    "--tune: there is no parameter {name}; there are {}",
+                    names.join(", ")
+                ))
+            })?;
+            let value = value.trim().parse().ok().filter(|value| rule.allows(*value));
+            let value = value.ok_or_else(|| {
+                Error::input(format!("--tune: `{pair}`: {name} must be {}", rule.says()))
+            })?;
+            set(&mut self, value);
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        for tuning in [Tuning::CPU, Tuning::GPU] {
+            assert_eq!(Tuning::CPU.with(&tuning.to_string()).unwrap(), tuning);
+        }
+        let set = Tuning::GPU.with("matvec.rows=8, matvec.share_x=1").unwrap();
+        assert_eq!((set.matvec.rows, set.matvec.share_x), (8, true));
+        for (wrong, says) in [
+            ("matvec.rows=3", "must be an even number"),
+            ("matvec.lanes=12", "must be a power of two"),
+            ("matvec.tokens", "must be a power of two"),
+            ("matvec.up_to=-1", "from 1 on"),
+            ("rows=2", "there is no parameter rows; there are matvec.threads"),
+        ] {
+            let error = Tuning::GPU.with(wrong).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
 }

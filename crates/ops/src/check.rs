@@ -167,6 +167,9 @@ pub async fn run(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Re
     let mut cpu = Cpu::new(tape, case.kv, pages, sequences, load)?;
     let mut error: f64 = 0.0;
     for (number, (step, key)) in case.steps.iter().enumerate() {
+        // No more than the kernels have memory for.
+        let splits = step.splits.min(tuning.attention.splits);
+        let step = &Step { splits, ..step.clone() };
         step.check(usize::MAX, SEQUENCES, PAGES_PER_SEQUENCE * PAGE)?;
         let mut scratch = Scratch::guarded(GUARD);
         let plan = Plan::build(gpu, tape, &target, *key, &device, &mut scratch).await?;

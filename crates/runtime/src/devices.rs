@@ -26,6 +26,8 @@ pub struct DeviceReport {
     pub limits: Vec<(String, u64)>,
     /// Measured device-to-device copy bandwidth in GB/s (10⁹ bytes read + written a second).
     pub copy_gb_per_s: f64,
+    /// Parameters of the kernels before any are measured, as `--tune` takes them.
+    pub tuning: String,
     /// With `check`: one line a kernel variant.
     pub checks: Vec<CheckReport>,
 }
@@ -102,6 +104,7 @@ async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
         features: features.map(|(name, has)| (name.to_owned(), has)).to_vec(),
         limits: limits.map(|(name, value)| (name.to_owned(), value)).to_vec(),
         copy_gb_per_s: copy_bandwidth(gpu).await? / 1e9,
+        tuning: gpu.tuning().to_string(),
         checks,
     })
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use wisp_base::{Error, Result};
 use wisp_formats::{Checkpoint, Source};
-use wisp_gpu::{Gpu, Off, Variant};
+use wisp_gpu::{Gpu, Off, Tuning, Variant};
 use wisp_graph::{Step, StepToken, Target};
 use wisp_ops::splits;
 use wisp_tokenizer::Tokenizer;
@@ -20,7 +20,7 @@ use crate::memory::{Room, default_kv, fit, pages, with_ctx};
 use crate::options::{Cancel, Completion, EngineOptions, Guess, Request};
 use crate::queue::{Event, Piece, Queue};
 use crate::stepper::Stepper;
-use crate::{MemoryPlan, Shape, load, load_tokenizer, random_weights, verdict};
+use crate::{MemoryPlan, Shape, autotune, load, load_tokenizer, random_weights, verdict};
 
 /// Where a load stands, for a progress bar.
 #[derive(Debug, Clone)]
@@ -114,17 +114,25 @@ impl Engine {
 
         let tape = decoder.tape(checkpoint, 1, None)?.tape;
         let verdicts = options.verdicts.as_ref();
-        let variant = verdict::choose(&gpu, &tape, options.kv, verdicts, progress).await?;
         let facts = gpu.facts();
-        let target = Target {
-            variant,
-            kv: options.kv.unwrap_or(default_kv(variant)),
+        let best = Variant::best(facts.caps);
+        let mut target = Target {
+            variant: best,
+            kv: options.kv.unwrap_or(default_kv(best)),
             tuning: gpu.tuning(),
             max_binding: facts.max_binding.min(facts.max_buffer),
             subgroup: facts.subgroup_size.0,
             workgroup_memory: facts.max_workgroup_memory,
             pages_per_sequence: 0,
         };
+        if options.autotune {
+            progress(Progress::Checking);
+            target.tuning = autotune::tuned(&gpu, &target, &tape, verdicts).await?;
+        }
+        target.tuning = target.tuning.with(&options.tuning)?;
+        let (tuning, kv) = (target.tuning, options.kv);
+        let variant = verdict::choose(&gpu, tuning, &tape, kv, verdicts, progress).await?;
+        let target = Target { variant, kv: kv.unwrap_or(default_kv(variant)), ..target };
         let room = Room {
             memory: options.memory_limit.or(facts.memory),
             buffer: facts.max_binding.min(facts.max_buffer),
@@ -224,6 +232,11 @@ impl Engine {
     /// The kernels in use.
     pub fn variant(&self) -> Variant {
         self.stepper.target.variant
+    }
+
+    /// The kernels' parameters in use.
+    pub fn tuning(&self) -> Tuning {
+        self.stepper.target.tuning
     }
 
     /// Shows what the engine does, while it does it.

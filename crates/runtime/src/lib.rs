@@ -2,6 +2,7 @@
 //! front (command line, npm package) drives.
 
 mod activity;
+mod autotune;
 mod bench;
 mod cache;
 mod devices;

@@ -16,6 +16,12 @@ pub struct EngineOptions {
     pub device: Option<String>,
     /// `subgroups=off,f16=off,dot=off,coop=off` in any choice; empty for none.
     pub caps: String,
+    /// Kernel parameters in place of the adapter's own: `matvec.rows=4,prefill_tokens=256` in any
+    /// choice; empty for none.
+    pub tuning: String,
+    /// Measure kernel parameters at the first load on an adapter, and keep what is found with
+    /// the verdicts.
+    pub autotune: bool,
     /// KV cache type; by default f16 where the variant computes in f16, else f32.
     pub kv: Option<KvType>,
     /// Context in tokens; by default what the model was trained for, made
@@ -74,6 +80,8 @@ impl Default for EngineOptions {
         Self {
             device: None,
             caps: String::new(),
+            tuning: String::new(),
+            autotune: false,
             kv: None,
             ctx: None,
             max_sequences: 1,

@@ -3,7 +3,7 @@
 //! by a safer one, and the verdict is kept for the adapter and its driver.
 
 use wisp_base::{Error, KvType, Result};
-use wisp_gpu::{Gpu, Reduce, Scalar, Variant, shaders_hash};
+use wisp_gpu::{Gpu, Reduce, Scalar, Tuning, Variant, shaders_hash};
 use wisp_graph::{Resource, Tape};
 use wisp_ops::check::{Case, cases, run};
 
@@ -24,6 +24,7 @@ const ORDER: [Variant; 4] = [
 /// There is none: the adapter cannot be used. The device failed while it was checked.
 pub(crate) async fn choose(
     gpu: &Gpu,
+    tuning: Tuning,
     tape: &Tape,
     kv: Option<KvType>,
     verdicts: Option<&Verdicts>,
@@ -35,13 +36,13 @@ pub(crate) async fn choose(
         let kv = kv.unwrap_or(crate::memory::default_kv(variant));
         let mut cases = cases()?;
         cases.retain(|case| wanted(case, tape, kv));
-        let key = key(gpu, variant, &cases);
+        let key = key(gpu, tuning, variant, &cases);
         let known = verdicts.and_then(|verdicts| verdicts.find(&key));
         let wrong = match known {
             Some(wrong) => wrong,
             None => {
                 progress(Progress::Checking);
-                let wrong = first_wrong(gpu, &cases, variant).await?.unwrap_or_default();
+                let wrong = first_wrong(gpu, tuning, &cases, variant).await?.unwrap_or_default();
                 if let Some(verdicts) = verdicts {
                     verdicts.add(&key, &wrong);
                 }
@@ -58,9 +59,14 @@ pub(crate) async fn choose(
 }
 
 /// What is wrong with the first case that is.
-async fn first_wrong(gpu: &Gpu, cases: &[Case], variant: Variant) -> Result<Option<String>> {
+async fn first_wrong(
+    gpu: &Gpu,
+    tuning: Tuning,
+    cases: &[Case],
+    variant: Variant,
+) -> Result<Option<String>> {
     for case in cases {
-        let made = run(gpu, case, variant, gpu.tuning()).await;
+        let made = run(gpu, case, variant, tuning).await;
         // No model has kernels of these odd sizes: their memory is for its weights.
         gpu.forget_pipelines();
         match made {
@@ -112,22 +118,21 @@ fn wanted(case: &Case, tape: &Tape, kv: KvType) -> bool {
 }
 
 /// One line without tabs that names adapter, driver, kernels and cases.
-fn key(gpu: &Gpu, variant: Variant, cases: &[Case]) -> String {
+fn key(gpu: &Gpu, tuning: Tuning, variant: Variant, cases: &[Case]) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     shaders_hash().hash(&mut hasher);
     for case in cases {
         case.name.hash(&mut hasher);
     }
-    format!("{:?}", gpu.tuning()).hash(&mut hasher);
+    tuning.to_string().hash(&mut hasher);
+    format!("{} | {variant} | {:016x}", adapter(gpu), hasher.finish())
+}
+
+/// The adapter and its driver, in a line without tabs.
+pub(crate) fn adapter(gpu: &Gpu) -> String {
     let facts = gpu.facts();
-    let text = format!(
-        "{} | {} | {} | {variant} | {:016x}",
-        facts.name,
-        facts.backend,
-        facts.driver,
-        hasher.finish()
-    );
+    let text = format!("{} | {} | {}", facts.name, facts.backend, facts.driver);
     text.replace(['\t', '\n', '\r'], " ")
 }
 
@@ -147,10 +152,12 @@ mod tests {
     fn choose_with(gpu: &Gpu, verdicts: Option<&Verdicts>) -> (Result<Variant>, Vec<String>, bool) {
         let (mut notes, mut checked) = (Vec::new(), false);
         let chosen =
-            pollster::block_on(choose(gpu, &Tape::new(), None, verdicts, &mut |p| match p {
-                Progress::Note(note) => notes.push(note),
-                Progress::Checking => checked = true,
-                Progress::Weights { .. } => {}
+            pollster::block_on(choose(gpu, gpu.tuning(), &Tape::new(), None, verdicts, &mut |p| {
+                match p {
+                    Progress::Note(note) => notes.push(note),
+                    Progress::Checking => checked = true,
+                    Progress::Weights { .. } => {}
+                }
             }));
         (chosen, notes, checked)
     }

@@ -46,6 +46,11 @@ pub struct Global {
     #[arg(long, global = true, env = "WISP_CAPS", value_name = "LIST", default_value = "")]
     #[arg(hide_default_value = true, hide_env_values = true, value_parser = parse::caps)]
     pub caps: String,
+    /// Set parameters of the kernels; `wisp devices` has them all, --verbose those in use.
+    /// Without it some are measured at the first load on an adapter
+    #[arg(long, global = true, env = "WISP_TUNE", value_name = "LIST", default_value = "")]
+    #[arg(hide_default_value = true, hide_env_values = true, hide_short_help = true)]
+    pub tune: String,
     /// How the KV cache is stored: f32, f16, q8_0 or q4_0
     #[arg(long, global = true, value_name = "TYPE", value_parser = parse::kv)]
     pub kv: Option<KvType>,

@@ -74,6 +74,7 @@ fn table(device: &DeviceReport) -> String {
     for (name, value) in &device.limits {
         text.push_str(&format!("   {name:<11} {value}\n"));
     }
+    text.push_str(&format!("   --tune      {}\n", device.tuning));
     for check in &device.checks {
         let verdict = if check.passed { "ok" } else { "WRONG" };
         text.push_str(&format!(

@@ -1,0 +1,204 @@
+//! Kernel parameters measured on this adapter, once: products, which take most of a step. The
+//! first load with an adapter, driver and weight format pays for it, within [`BUDGET`].
+
+use std::time::Duration;
+
+use web_time::Instant;
+use wisp_base::Result;
+use wisp_gpu::{Gpu, Tuning, shaders_hash};
+use wisp_graph::{
+    DeviceResources, Kind, Part, Plan, PlanKey, Resource, Rows, Scratch, Shared, Step, StepToken,
+    Tape, Target, Value, Weight,
+};
+use wisp_ops::{Epilogue, Linear, record};
+
+use crate::random_weights;
+use crate::verdict::adapter;
+use crate::verdicts::Verdicts;
+
+/// No candidate is tried after that.
+const BUDGET: Duration = Duration::from_secs(2);
+
+/// A step of one measurement takes so long at least, or its time is mostly the submission's.
+const LONG_ENOUGH: Duration = Duration::from_millis(4);
+
+/// Less than this much faster is chance.
+const GAIN: f64 = 0.97;
+
+/// Weights together larger than caches, as a model's are.
+const BYTES: usize = 96 << 20;
+
+/// Tokens of a prompt's step.
+const PROMPT: usize = 64;
+
+/// What is tried, one parameter after the other, each with the best of those before: for
+/// steps of so many tokens, on adapters of that kind.
+const TRIALS: [(usize, Adapters, &str, &[u32]); 9] = [
+    (1, Adapters::Gpu, "matvec.lanes", &[32, 8, 4]),
+    (1, Adapters::Gpu, "matvec.rows", &[2, 8]),
+    (1, Adapters::Gpu, "matvec.threads", &[128, 256, 32]),
+    (PROMPT, Adapters::Gpu, "matmul.rows", &[8, 2]),
+    (PROMPT, Adapters::Gpu, "matmul.tokens", &[8, 2]),
+    (PROMPT, Adapters::Gpu, "matmul.threads", &[128, 256]),
+    (1, Adapters::Cpu, "matvec.rows", &[4]),
+    (1, Adapters::Cpu, "matvec.groups", &[16]),
+    (PROMPT, Adapters::Cpu, "matvec.rows_for_many", &[8]),
+];
+
+/// Kinds of adapter whose kernels are cut differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Adapters {
+    Cpu,
+    Gpu,
+}
+
+/// The parameters for `target`'s adapter and `tape`'s weights: those that an earlier load
+/// found, or found now and kept.
+///
+/// # Errors
+/// The device failed.
+pub async fn tuned(
+    gpu: &Gpu,
+    target: &Target,
+    tape: &Tape,
+    kept: Option<&Verdicts>,
+) -> Result<Tuning> {
+    let Some(weight) = typical(tape) else { return Ok(target.tuning) };
+    let key = format!("tuning | {} | {} | {:016x}", adapter(gpu), weight.format, shaders_hash());
+    let known = kept.and_then(|kept| kept.find(&key));
+    if let Some(known) = known.and_then(|text| target.tuning.with(&text).ok()) {
+        return Ok(known);
+    }
+    let Ok(tuning) = search(gpu, target, weight).await else {
+        // No memory for it, or a format that cannot be drawn: as good as not measured.
+        gpu.check()?;
+        return Ok(target.tuning);
+    };
+    gpu.forget_pipelines();
+    if let Some(kept) = kept {
+        kept.add(&key, &tuning.to_string());
+    }
+    Ok(tuning)
+}
+
+/// The largest matrix of a layer: what is right for it is right for most of a step.
+fn typical(tape: &Tape) -> Option<&Weight> {
+    let matrices = tape.resources().iter().filter_map(|resource| match resource {
+        Resource::Weight(weight) => Some(weight),
+        _ => None,
+    });
+    let of_layer = |weight: &&Weight| {
+        let named = |part: &Part| part.tensor.starts_with("blk.") && !part.tensor.contains("_exps");
+        weight.parts.iter().all(named)
+    };
+    matrices.filter(of_layer).max_by_key(|weight| weight.rows * weight.cols)
+}
+
+async fn search(gpu: &Gpu, target: &Target, weight: &Weight) -> Result<Tuning> {
+    let start = Instant::now();
+    let bench = Bench::new(gpu, target, weight).await?;
+    let kind = if gpu.facts().kind == "cpu" { Adapters::Cpu } else { Adapters::Gpu };
+    let best = bench.best(gpu, kind, start).await;
+    bench.resources.release(gpu);
+    best
+}
+/// Matrices like the typical one, and what a step with them needs.
+struct Bench {
+    tape: Tape,
+    target: Target,
+    resources: DeviceResources,
+}
+
+impl Bench {
+    async fn new(gpu: &Gpu, target: &Target, weight: &Weight) -> Result<Self> {
+        let mut tape = Tape::new();
+        let name = "x".into();
+        let (rows, kind) = (Rows::Tokens, Kind::Activation);
+        let x = tape.input(Value { name, rows, cols: weight.cols, kind });
+        let bytes = (weight.rows * weight.format.bytes(weight.cols)).max(1);
+        for number in 0..(BYTES / bytes).clamp(1, 16) {
+            let tensor = format!("tuned.{number}");
+            let parts = vec![Part { tensor, rows: 0..weight.rows }];
+            let like = Weight { parts, interleave: false, ..weight.clone() };
+            let matrix = tape.resource(Resource::Weight(like));
+            let op = Linear { epilogue: Epilogue::Store, bias: false };
+            record(&mut tape, op, &[x], &[matrix])?;
+        }
+        let target = Target { pages_per_sequence: 1, ..target.clone() };
+        let shared = Shared::sizes(Step::capacity(PROMPT, PROMPT), 1, 1, 1);
+        let resources = DeviceResources::allocate(gpu, &tape, &target, 1, shared).await?;
+        random_weights::fill(gpu, &tape, &resources).await?;
+        Ok(Self { tape, target, resources })
+    }
+
+    async fn best(&self, gpu: &Gpu, kind: Adapters, start: Instant) -> Result<Tuning> {
+        let mut best = self.target.tuning;
+        let mut least = [None; 2];
+        for (tokens, of, name, values) in TRIALS {
+            if of != kind {
+                continue;
+            }
+            let least = &mut least[usize::from(tokens > 1)];
+            for value in values {
+                if start.elapsed() > BUDGET {
+                    return Ok(best);
+                }
+                let before = match *least {
+                    Some(before) => before,
+                    None => self.seconds(gpu, best, tokens).await?,
+                };
+                *least = Some(before);
+                let Ok(tried) = best.with(&format!("{name}={value}")) else { continue };
+                // What does not compile or is too large for the adapter is no candidate.
+                let Ok(seconds) = self.seconds(gpu, tried, tokens).await else {
+                    gpu.check()?;
+                    continue;
+                };
+                if seconds < before * GAIN {
+                    (best, *least) = (tried, Some(seconds));
+                }
+            }
+        }
+        Ok(best)
+    }
+
+    /// The least time of some steps of so many tokens.
+    async fn seconds(&self, gpu: &Gpu, tuning: Tuning, tokens: usize) -> Result<f64> {
+        const ROUNDS: usize = 3;
+        let target = Target { tuning, ..self.target.clone() };
+        let key = PlanKey { tokens, outputs: 1, decode: tokens == 1, sample: false };
+        let mut scratch = Scratch::default();
+        let plan =
+            Plan::build(gpu, &self.tape, &target, key, &self.resources, &mut scratch).await?;
+        let token = |at: usize| StepToken { id: Some(0), position: at as u32, sequence: 0 };
+        let step = Step {
+            tokens: (0..tokens).map(token).collect(),
+            outputs: vec![0],
+            splits: 1,
+            both_ways: false,
+        };
+        gpu.write(&self.resources.shared.step, 0, bytemuck::cast_slice(&step.words()));
+        let mut times = 1;
+        let mut least = f64::INFINITY;
+        let mut round = 0;
+        while round < ROUNDS {
+            let mut encoder = gpu.encoder();
+            {
+                let mut pass = gpu.pass(&mut encoder);
+                (0..times).for_each(|_| plan.record(&mut pass, &step.counts()));
+            }
+            let start = Instant::now();
+            gpu.submit(encoder)?;
+            gpu.flush().await?;
+            let took = start.elapsed();
+            if took < LONG_ENOUGH && times < 64 {
+                times *= 2;
+                continue;
+            }
+            least = least.min(took.as_secs_f64() / f64::from(times));
+            round += 1;
+        }
+        scratch.release(gpu);
+        Ok(least)
+    }
+}
