@@ -3,7 +3,9 @@
 use web_time::Instant;
 use wisp_base::Result;
 use wisp_gpu::{Buffer, CommandEncoder, Gpu, Off, Profiler, Variant};
-use wisp_graph::{Counts, DeviceResources, PAGE, Plan, Scratch, Sequences, Shared, Target, lower};
+use wisp_graph::{
+    Counts, DeviceResources, Lowered, PAGE, Plan, Scratch, Sequences, Shared, Target, lower,
+};
 use wisp_ops::check::{Case, fill_inputs, target};
 
 use crate::bench::Spread;
@@ -107,26 +109,8 @@ impl KernelBench {
         let pages = positions.max().unwrap_or(1).div_ceil(PAGE);
         let target =
             Target { pages_per_sequence: pages, ..target(gpu, case, self.variant, gpu.tuning()) };
-        // Which kernels there are is known before anything is made. A weight of several
-        // shards has a dispatch each.
-        let mut times: Vec<KernelTime> = Vec::new();
-        let mut line_of = Vec::new();
-        for dispatch in lower(tape, &target, *key)?.dispatches {
-            if (dispatch.groups)(&counts).contains(&0) {
-                continue;
-            }
-            let (operation, kernel) = (dispatch.label, dispatch.kernel.name);
-            let known = times.iter().position(|t| (t.operation, t.kernel) == (operation, kernel));
-            let line = known.unwrap_or_else(|| {
-                let (case, us) = (case.name.clone(), Spread::default());
-                times.push(KernelTime { operation, kernel, case, us, bytes: 0, flops: 0 });
-                times.len() - 1
-            });
-            let cost = (dispatch.cost)(&counts);
-            times[line].bytes += cost.bytes;
-            times[line].flops += cost.flops;
-            line_of.push(line);
-        }
+        // Which kernels there are is known before anything is made.
+        let (mut times, line_of) = lines(case, &lower(tape, &target, *key)?, &counts);
         let wanted =
             |t: &KernelTime| format!("{} {} {}", t.kernel, t.operation, t.case).contains(filter);
         if !times.iter().any(wanted) {
@@ -227,6 +211,30 @@ impl KernelBench {
         }
         Ok(all)
     }
+}
+
+/// The lines of a case, still without times, and which of them each dispatch belongs to: a
+/// weight of several shards has a dispatch each.
+fn lines(case: &Case, lowered: &Lowered, counts: &Counts) -> (Vec<KernelTime>, Vec<usize>) {
+    let mut times: Vec<KernelTime> = Vec::new();
+    let mut line_of = Vec::new();
+    for dispatch in &lowered.dispatches {
+        if (dispatch.groups)(counts).contains(&0) {
+            continue;
+        }
+        let (operation, kernel) = (dispatch.label, dispatch.kernel.name);
+        let known = times.iter().position(|t| (t.operation, t.kernel) == (operation, kernel));
+        let line = known.unwrap_or_else(|| {
+            let (case, us) = (case.name.clone(), Spread::default());
+            times.push(KernelTime { operation, kernel, case, us, bytes: 0, flops: 0 });
+            times.len() - 1
+        });
+        let cost = (dispatch.cost)(counts);
+        times[line].bytes += cost.bytes;
+        times[line].flops += cost.flops;
+        line_of.push(line);
+    }
+    (times, line_of)
 }
 
 #[cfg(test)]

@@ -67,11 +67,12 @@ fn line(bench: &KernelBench, time: &KernelTime) -> String {
     let Spread { median, min, max } = time.us;
     let [bytes, bytes_share, flops, flops_share] = rates(bench, time);
     format!(
-        "{:<17} {:<15} {:<44} {median:>10.1} µs ({min:.1} to {max:.1}) {:>8.2} GB/s {:>4.0} % \
+        "{:<17} {:<15} {:<44} {median:>10.1} µs {:<24} {:>8.2} GB/s {:>4.0} % \
          {:>8.2} GFLOP/s {:>4.0} %\n",
         time.kernel,
         time.operation,
         time.case,
+        format!("({min:.1} to {max:.1})"),
         bytes / 1e9,
         bytes_share * 100.0,
         flops / 1e9,
