@@ -3,9 +3,7 @@
 use web_time::Instant;
 use wisp_base::Result;
 use wisp_gpu::{Buffer, CommandEncoder, Gpu, Off, Profiler, Variant};
-use wisp_graph::{
-    Counts, DeviceResources, Lowered, PAGE, Plan, Scratch, Sequences, Shared, Target, lower,
-};
+use wisp_graph::{Counts, DeviceResources, Lowered, PAGE, Plan, Scratch, Shared, Target, lower};
 use wisp_ops::check::{Case, fill_inputs, target};
 
 use crate::bench::Spread;
@@ -117,16 +115,13 @@ impl KernelBench {
             return Ok(Vec::new());
         }
 
-        let mut sequences = Sequences::new(1, pages, case.vocab.max(1));
-        for (at, page) in sequences.pages.iter_mut().enumerate() {
-            *page = at as u32;
-        }
+        let page_table: Vec<u32> = (0..pages as u32).collect();
         let settings = case.settings.first().copied().unwrap_or_default().words();
         let sizes = Shared::sizes(step.words().len(), 1, pages, case.vocab.max(1));
         let device = DeviceResources::allocate(gpu, tape, &target, pages, sizes).await?;
         let shared = &device.shared;
         gpu.write(&shared.step, 0, bytemuck::cast_slice(&step.words()));
-        gpu.write(&shared.pages, 0, bytemuck::cast_slice(&sequences.pages));
+        gpu.write(&shared.pages, 0, bytemuck::cast_slice(&page_table));
         gpu.write(&shared.settings, 0, bytemuck::cast_slice(&settings));
         fill(gpu, tape, &device, drawn).await?;
         // Each value has memory of its own, so that inputs are there in every round.
