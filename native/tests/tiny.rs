@@ -322,6 +322,27 @@ fn devices_are_listed_checked_and_chosen() {
         assert!(checks.iter().any(is_there), "no case of {op}");
     }
 
+    let args = ["devices", "--bench", "--filter", "rms", "--samples", "3"];
+    let measured = run_model(&[&args[..], &["--json"]].concat());
+    let keys = ["device", "copy_bytes_per_s", "flops_per_s", "timestamps", "kernels"];
+    let value = object(&measured, &keys);
+    let kernels = value["kernels"].as_array().unwrap();
+    assert_eq!(kernels.len(), 2);
+    for kernel in kernels {
+        assert_eq!(kernel["kernel"], "rms_norm");
+        for number in ["bytes_per_s", "bandwidth_share", "flops_per_s", "flops_share"] {
+            assert!(kernel[number].as_f64().unwrap() > 0.0, "{number}: {kernel}");
+        }
+        let us = |which: &str| kernel["us"][which].as_f64().unwrap();
+        assert!(0.0 < us("min") && us("min") <= us("median") && us("median") <= us("max"));
+    }
+    let printed = run_model(&args);
+    let printed = printed.ok();
+    assert_eq!(printed.lines().filter(|line| line.starts_with("rms_norm")).count(), 2);
+    assert!(!printed.contains("NaN") && !printed.contains("inf"), "{printed}");
+    let none = run_model(&["devices", "--bench", "--filter", "nothing like it"]);
+    assert!(none.sentence().contains("\"nothing like it\""));
+
     let file = tiny_file();
     let generate = |device: &str| {
         run_model(&[

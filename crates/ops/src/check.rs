@@ -177,21 +177,7 @@ pub async fn run(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Re
             let words = vec![SENTINEL; ((bytes + 2 * GUARD) / 4) as usize];
             gpu.write(buffer, 0, bytemuck::cast_slice(&words));
         }
-        let mut inputs = Vec::new();
-        for id in &case.inputs {
-            let value = tape.value(*id);
-            let rows =
-                if value.rows == Rows::Tokens { step.tokens.len() } else { step.outputs.len() };
-            let seed = (number * 1000 + inputs.len()) as u64 + 77;
-            let mut data = random(seed, rows * value.cols);
-            if half(value, variant) {
-                KvType::F16.round(&mut data);
-            }
-            if let Some((buffer, offset, _)) = plan.value(tape, *id) {
-                upload(gpu, buffer, offset, value, variant, &data);
-            }
-            inputs.push((*id, data));
-        }
+        let inputs = fill_inputs(gpu, case, &plan, variant, number);
         gpu.write(&shared.step, 0, bytemuck::cast_slice(&step.words()));
         let mut encoder = gpu.encoder();
         plan.record(&mut gpu.pass(&mut encoder), &step.counts());
@@ -230,6 +216,33 @@ pub async fn run(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Re
     }
     let bound = if variant.scalar == Scalar::F16 { case.bound.max(F16_BOUND) } else { case.bound };
     Ok(Report { case: case.name.clone(), variant, error, bound })
+}
+
+/// Fills the inputs of step `number` with random numbers, and gives them.
+pub fn fill_inputs(
+    gpu: &Gpu,
+    case: &Case,
+    plan: &Plan,
+    variant: Variant,
+    number: usize,
+) -> Vec<(ValueId, Vec<f32>)> {
+    let tape = &case.tape;
+    let Some((step, _)) = case.steps.get(number) else { return Vec::new() };
+    let mut inputs = Vec::new();
+    for id in &case.inputs {
+        let value = tape.value(*id);
+        let rows = if value.rows == Rows::Tokens { step.tokens.len() } else { step.outputs.len() };
+        let seed = (number * 1000 + inputs.len()) as u64 + 77;
+        let mut data = random(seed, rows * value.cols);
+        if half(value, variant) {
+            KvType::F16.round(&mut data);
+        }
+        if let Some((buffer, offset, _)) = plan.value(tape, *id) {
+            upload(gpu, buffer, offset, value, variant, &data);
+        }
+        inputs.push((*id, data));
+    }
+    inputs
 }
 
 fn half(value: &Value, variant: Variant) -> bool {

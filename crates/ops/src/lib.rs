@@ -4,6 +4,7 @@
 mod activation;
 mod add_norm;
 mod attention;
+pub mod bench;
 mod cast;
 pub mod check;
 mod embed;

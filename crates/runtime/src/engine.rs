@@ -83,7 +83,8 @@ impl Engine {
         let tokenizer = Err(Error::input("random weights have no tokenizer"));
         let engine = Self::empty(None, &checkpoint, tokenizer, options, progress).await?;
         let Stepper { gpu, forward, resources, .. } = &engine.stepper;
-        random_weights::fill(gpu, &forward.tape, resources).await?;
+        let mut drawn = random_weights::Drawn::new();
+        random_weights::fill(gpu, &forward.tape, resources, &mut drawn).await?;
         Ok(engine)
     }
 

@@ -10,6 +10,7 @@ mod draft;
 mod embed;
 mod engine;
 mod generate;
+mod kernels;
 mod limits;
 mod load;
 mod logprobs;
@@ -30,6 +31,7 @@ pub use activity::Activity;
 pub use bench::{BenchOptions, BenchReport, OpTime, Spread};
 pub use devices::{CheckReport, DeviceReport, devices, self_check};
 pub use engine::{Engine, Progress};
+pub use kernels::{KernelBench, KernelTime};
 pub use logprobs::log_sum_exp;
 pub use memory::{MemoryPlan, plan_memory};
 pub use options::{

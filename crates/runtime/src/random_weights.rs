@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use wisp_base::quant::{Split, encode, split};
+use wisp_base::quant::{Split, encode, example, split};
 use wisp_base::splitmix64;
 use wisp_base::{Format, Result};
 use wisp_gpu::Gpu;
@@ -16,12 +16,19 @@ const DRAWN: usize = 1 << 20;
 /// Rows are drawn in multiples of this, so that they fill whole words in any format.
 const ROWS: usize = 16;
 
+/// Rows that were drawn already, by format and width.
+pub type Drawn = HashMap<(Format, usize), Split>;
+
 /// Fills every weight and vector of `tape`.
 ///
 /// # Errors
-/// A format that cannot be encoded; the device fails.
-pub async fn fill(gpu: &Gpu, tape: &Tape, resources: &DeviceResources) -> Result<()> {
-    let mut drawn: HashMap<(Format, usize), Split> = HashMap::new();
+/// Columns that are not whole blocks; the device fails.
+pub async fn fill(
+    gpu: &Gpu,
+    tape: &Tape,
+    resources: &DeviceResources,
+    drawn: &mut Drawn,
+) -> Result<()> {
     for (index, resource) in tape.resources().iter().enumerate() {
         let id = tape.id(index);
         match resource {
@@ -49,5 +56,7 @@ fn draw(format: Format, cols: usize) -> Result<Split> {
     let scale = 1.0 / (cols as f32).sqrt();
     let number = |bits: u64| ((bits >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale;
     let numbers: Vec<f32> = (0..rows * cols).map(|_| number(random())).collect();
-    split(format, &encode(format, &numbers, None)?, cols)
+    // Formats that nothing here writes have random bits instead.
+    let bytes = encode(format, &numbers, None).or_else(|_| example(format, 0, rows * cols))?;
+    split(format, &bytes, cols)
 }

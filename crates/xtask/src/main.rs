@@ -2,6 +2,7 @@
 
 mod bench_browser;
 mod bench_rival;
+mod binary;
 mod setup;
 mod step;
 mod tasks;
@@ -28,6 +29,9 @@ cargo xtask TASK
   web                 the engine for browsers: set up, build, and serve the chat page here
                       (--build only builds; --models tests Gemma 3 270M and
                       Qwen2.5-Coder-1.5B in Chromium, minutes; --sizes weighs what was built)
+  bench-kernels [ARGS…]
+                      every kernel's time on this adapter, beside what the adapter can do
+                      (--filter TEXT, --samples N, --json, --device N|NAME)
   bench-rival [ARGS…] speed beside llama.cpp's Vulkan backend, same file, same adapter
                       (--model FILE, --rounds N, --prompt-tokens N, --generate N)
   bench-browser [ARGS…]
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         "strings" => vectors::strings(&rest),
         "tidy" => tasks::tidy(),
         "web" => web::web(&rest),
+        "bench-kernels" => tasks::bench_kernels(&rest),
         "bench-browser" => bench_browser::compare(&rest),
         "bench-rival" => bench_rival::compare(&rest),
         "" | "help" | "-h" | "--help" => {

@@ -69,3 +69,9 @@ fn shown(command: &Command) -> String {
     words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
     words.join(" ")
 }
+
+/// Says how large something is; too large is an error.
+pub fn limit(what: &str, bytes: u64, most: u64) -> Result {
+    println!("{what}: {bytes} bytes, {most} at most");
+    if bytes <= most { Ok(()) } else { Err(format!("{what}: {bytes} bytes; {most} are the most")) }
+}

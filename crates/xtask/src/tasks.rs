@@ -1,21 +1,31 @@
-//! `chat`, `test` and `tidy`.
+//! `chat`, `bench-kernels`, `test` and `tidy`.
 
 use crate::setup;
 use crate::step::{Result, cargo, output, root, run, step, wisp};
-use crate::{tidy, web};
+use crate::{binary, tidy, web};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The model that `chat` and the tests use.
 pub const MODEL: &str = "smollm2-135m";
 
-/// Set-up, build, then `wisp chat` in place of us: it fetches the model itself.
+/// `wisp chat`, which fetches the model itself.
 pub fn chat(args: &[String]) -> Result {
+    become_wisp(&["chat"], args)
+}
+
+/// `wisp devices --bench`.
+pub fn bench_kernels(args: &[String]) -> Result {
+    become_wisp(&["devices", "--bench"], args)
+}
+
+/// Set-up, build, then `wisp` in place of us.
+fn become_wisp(command: &[&str], args: &[String]) -> Result {
     setup::run()?;
     build()?;
-    // Its exit status is ours: a failed chat has said why already.
+    // Its exit status is ours: when it failed it has said why already.
     let status = Command::new(wisp())
-        .arg("chat")
+        .args(command)
         .args(args)
         .status()
         .map_err(|cause| format!("cannot start {}: {cause}", wisp().display()))?;
@@ -31,6 +41,7 @@ pub fn test() -> Result {
     step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
     step("house rules", tidy)?;
     step("build", build)?;
+    step("binary", binary::check)?;
     step("lints", || {
         let flags = ["--workspace", "--all-targets", "--release", "--", "-D", "warnings"];
         run(cargo().arg("clippy").args(flags))

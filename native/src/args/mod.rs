@@ -299,6 +299,17 @@ pub struct Devices {
     /// Compare every kernel variant with its CPU definition
     #[arg(long)]
     pub check: bool,
+    /// Time every kernel at the sizes of models, on one adapter (on a slow one: minutes)
+    #[arg(long, conflicts_with = "check")]
+    pub bench: bool,
+    /// Only kernels with this in their line: matmul, Q4_0, rms, "decode at 4096"
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    #[arg(requires = "bench")]
+    pub filter: String,
+    /// Times each
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = parse::positive)]
+    #[arg(requires = "bench")]
+    pub samples: usize,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -8,6 +8,7 @@ mod devices;
 mod embed;
 mod generate;
 mod inspect;
+mod kernels;
 mod logits;
 mod models;
 mod perplexity;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Embed(args) => embed::run(global, &args),
         Command::Similar(args) => embed::similar(global, &args),
         Command::Inspect(args) => inspect::run(global, &args),
+        Command::Devices(args) if args.bench => kernels::run(global, &args),
         Command::Devices(args) => devices::run(global, &args),
         Command::Pull(args) => models::pull(&args),
         Command::Models(args) => models::list(&args),

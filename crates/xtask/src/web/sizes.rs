@@ -1,7 +1,7 @@
 //! What a visitor downloads before any model, as a server sends it: gzipped.
 
 use super::folder;
-use crate::step::{Result, output};
+use crate::step::{Result, limit, output};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,17 +24,8 @@ pub fn check() -> Result {
             dist.display()
         ));
     }
-    limit("WebAssembly", wasm, WASM)?;
-    limit("JavaScript", javascript, JAVASCRIPT)
-}
-
-fn limit(what: &str, bytes: u64, most: u64) -> Result {
-    println!("{what}: {bytes} bytes gzipped, {most} at most");
-    if bytes <= most {
-        Ok(())
-    } else {
-        Err(format!("{what} has {bytes} bytes gzipped; {most} are the most"))
-    }
+    limit("WebAssembly, gzipped", wasm, WASM)?;
+    limit("JavaScript, gzipped", javascript, JAVASCRIPT)
 }
 
 /// Gzipped bytes of all files with an ending.
