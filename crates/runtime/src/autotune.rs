@@ -12,7 +12,7 @@ use wisp_graph::{
 };
 use wisp_ops::{Epilogue, Linear, record};
 
-use crate::random_weights;
+use crate::random_weights::{Drawn, bits, fill};
 use crate::verdict::adapter;
 use crate::verdicts::Verdicts;
 
@@ -127,7 +127,8 @@ impl Bench {
         let target = Target { pages_per_sequence: 1, ..target.clone() };
         let shared = Shared::sizes(Step::capacity(PROMPT, PROMPT), 1, 1, 1);
         let resources = DeviceResources::allocate(gpu, &tape, &target, 1, shared).await?;
-        random_weights::fill(gpu, &tape, &resources).await?;
+        let mut drawn = Drawn::new();
+        fill(gpu, &tape, &resources, &mut drawn, bits).await?;
         Ok(Self { tape, target, resources })
     }
 

@@ -84,7 +84,8 @@ impl Engine {
         let engine = Self::empty(None, &checkpoint, tokenizer, options, progress).await?;
         let Stepper { gpu, forward, resources, .. } = &engine.stepper;
         let mut drawn = random_weights::Drawn::new();
-        random_weights::fill(gpu, &forward.tape, resources, &mut drawn).await?;
+        random_weights::fill(gpu, &forward.tape, resources, &mut drawn, random_weights::numbers)
+            .await?;
         Ok(engine)
     }
 

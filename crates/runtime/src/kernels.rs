@@ -9,7 +9,7 @@ use wisp_ops::check::{Case, fill_inputs, target};
 use crate::bench::Spread;
 use crate::limits::{copy_bandwidth, peak_flops};
 use crate::options::EngineOptions;
-use crate::random_weights::{Drawn, fill};
+use crate::random_weights::{Drawn, fill, numbers};
 
 /// Rounds before those that count: the first one compiles, and wakes the device.
 const WARM_UP: usize = 2;
@@ -123,7 +123,7 @@ impl KernelBench {
         gpu.write(&shared.step, 0, bytemuck::cast_slice(&step.words()));
         gpu.write(&shared.pages, 0, bytemuck::cast_slice(&page_table));
         gpu.write(&shared.settings, 0, bytemuck::cast_slice(&settings));
-        fill(gpu, tape, &device, drawn).await?;
+        fill(gpu, tape, &device, drawn, numbers).await?;
         // Each value has memory of its own, so that inputs are there in every round.
         let mut scratch = Scratch::guarded(256);
         let plan = Plan::build(gpu, tape, &target, *key, &device, &mut scratch).await?;

@@ -19,7 +19,10 @@ const ROWS: usize = 16;
 /// Rows that were drawn already, by format and width.
 pub type Drawn = HashMap<(Format, usize), Split>;
 
-/// Fills every weight and vector of `tape`.
+/// Makes whole rows of a format, of so many columns, with as many numbers as [`DRAWN`] says.
+pub type Draw = fn(Format, usize) -> Result<Split>;
+
+/// Fills every weight and vector of `tape` with rows that `draw` makes.
 ///
 /// # Errors
 /// Columns that are not whole blocks; the device fails.
@@ -28,6 +31,7 @@ pub async fn fill(
     tape: &Tape,
     resources: &DeviceResources,
     drawn: &mut Drawn,
+    draw: Draw,
 ) -> Result<()> {
     for (index, resource) in tape.resources().iter().enumerate() {
         let id = tape.id(index);
@@ -49,10 +53,21 @@ pub async fn fill(
     gpu.flush().await
 }
 
+/// How many rows of so many columns are drawn.
+fn rows(cols: usize) -> usize {
+    (DRAWN / cols.max(1)).next_multiple_of(ROWS).max(ROWS)
+}
+
+/// Whatever random bits say in a format: for times alone. Needs no encoder, which a browser
+/// would have to download.
+pub fn bits(format: Format, cols: usize) -> Result<Split> {
+    split(format, &example(format, 0, rows(cols) * cols)?, cols)
+}
+
 /// Uniform numbers, small enough that nothing overflows in f16.
-fn draw(format: Format, cols: usize) -> Result<Split> {
+pub fn numbers(format: Format, cols: usize) -> Result<Split> {
     let mut random = splitmix64(cols as u64);
-    let rows = (DRAWN / cols.max(1)).next_multiple_of(ROWS).max(ROWS);
+    let rows = rows(cols);
     let scale = 1.0 / (cols as f32).sqrt();
     let number = |bits: u64| ((bits >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale;
     let numbers: Vec<f32> = (0..rows * cols).map(|_| number(random())).collect();
