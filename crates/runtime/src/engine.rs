@@ -113,6 +113,10 @@ impl Engine {
         let tape = decoder.tape(checkpoint, 1, None)?.tape;
         let verdicts = options.verdicts.as_ref();
         let variant = verdict::choose(&gpu, &tape, options.kv, verdicts, progress).await?;
+        if let Some(folder) = &options.pipelines {
+            // Not before: the self-check's kernels are of no use to a model.
+            gpu.keep_pipelines(folder).await;
+        }
         let facts = gpu.facts();
         let target = Target {
             variant,
@@ -331,6 +335,8 @@ impl Engine {
             // What the cache holds is no longer certain.
             self.pool = PagePool::new(self.pool.len());
         }
+        // Now, since whoever serves may be killed rather than end.
+        self.stepper.gpu.save_pipelines();
         result
     }
 
