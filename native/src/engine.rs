@@ -25,6 +25,8 @@ pub struct Loaded {
 
 /// What the flags ask of the engine.
 pub fn options(global: &Global) -> EngineOptions {
+    // Without a folder for them, the self-check runs and kernels are compiled each time.
+    let store = Store::open().ok();
     EngineOptions {
         device: global.device.clone(),
         caps: global.caps.clone(),
@@ -32,8 +34,8 @@ pub fn options(global: &Global) -> EngineOptions {
         autotune: true,
         kv: global.kv,
         ctx: global.ctx,
-        // Without a folder for it, the self-check runs each time.
-        verdicts: Store::open().ok().map(|store| store.verdicts().into()),
+        verdicts: store.as_ref().map(|store| store.verdicts().into()),
+        pipelines: store.as_ref().map(Store::pipelines),
         prepare: global.quantize.map(prepare),
         ..EngineOptions::default()
     }

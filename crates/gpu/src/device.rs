@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use wisp_base::{Error, Result};
 
 use crate::caps::{Caps, Off};
+use crate::kept::Kept;
 use crate::kernel::Pipeline;
 use crate::link::{Kernel, Replaced};
 use crate::memory;
@@ -65,15 +66,18 @@ struct Inner {
     lost: Arc<Mutex<Option<String>>>,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
     replaced: Mutex<Replaced>,
+    kept: OnceLock<Kept>,
     allocated: AtomicU64,
 }
 
 /// In a browser, memory on the device is free when a garbage collector happens to come
-/// by, unless the device is destroyed.
+/// by, unless the device is destroyed. Elsewhere, pipelines are kept.
 impl Drop for Inner {
     fn drop(&mut self) {
         if cfg!(target_arch = "wasm32") {
             self.device.destroy();
+        } else if let Some(kept) = self.kept.get() {
+            kept.save();
         }
     }
 }
@@ -189,6 +193,7 @@ impl Gpu {
         features.set(wgpu::Features::SUBGROUP, facts.caps.subgroups);
         features.set(wgpu::Features::SHADER_F16, facts.caps.f16);
         features.set(wgpu::Features::TIMESTAMP_QUERY, facts.timestamps);
+        features |= adapter.features() & wgpu::Features::PIPELINE_CACHE;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("wisp"),
@@ -224,6 +229,7 @@ impl Gpu {
             lost,
             pipelines: Mutex::default(),
             replaced: Mutex::default(),
+            kept: OnceLock::new(),
             allocated: AtomicU64::default(),
         })))
     }
@@ -243,6 +249,15 @@ impl Gpu {
     /// Forgets compiled kernels: those in use live on with their users.
     pub fn forget_pipelines(&self) {
         self.pipelines().clear();
+    }
+
+    pub(crate) fn kept(&self) -> Option<&Kept> {
+        self.0.kept.get()
+    }
+
+    /// The first call counts: a device has one cache.
+    pub(crate) fn keep(&self, kept: Kept) {
+        let _ = self.0.kept.set(kept);
     }
 
     /// Files of `shaders/` with other texts, on this device.

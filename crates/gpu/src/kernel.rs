@@ -46,6 +46,7 @@ impl Gpu {
             return Ok(found.clone());
         }
         let linked = link_replacing(kernel, &self.replaced())?;
+        let kept = self.kept();
         let device = self.device();
         let entries: Vec<_> = linked
             .bindings
@@ -89,7 +90,7 @@ impl Gpu {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
                 },
-                cache: None,
+                cache: kept.map(|kept| &kept.cache),
             });
             (raw, layout)
         };
@@ -97,6 +98,9 @@ impl Gpu {
             .catch(build)
             .await
             .map_err(|e| Error::device(format!("shader {name}: {}", located(&e, &linked))))?;
+        if let Some(kept) = kept {
+            kept.note_compiled();
+        }
         let pipeline = Arc::new(Pipeline { raw, layout, declared: linked.bindings.clone(), name });
         self.pipelines().insert(kernel.clone(), pipeline.clone());
         Ok(pipeline)

@@ -1,10 +1,12 @@
 //! The only crate that names wgpu: device, capabilities, shader linking,
 //! pipelines, readback, profiling.
 
+mod ahead;
 #[cfg(target_arch = "wasm32")]
 mod browser;
 mod caps;
 mod device;
+mod kept;
 mod kernel;
 mod link;
 mod memory;

@@ -63,6 +63,7 @@ impl Plan {
         scratch: &mut Scratch,
     ) -> Result<Self> {
         let lowered = lower(tape, target, key)?;
+        gpu.compile_ahead(lowered.dispatches.iter().map(|dispatch| &dispatch.kernel));
         let mut pipelines = Vec::with_capacity(lowered.dispatches.len());
         for dispatch in &lowered.dispatches {
             pipelines.push(gpu.pipeline(&dispatch.kernel).await?);

@@ -134,6 +134,10 @@ impl Engine {
         target.tuning = target.tuning.with(&options.tuning)?;
         let (tuning, kv) = (target.tuning, options.kv);
         let variant = verdict::choose(&gpu, tuning, &tape, kv, verdicts, progress).await?;
+        if let Some(folder) = &options.pipelines {
+            // Not before: the self-check's kernels are of no use to a model.
+            gpu.keep_pipelines(folder).await;
+        }
         let target = Target { variant, kv: kv.unwrap_or(default_kv(variant)), ..target };
         let room = Room {
             memory: options.memory_limit.or(facts.memory),
@@ -367,6 +371,8 @@ impl Engine {
             // What the cache holds is no longer certain.
             self.pool = PagePool::new(self.pool.len());
         }
+        // Now, since whoever serves may be killed rather than end.
+        self.stepper.gpu.save_pipelines();
         result
     }
 

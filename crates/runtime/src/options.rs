@@ -1,6 +1,7 @@
 //! What a caller may ask for, and what it gets back.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,6 +40,9 @@ pub struct EngineOptions {
     pub memory_limit: Option<u64>,
     /// Where the self-check's verdict on an adapter is kept between runs.
     pub verdicts: Option<crate::verdicts::Verdicts>,
+    /// The folder where compiled pipelines are kept between runs, where a driver gives them
+    /// out; see [`wisp_gpu::Gpu::keep_pipelines`].
+    pub pipelines: Option<PathBuf>,
     /// What to do with a model's header before it is loaded: give its weights in other
     /// formats, say.
     pub prepare: Option<Prepare>,
@@ -89,6 +93,7 @@ impl Default for EngineOptions {
             guess: Guess::Never,
             memory_limit: None,
             verdicts: None,
+            pipelines: None,
             prepare: None,
         }
     }

@@ -158,6 +158,11 @@ impl Store {
         self.home.join("verdicts.json")
     }
 
+    /// Where compiled pipelines are kept, a file for each adapter and driver.
+    pub fn pipelines(&self) -> PathBuf {
+        self.home.join("pipelines")
+    }
+
     /// Where the chat's history of lines is kept.
     pub fn history(&self) -> PathBuf {
         self.home.join("history.txt")
