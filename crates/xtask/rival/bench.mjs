@@ -1,6 +1,6 @@
-// One round of the rival: llama.cpp's Vulkan backend by way of node-llama-cpp.
+// One round of a rival: a backend of llama.cpp's by way of node-llama-cpp.
 //
-//   node bench.mjs MODULES MODEL PROMPT_TOKENS GENERATE CONTEXT
+//   node bench.mjs MODULES MODEL PROMPT_TOKENS GENERATE CONTEXT vulkan|cuda|cpu
 //
 // MODULES is the folder with `node_modules`. Prints one JSON object: tokens a second
 // in prefill and decode, each after a warm-up that compiles the pipelines.
@@ -12,13 +12,13 @@ import { pathToFileURL } from "node:url";
 // llama.cpp leaves CPU devices such as lavapipe out unless it is told which to take.
 process.env.GGML_VK_VISIBLE_DEVICES ??= "0";
 
-const [modules, model, promptTokens, generate, context] = process.argv.slice(2);
+const [modules, model, promptTokens, generate, context, backend] = process.argv.slice(2);
 const require = createRequire(join(resolve(modules), "package.json"));
 const entry = pathToFileURL(require.resolve("node-llama-cpp"));
 const { getLlama, LlamaLogLevel } = await import(entry);
 
 const llama = await getLlama({
-    gpu: "vulkan",
+    gpu: backend === "cpu" ? false : backend,
     build: "never",
     logLevel: LlamaLogLevel.error,
     vramPadding: 0,
@@ -26,7 +26,7 @@ const llama = await getLlama({
 const loadStart = performance.now();
 const loaded = await llama.loadModel({
     modelPath: resolve(model),
-    gpuLayers: "max",
+    gpuLayers: backend === "cpu" ? 0 : "max",
     ignoreMemorySafetyChecks: true,
 });
 const loadMs = performance.now() - loadStart;

@@ -1,8 +1,7 @@
 //! `cargo xtask …`: the chores of this repository, each one command.
 
-mod bench_browser;
-mod bench_rival;
 mod binary;
+mod rivals;
 mod setup;
 mod step;
 mod tasks;
@@ -32,11 +31,13 @@ cargo xtask TASK
   bench-kernels [ARGS…]
                       every kernel's time on this adapter, beside what the adapter can do
                       (--filter TEXT, --samples N, --json, --device N|NAME)
-  bench-rival [ARGS…] speed beside llama.cpp's Vulkan backend, same file, same adapter
-                      (--model FILE, --rounds N, --prompt-tokens N, --generate N)
-  bench-browser [ARGS…]
-                      speed beside transformers.js and wllama, in one headless Chromium
+  rivals native       speed beside llama.cpp's backends, same files, same machine, in turns
+                      (--models NAME|FILE,…, --backends vulkan,cpu,cuda, --rounds N,
+                      --prompt-tokens N, --generate N)
+  rivals browser      speed beside transformers.js and wllama, in one headless Chromium
                       (--model FILE, --rounds N, --onnx FOLDER)
+  rivals gpu          every figure that one adapter can give, from random weights in the sizes
+                      of published models (--quick: a dry run with a small one)
 ";
 
 fn main() -> ExitCode {
@@ -52,8 +53,7 @@ fn main() -> ExitCode {
         "tidy" => tasks::tidy(),
         "web" => web::web(&rest),
         "bench-kernels" => tasks::bench_kernels(&rest),
-        "bench-browser" => bench_browser::compare(&rest),
-        "bench-rival" => bench_rival::compare(&rest),
+        "rivals" => rivals::compare(&rest),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");
             Ok(())

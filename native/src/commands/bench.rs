@@ -117,7 +117,7 @@ fn object(args: &Bench, device: &str, load_ms: f64, report: &BenchReport) -> Val
         });
         value["ops"] = ops.collect();
     }
-    if let Some((bandwidth, flops)) = report.limits {
+    if let (Some((bandwidth, flops)), true) = (report.limits, args.roofline.is_some()) {
         value["limits"] = json!({
             "copy_bytes_per_s": finite(bandwidth), "flops_per_s": finite(flops),
         });

@@ -1,4 +1,4 @@
-//! `bench-browser`: the npm package beside transformers.js and wllama, in one headless
+//! `rivals browser`: the npm package beside transformers.js and wllama, in one headless
 //! Chromium on its software adapter, in turns.
 
 use crate::step::{Result, output, root, run, step, target};
@@ -74,7 +74,7 @@ fn parse(args: &[String]) -> Result<Options> {
                 options.rounds = count
                     .ok_or_else(|| format!("{flag} {value}: give a whole number from 1 on"))?;
             }
-            _ => return Err(format!("bench-browser does not know {flag}")),
+            _ => return Err(format!("rivals browser does not know {flag}")),
         }
     }
     Ok(options)
