@@ -43,6 +43,18 @@ impl Family {
 
     /// The same with other settings in its config.json.
     pub fn folder_with(&self, settings: &Map<String, Json>) -> FolderSource {
+        folder(&self.config(settings), &self.tensors())
+    }
+
+    /// config.json with other settings.
+    pub fn config(&self, settings: &Map<String, Json>) -> Json {
+        let mut config = read(&self.path, "config.json");
+        config.as_object_mut().unwrap().extend(settings.clone());
+        config
+    }
+
+    /// Its tensors.
+    pub fn tensors(&self) -> Vec<Tensor> {
         let tensor = |listed: &Json| {
             let name = listed[0].as_str().unwrap().to_owned();
             let shape: Vec<u64> = serde_json::from_value(listed[1].clone()).unwrap();
@@ -51,11 +63,7 @@ impl Family {
             let bytes = f32_bytes(&numbers(&name, count, number(2), number(3)));
             (name, "F32", shape, bytes)
         };
-        let tensors: Vec<_> =
-            self.golden["tensors"].as_array().unwrap().iter().map(tensor).collect();
-        let mut config = read(&self.path, "config.json");
-        config.as_object_mut().unwrap().extend(settings.clone());
-        folder(&config, &tensors)
+        self.golden["tensors"].as_array().unwrap().iter().map(tensor).collect()
     }
 
     /// PyTorch's logits at all positions (an encoder's hidden states), row by row.
@@ -84,12 +92,39 @@ pub fn f32_bytes(numbers: &[f32]) -> Vec<u8> {
 
 /// A folder with a config.json and these tensors.
 pub fn folder(config: &Json, tensors: &[Tensor]) -> FolderSource {
-    let file = |name: &str, bytes| {
-        (name.to_owned(), Box::new(BytesSource::new(name, bytes)) as Box<dyn Source>)
+    files(config, vec![("model.safetensors".into(), safetensors(tensors))])
+}
+
+/// The same with a file for every `each` tensors, and the index that names them.
+pub fn sharded(config: &Json, tensors: &[Tensor], each: usize) -> FolderSource {
+    sharded_as(config, tensors, each, str::to_owned)
+}
+
+/// The same, with files under other names than the index says.
+pub fn sharded_as(
+    config: &Json,
+    tensors: &[Tensor],
+    each: usize,
+    really: impl Fn(&str) -> String,
+) -> FolderSource {
+    let (mut map, mut all) = (Map::new(), Vec::new());
+    for (at, part) in tensors.chunks(each).enumerate() {
+        let name = format!("model-{at}.safetensors");
+        map.extend(part.iter().map(|(tensor, ..)| (tensor.clone(), json!(name))));
+        all.push((really(&name), safetensors(part)));
+    }
+    let index = serde_json::to_vec(&json!({"metadata": {}, "weight_map": map})).unwrap();
+    all.push(("model.safetensors.index.json".into(), index));
+    files(config, all)
+}
+
+fn files(config: &Json, mut files: Vec<(String, Vec<u8>)>) -> FolderSource {
+    files.push(("config.json".into(), serde_json::to_vec(config).unwrap()));
+    let source = |(name, bytes): (String, Vec<u8>)| {
+        let source = BytesSource::new(&*name, bytes);
+        (name, Box::new(source) as Box<dyn Source>)
     };
-    let config = serde_json::to_vec(config).unwrap();
-    let files = vec![file("config.json", config), file("model.safetensors", safetensors(tensors))];
-    FolderSource::new("folder", files).unwrap()
+    FolderSource::new("folder", files.into_iter().map(source).collect()).unwrap()
 }
 
 fn safetensors(tensors: &[Tensor]) -> Vec<u8> {

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use wisp_base::quant::decode;
 use wisp_formats::{Array, Checkpoint, Source, Value};
 use wisp_runtime::open;
-use wisp_tests::hub::{Tensor, f32_bytes, families, folder};
+use wisp_tests::hub::{Tensor, f32_bytes, families, folder, sharded, sharded_as};
 
 /// FNV-1a over the words of the numbers.
 fn checksum(numbers: &[f32]) -> String {
@@ -218,6 +218,85 @@ fn fp8_reads_with_scales_of_blocks_rows_or_all() {
     check(read("weight_scale_inv", &[2, 2], &blocks), &|row, col| blocks[row / 2 * 2 + col / 4]);
     check(read("weight_scale", &[4, 1], &blocks), &|row, _| blocks[row]);
     check(read("weight_scale", &[], &[0.5]), &|_, _| 0.5);
+}
+
+/// llm-compressor's folders say how activations and the cache were quantized, too: nothing
+/// that an engine needs whose activations have more digits.
+#[test]
+fn fp8_of_compressed_tensors_reads_beside_scales_of_activations() {
+    // 1, −2, 0.5, 57,344 and the smallest in E5M2.
+    let (codes, means) =
+        ([0x3Cu8, 0xC0, 0x38, 0x7B, 0x01], [1.0f32, -2.0, 0.5, 57_344.0, 1.0 / 65_536.0]);
+    let bytes: Vec<u8> = (0..24).map(|at| codes[at % 5]).collect();
+    let config = json!({"quant_method": "compressed-tensors", "format": "float-quantized",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8}}}});
+    for (weight_scale, shape) in [(vec![0.25; 4], vec![4u64, 1]), (vec![0.25], vec![1])] {
+        let one = f32_bytes(&[3.0]);
+        let all = o_proj(
+            config.clone(),
+            &[
+                ("weight", "F8_E5M2", &[4, 6], bytes.clone()),
+                ("weight_scale", "F32", &shape, f32_bytes(&weight_scale)),
+                ("input_scale", "F32", &[1], one.clone()),
+                ("output_scale", "F32", &[1], one.clone()),
+                ("k_scale", "F32", &[1], one.clone()),
+                ("v_scale", "F32", &[1], one),
+            ],
+        );
+        let wanted: Vec<f32> = (0..24).map(|at| means[at % 5] * 0.25).collect();
+        assert_eq!(all, wanted);
+    }
+}
+
+#[test]
+fn mxfp4_experts_read_with_gates_and_ups_in_turns() {
+    let oss = families().into_iter().find(|family| family.name == "gpt_oss").unwrap();
+    // Two experts of three gates and three ups, each of 32 numbers with one exponent.
+    let sizes = json!({"hidden_size": 32, "intermediate_size": 3, "num_local_experts": 2});
+    let code = |number: usize| (number * 7 + number / 32 * 3) % 16;
+    let exponent = |row: usize| 120 + row;
+    let blocks = (0..2 * 6 * 16).map(|at| (code(2 * at) | code(2 * at + 1) << 4) as u8).collect();
+    let scales = (0..12).map(|row| exponent(row) as u8).collect();
+    let name = |end: &str| format!("model.layers.0.mlp.experts.gate_up_proj_{end}");
+    let tensors = [
+        (name("blocks"), "U8", vec![2, 6, 1, 16], blocks),
+        (name("scales"), "U8", vec![2, 6, 1], scales),
+    ];
+    let source = folder(&oss.config(sizes.as_object().unwrap()), &tensors);
+    let checkpoint = block_on(open(&source)).unwrap();
+    // OCP Microscaling Formats 1.0: E2M1, the sign in the highest bit.
+    let magnitudes = [0.0f32, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+    let number = |row: usize, col: usize| {
+        let code = code(row * 32 + col);
+        let sign = if code < 8 { 1.0 } else { -1.0 };
+        sign * magnitudes[code % 8] * 2f32.powi(exponent(row) as i32 - 127)
+    };
+    for (half, tensor) in
+        ["blk.0.ffn_gate_exps.weight", "blk.0.ffn_up_exps.weight"].iter().enumerate()
+    {
+        assert_eq!(checkpoint.tensor(tensor).unwrap().shape, [32, 3, 2]);
+        let wanted: Vec<f32> = (0..6)
+            .flat_map(|at| (0..32).map(move |col| (at / 3 * 6 + at % 3 * 2 + half, col)))
+            .map(|(row, col)| number(row, col))
+            .collect();
+        assert_eq!(values(&checkpoint, &source, tensor), wanted, "{tensor}");
+    }
+}
+
+#[test]
+fn sharded_folders_read_as_whole_ones_and_what_they_lack_is_named() {
+    let llama = families().into_iter().find(|family| family.name == "llama").unwrap();
+    let (config, tensors) = (llama.config(&serde_json::Map::new()), llama.tensors());
+    let (whole, parts) = (llama.folder(), sharded(&config, &tensors, 3));
+    let (one, two) = (block_on(open(&whole)).unwrap(), block_on(open(&parts)).unwrap());
+    assert_eq!(one.tensors.len(), two.tensors.len());
+    for tensor in &one.tensors {
+        assert_eq!(values(&one, &whole, &tensor.name), values(&two, &parts, &tensor.name));
+    }
+    // The index names the second file, which has another name here.
+    let lost = sharded_as(&config, &tensors, 3, |name| name.replace("model-1", "other"));
+    let lost = block_on(open(&lost)).unwrap_err().to_string();
+    assert!(lost.contains("there is no file model-1.safetensors"), "{lost}");
 }
 
 #[test]

@@ -64,7 +64,8 @@ pub async fn tuned(
     kept: Option<&Verdicts>,
 ) -> Result<Tuning> {
     let Some(weight) = typical(tape) else { return Ok(target.tuning) };
-    let key = format!("tuning | {} | {} | {:016x}", adapter(gpu), weight.format, shaders_hash());
+    let (adapter, variant, format) = (adapter(gpu), target.variant, weight.format);
+    let key = format!("tuning | {adapter} | {variant} | {format} | {:016x}", shaders_hash());
     let known = kept.and_then(|kept| kept.find(&key));
     if let Some(known) = known.and_then(|text| target.tuning.with(&text).ok()) {
         return Ok(known);
@@ -102,6 +103,7 @@ async fn search(gpu: &Gpu, target: &Target, weight: &Weight) -> Result<Tuning> {
     bench.resources.release(gpu);
     best
 }
+
 /// Matrices like the typical one, and what a step with them needs.
 struct Bench {
     tape: Tape,

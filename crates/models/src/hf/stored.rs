@@ -10,8 +10,9 @@ use super::config::Config;
 
 pub(super) type Raws = BTreeMap<String, RawTensor>;
 
-/// Ends of names that belong to the tensor of the same stem.
-pub(super) const COMPANIONS: [&str; 7] = [
+/// Ends of names that belong to the tensor of the same stem: how it is stored, or how other
+/// engines quantize what comes in and out of it, and the cache.
+pub(super) const COMPANIONS: [&str; 13] = [
     ".weight_scale_inv",
     ".weight_scale",
     ".scales",
@@ -19,6 +20,12 @@ pub(super) const COMPANIONS: [&str; 7] = [
     ".g_idx",
     "_scales",
     ".weight_zero_point",
+    ".input_scale",
+    ".input_zero_point",
+    ".output_scale",
+    ".q_scale",
+    ".k_scale",
+    ".v_scale",
 ];
 
 /// A tensor with what is needed to understand it.
