@@ -6,6 +6,7 @@
 // in prefill and decode, each after a warm-up that compiles the pipelines.
 
 import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -32,6 +33,7 @@ const loaded = await llama.loadModel({
 const loadMs = performance.now() - loadStart;
 const session = await loaded.createContext({
     contextSize: Number(context),
+    threads: backend === "cpu" ? availableParallelism() : 0,
     ignoreMemorySafetyChecks: true,
 });
 const sequence = session.getSequence();
