@@ -10,4 +10,4 @@ mod random;
 pub use error::{Error, Result};
 pub use format::Format;
 pub use kv::KvType;
-pub use random::splitmix64;
+pub use random::{splitmix64, uniform};

@@ -212,22 +212,6 @@ impl DeviceResources {
         }
     }
 
-    /// Gives all of it back: no plan uses it any more.
-    pub fn release(self, gpu: &Gpu) {
-        let Shared { step, pages, sampled, counts, bias, settings } = &self.shared;
-        let shared = [step, pages, sampled, counts, bias, settings].into_iter();
-        let own = self.resources.iter().flat_map(|resource| match resource {
-            DeviceResource::Weight(shards) => shards
-                .iter()
-                .flat_map(|shard| [Some(&shard.quants), shard.scales.as_ref()])
-                .flatten()
-                .collect(),
-            DeviceResource::Numbers(numbers) => vec![numbers],
-            DeviceResource::Cache { keys, values } => vec![keys, values],
-        });
-        shared.chain(own).chain(self.tables.values()).for_each(|buffer| gpu.release(buffer));
-    }
-
     /// Keys and values of a cache.
     pub fn cache(&self, id: ResourceId) -> Option<(&Buffer, &Buffer)> {
         match self.resources.get(id.0)? {
@@ -303,10 +287,5 @@ impl Scratch {
     /// multiple of 256).
     pub fn guarded(bytes: u64) -> Self {
         Self { buffers: Vec::new(), guard: bytes }
-    }
-
-    /// Gives all of it back: no plan uses it any more.
-    pub fn release(self, gpu: &Gpu) {
-        self.buffers.iter().for_each(|buffer| gpu.release(buffer));
     }
 }

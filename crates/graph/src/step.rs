@@ -26,6 +26,14 @@ pub struct StepToken {
     pub sequence: u32,
 }
 
+impl StepToken {
+    /// Neighbours of one sequence, the first of them at position `first`.
+    pub fn run(ids: &[u32], first: usize, sequence: u32) -> impl Iterator<Item = Self> {
+        let token = move |(position, id): (u32, &u32)| Self { id: Some(*id), position, sequence };
+        (first as u32..).zip(ids).map(token)
+    }
+}
+
 /// One step: tokens in, rows of logits out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {

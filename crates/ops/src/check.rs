@@ -5,7 +5,7 @@
 //! reads padding or what nobody wrote is seen as well as one that writes too far.
 
 use wisp_base::quant::{decode, example, split};
-use wisp_base::{Error, Format, KvType, Result, splitmix64};
+use wisp_base::{Error, Format, KvType, Result, uniform};
 use wisp_gpu::{Gpu, Scalar, Tuning, Variant};
 use wisp_graph::{
     Cpu, DeviceResources, Kind, PAGE, Part, Plan, PlanKey, Resource, ResourceId, Rows, Scratch,
@@ -326,8 +326,8 @@ pub fn relative_error(got: &[f32], want: &[f32]) -> f64 {
 
 /// Uniform in −1 … 1.
 fn random(seed: u64, count: usize) -> Vec<f32> {
-    let mut next = splitmix64(seed);
-    (0..count).map(|_| (next() >> 40) as f32 / (1u32 << 23) as f32 - 1.0).collect()
+    let mut next = uniform(seed);
+    (0..count).map(|_| next()).collect()
 }
 
 /// A step with the tokens (sequence, position); outputs by index.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use web_time::Instant;
 use wisp_base::Result;
-use wisp_gpu::{Gpu, Tuning, shaders_hash};
+use wisp_gpu::{CommandEncoder, Gpu, Tuning, shaders_hash};
 use wisp_graph::{
     DeviceResources, Kind, Part, Plan, PlanKey, Resource, Rows, Scratch, Shared, Step, StepToken,
     Tape, Target, Value, Weight,
 };
 use wisp_ops::{Epilogue, Linear, record};
 
+use crate::limits::timed;
 use crate::random_weights::{Drawn, bits, fill};
 use crate::verdict::adapter;
 use crate::verdicts::Verdicts;
@@ -19,8 +20,8 @@ use crate::verdicts::Verdicts;
 /// No candidate is tried after that.
 const BUDGET: Duration = Duration::from_secs(2);
 
-/// A step of one measurement takes so long at least, or its time is mostly the submission's.
-const LONG_ENOUGH: Duration = Duration::from_millis(4);
+/// A step of one measurement takes so many seconds at least, or its time is mostly the submission's.
+const LONG_ENOUGH: f64 = 4e-3;
 
 /// Less than this much faster is chance.
 const GAIN: f64 = 0.97;
@@ -70,12 +71,13 @@ pub async fn tuned(
     if let Some(known) = known.and_then(|text| target.tuning.with(&text).ok()) {
         return Ok(known);
     }
-    let Ok(tuning) = search(gpu, target, weight).await else {
-        // No memory for it, or a format that cannot be drawn: as good as not measured.
+    let found = search(gpu, target, weight).await;
+    gpu.forget_pipelines();
+    let Ok(tuning) = found else {
+        // No memory for it: as good as not measured.
         gpu.check()?;
         return Ok(target.tuning);
     };
-    gpu.forget_pipelines();
     if let Some(kept) = kept {
         kept.add(&key, &tuning.to_string());
     }
@@ -97,11 +99,8 @@ fn typical(tape: &Tape) -> Option<&Weight> {
 
 async fn search(gpu: &Gpu, target: &Target, weight: &Weight) -> Result<Tuning> {
     let start = Instant::now();
-    let bench = Bench::new(gpu, target, weight).await?;
     let kind = if gpu.facts().kind == "cpu" { Adapters::Cpu } else { Adapters::Gpu };
-    let best = bench.best(gpu, kind, start).await;
-    bench.resources.release(gpu);
-    best
+    Bench::new(gpu, target, weight).await?.best(gpu, kind, start).await
 }
 
 /// Matrices like the typical one, and what a step with them needs.
@@ -173,9 +172,8 @@ impl Bench {
         let mut scratch = Scratch::default();
         let plan =
             Plan::build(gpu, &self.tape, &target, key, &self.resources, &mut scratch).await?;
-        let token = |at: usize| StepToken { id: Some(0), position: at as u32, sequence: 0 };
         let step = Step {
-            tokens: (0..tokens).map(token).collect(),
+            tokens: StepToken::run(&vec![0; tokens], 0, 0).collect(),
             outputs: vec![0],
             splits: 1,
             both_ways: false,
@@ -185,23 +183,18 @@ impl Bench {
         let mut least = f64::INFINITY;
         let mut round = 0;
         while round < ROUNDS {
-            let mut encoder = gpu.encoder();
-            {
-                let mut pass = gpu.pass(&mut encoder);
+            let record = |encoder: &mut CommandEncoder| {
+                let mut pass = gpu.pass(encoder);
                 (0..times).for_each(|_| plan.record(&mut pass, &step.counts()));
-            }
-            let start = Instant::now();
-            gpu.submit(encoder)?;
-            gpu.flush().await?;
-            let took = start.elapsed();
+            };
+            let took = timed(gpu, record).await?;
             if took < LONG_ENOUGH && times < 64 {
                 times *= 2;
                 continue;
             }
-            least = least.min(took.as_secs_f64() / f64::from(times));
+            least = least.min(took / f64::from(times));
             round += 1;
         }
-        scratch.release(gpu);
         Ok(least)
     }
 }

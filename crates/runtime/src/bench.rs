@@ -5,14 +5,13 @@ use std::ops::ControlFlow;
 use web_time::Instant;
 use wisp_base::{Error, Result};
 use wisp_gpu::Profiler;
-use wisp_graph::{Step, StepToken};
-use wisp_ops::splits;
+use wisp_graph::Step;
 
 use crate::Engine;
-use crate::cache::Pages;
 use crate::limits::{copy_bandwidth, peak_flops};
 use crate::options::Request;
 use crate::stepper::Want;
+use crate::sweep::Load;
 
 /// What `wisp bench` is to do.
 #[derive(Debug, Clone)]
@@ -127,7 +126,8 @@ impl Engine {
         report.prefill_tokens_per_s = Spread::of(prefill);
         report.decode_tokens_per_s = Spread::of(decode);
 
-        let step = self.decode_step(prompt_tokens + generate / 2)?;
+        let depth = prompt_tokens + generate / 2;
+        let step = self.steps(Load::Decode { depth, batch: 1 }, 1)?.pop().unwrap_or_default();
         let key = self.stepper.prepare(&step, Want::Tokens).await?;
         let counts = step.counts();
         let costs = self.stepper.plan(key).map(|plan| plan.costs(&counts)).unwrap_or_default();
@@ -148,18 +148,6 @@ impl Engine {
     pub(crate) fn prompt(&self, count: usize, round: usize) -> Vec<u32> {
         let vocab = self.vocab();
         (0..count).map(|at| ((at * 7919 + round * 104_729 + 11) % vocab) as u32).collect()
-    }
-
-    /// A decode step at `position` of a sequence whose pages hold whatever they hold.
-    fn decode_step(&mut self, position: usize) -> Result<Step> {
-        let mut pages = Pages::default();
-        self.pool.grow(&mut pages, position + 1)?;
-        self.stepper.write_pages(0, 0, &pages.list);
-        self.pool.release(pages);
-        self.pool.forget();
-        let token = StepToken { id: Some(1), position: position as u32, sequence: 0 };
-        let splits = splits(&self.stepper.target.tuning, position + 1);
-        Ok(Step { tokens: vec![token], outputs: vec![0], splits, both_ways: false })
     }
 
     /// Microseconds to prepare and submit a step, while the device is idle.

@@ -113,7 +113,7 @@ impl DraftModel {
         let mut position = first;
         while position < tokens.len() {
             let end = tokens.len().min(position + stepper.most_tokens());
-            let part = (position..end).map(|at| token(Some(tokens[at]), at)).collect();
+            let part = StepToken::run(&tokens[position..end], position, 0).collect();
             let step = step(stepper, part, end == tokens.len());
             stepper.submit(&step, Want::Tokens, |_, _| ()).await?;
             position = end;
@@ -134,7 +134,9 @@ impl DraftModel {
             if guess == most as u64 {
                 break submission;
             }
-            let step = step(stepper, vec![token(None, tokens.len() + guess as usize - 1)], true);
+            let position = (tokens.len() + guess as usize - 1) as u32;
+            let drawn = StepToken { id: None, position, sequence: 0 };
+            let step = step(stepper, vec![drawn], true);
             stepper.submit(&step, Want::Tokens, |_, _| ()).await?;
         };
         let (bytes, staging) = gpu.begin_read(staging, submission).wait(&gpu).await?;
@@ -147,10 +149,6 @@ impl DraftModel {
         self.fed.extend_from_slice(&guesses[..guesses.len().saturating_sub(1)]);
         Ok(guesses)
     }
-}
-
-fn token(id: Option<u32>, position: usize) -> StepToken {
-    StepToken { id, position: position as u32, sequence: 0 }
 }
 
 fn step(stepper: &Stepper, tokens: Vec<StepToken>, draws: bool) -> Step {

@@ -95,7 +95,7 @@ impl Engine {
             }
         }
         let tokens: Vec<_> =
-            (0u32..).zip(texts).flat_map(|(sequence, text)| tokens(sequence, text)).collect();
+            (0u32..).zip(texts).flat_map(|(at, text)| StepToken::run(text, 0, at)).collect();
         let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
         let step = Step {
             outputs: (0..tokens.len() as u32).collect(),
@@ -110,8 +110,4 @@ impl Engine {
         held.into_iter().for_each(|pages| self.pool.release(pages));
         hidden
     }
-}
-
-fn tokens(sequence: u32, text: &[u32]) -> impl Iterator<Item = StepToken> {
-    (0u32..).zip(text).map(move |(position, id)| StepToken { id: Some(*id), position, sequence })
 }

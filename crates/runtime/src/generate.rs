@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 use wisp_base::{Error, Result};
 use wisp_gpu::{Buffer, Readback};
 use wisp_graph::{Step, StepToken};
-use wisp_ops::{IN_PROMPT, Settings, splits};
+use wisp_ops::splits;
 use wisp_tokenizer::Tokenizer;
 
 use crate::cache::{PagePool, Pages};
 use crate::draft::Drafter;
 use crate::logprobs;
-use crate::options::{FinishReason, Sampling};
+use crate::options::FinishReason;
 use crate::queue::{Job, Piece, Queue};
 use crate::speculate::Pace;
 use crate::stepper::{Stepper, Want};
@@ -259,12 +259,8 @@ impl<'e, 'q> Generator<'e, 'q> {
         let Some(live) = &mut self.slots[slot] else { return Ok(None) };
         let start = live.fed;
         let end = live.known.min(start + most);
-        let token = |(at, id): (usize, &u32)| StepToken {
-            id: Some(*id),
-            position: (start + at) as u32,
-            sequence: slot as u32,
-        };
-        let tokens: Vec<_> = live.job.tokens[start..end].iter().enumerate().map(token).collect();
+        let part = &live.job.tokens[start..end];
+        let tokens: Vec<_> = StepToken::run(part, start, slot as u32).collect();
         let mut step = Step { tokens, ..Step::default() };
         step.splits = splits(&self.stepper.target.tuning, end);
         let mut drew = Vec::new();
@@ -453,27 +449,6 @@ impl<'e, 'q> Generator<'e, 'q> {
         self.pool.release(std::mem::take(&mut live.pages));
         Some(live)
     }
-
-    fn set_sampling(&self, slot: usize, job: &Job<'_>) {
-        let request = &job.request;
-        let vocab = self.stepper.decoder.vocab;
-        let settings = settings(&request.sampling);
-        let counts = settings.penalties().then(|| {
-            let mut counts = vec![0; vocab];
-            let (prompt, answer) = job.tokens.split_at(request.prompt.len());
-            prompt.iter().for_each(|token| counts[*token as usize] = IN_PROMPT);
-            answer.iter().for_each(|token| counts[*token as usize] += 1);
-            counts
-        });
-        let bias = settings.biased.then(|| {
-            let mut row = vec![0.0; vocab];
-            for (token, bias) in &request.sampling.logit_bias {
-                row[*token as usize] += bias;
-            }
-            row
-        });
-        self.stepper.write_sampling(slot, &settings, counts.as_deref(), bias.as_deref());
-    }
 }
 
 fn drawing(slot: usize, live: &Live<'_, '_>) -> Drew {
@@ -485,20 +460,6 @@ fn shares_a_prompt(slots: &[Option<Live<'_, '_>>], job: &Job<'_>) -> bool {
     let first = job.tokens.get(..wisp_graph::PAGE);
     let in_prefill = slots.iter().flatten().filter(|live| live.in_prefill());
     first.is_some() && in_prefill.map(|l| l.job.tokens.get(..wisp_graph::PAGE)).any(|l| l == first)
-}
-
-pub(crate) fn settings(sampling: &Sampling) -> Settings {
-    Settings {
-        temperature: sampling.temperature,
-        top_k: sampling.top_k,
-        top_p: sampling.top_p,
-        min_p: sampling.min_p,
-        repetition: sampling.repetition_penalty,
-        presence: sampling.presence_penalty,
-        frequency: sampling.frequency_penalty,
-        biased: !sampling.logit_bias.is_empty(),
-        seed: sampling.seed,
-    }
 }
 
 /// # Errors

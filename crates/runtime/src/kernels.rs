@@ -1,13 +1,12 @@
 //! Time of every kernel on an adapter, at the sizes of `wisp_ops::bench`.
 
-use web_time::Instant;
 use wisp_base::Result;
 use wisp_gpu::{Buffer, CommandEncoder, Gpu, Off, Profiler, Variant};
 use wisp_graph::{Counts, DeviceResources, Lowered, PAGE, Plan, Scratch, Shared, Target, lower};
 use wisp_ops::check::{Case, fill_inputs, target};
 
 use crate::bench::Spread;
-use crate::limits::{copy_bandwidth, peak_flops};
+use crate::limits::{beyond_caches, copy_bandwidth, peak_flops, timed};
 use crate::options::EngineOptions;
 use crate::random_weights::{Drawn, fill, numbers};
 
@@ -61,8 +60,7 @@ impl KernelBench {
         let gpu = Gpu::open(options.device.as_deref(), Off::parse(&options.caps)?).await?;
         let variant = Variant::best(gpu.facts().caps);
         let (bandwidth, flops) = (copy_bandwidth(&gpu).await?, peak_flops(&gpu).await?);
-        // As in the measurement of copies: more than caches hold.
-        let bytes: u64 = if gpu.facts().kind == "cpu" { 32 << 20 } else { 64 << 20 };
+        let bytes = beyond_caches(&gpu);
         let sweep = || [gpu.buffer("sweep from", bytes), gpu.buffer("sweep to", bytes)];
         let swept = gpu.catch(sweep).await?;
         let device = format!("{} ({variant})", gpu.facts().name);
@@ -183,18 +181,15 @@ impl KernelBench {
         for round in 0..WARM_UP + rounds {
             let mut us = Vec::new();
             for (wanted, times) in times.iter_mut().enumerate() {
-                let mut encoder = self.gpu.encoder();
-                let mut pass = self.gpu.pass(&mut encoder);
-                plan.record_each(counts, |at, run| {
-                    if at as usize == wanted {
-                        (0..*times).for_each(|_| run(&mut pass));
-                    }
-                });
-                drop(pass);
-                let start = Instant::now();
-                self.gpu.submit(encoder)?;
-                self.gpu.flush().await?;
-                let each = start.elapsed().as_secs_f64() / f64::from(*times);
+                let record = |encoder: &mut CommandEncoder| {
+                    let mut pass = self.gpu.pass(encoder);
+                    plan.record_each(counts, |at, run| {
+                        if at as usize == wanted {
+                            (0..*times).for_each(|_| run(&mut pass));
+                        }
+                    });
+                };
+                let each = timed(&self.gpu, record).await? / f64::from(*times);
                 us.push(each * 1e6);
                 if round < WARM_UP {
                     *times = (TOGETHER_S / each).clamp(1.0, 1000.0) as u32;

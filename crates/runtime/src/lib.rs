@@ -18,6 +18,8 @@ mod memory;
 mod options;
 mod queue;
 mod random_weights;
+mod sampling;
+mod score;
 mod shape;
 mod speculate;
 mod stepper;

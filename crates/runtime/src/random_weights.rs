@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use wisp_base::quant::{Split, encode, example, split};
-use wisp_base::splitmix64;
+use wisp_base::uniform;
 use wisp_base::{Format, Result};
 use wisp_gpu::Gpu;
 use wisp_graph::{DeviceResources, Resource, Tape};
@@ -66,11 +66,10 @@ pub fn bits(format: Format, cols: usize) -> Result<Split> {
 
 /// Uniform numbers, small enough that nothing overflows in f16.
 pub fn numbers(format: Format, cols: usize) -> Result<Split> {
-    let mut random = splitmix64(cols as u64);
+    let mut random = uniform(cols as u64);
     let rows = rows(cols);
     let scale = 1.0 / (cols as f32).sqrt();
-    let number = |bits: u64| ((bits >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale;
-    let numbers: Vec<f32> = (0..rows * cols).map(|_| number(random())).collect();
+    let numbers: Vec<f32> = (0..rows * cols).map(|_| random() * scale).collect();
     // Formats that nothing here writes have random bits instead.
     let bytes = encode(format, &numbers, None).or_else(|_| example(format, 0, rows * cols))?;
     split(format, &bytes, cols)

@@ -10,7 +10,8 @@ use wisp_graph::{Step, StepToken};
 use wisp_ops::splits;
 
 use crate::draft::MOST;
-use crate::generate::{Generator, settings};
+use crate::generate::Generator;
+use crate::sampling::settings;
 use crate::stepper::Want;
 
 /// How fast tokens come with and without guesses, and so what is worth trying.

@@ -139,7 +139,7 @@ impl Engine {
     }
 
     /// The steps of a load; its sequences have pages of their own.
-    fn steps(&mut self, load: Load, steps: usize) -> Result<Vec<Step>> {
+    pub(crate) fn steps(&mut self, load: Load, steps: usize) -> Result<Vec<Step>> {
         self.give_pages(load, steps)?;
         let tuning = self.stepper.target.tuning;
         let step = |tokens: Vec<StepToken>, outputs: Vec<u32>, end: usize| Step {
@@ -155,14 +155,8 @@ impl Engine {
                 let part = |(number, part): (usize, &[u32])| {
                     let first = number * each;
                     let end = first + part.len();
-                    let token = |(at, id): (usize, &u32)| StepToken {
-                        id: Some(*id),
-                        position: (first + at) as u32,
-                        sequence: 0,
-                    };
                     let last = (end == tokens).then(|| part.len() as u32 - 1);
-                    let tokens = part.iter().enumerate().map(token).collect();
-                    step(tokens, last.into_iter().collect(), end)
+                    step(StepToken::run(part, first, 0).collect(), last.into_iter().collect(), end)
                 };
                 prompt.chunks(each).enumerate().map(part).collect()
             }

@@ -1,0 +1,45 @@
+//! A request's sampling settings, as the device has them.
+
+use wisp_ops::{IN_PROMPT, Settings};
+
+use crate::generate::Generator;
+use crate::options::Sampling;
+use crate::queue::Job;
+
+impl Generator<'_, '_> {
+    /// Sets a slot's sampling state to that of a job.
+    pub(crate) fn set_sampling(&self, slot: usize, job: &Job<'_>) {
+        let request = &job.request;
+        let vocab = self.stepper.decoder.vocab;
+        let settings = settings(&request.sampling);
+        let counts = settings.penalties().then(|| {
+            let mut counts = vec![0; vocab];
+            let (prompt, answer) = job.tokens.split_at(request.prompt.len());
+            prompt.iter().for_each(|token| counts[*token as usize] = IN_PROMPT);
+            answer.iter().for_each(|token| counts[*token as usize] += 1);
+            counts
+        });
+        let bias = settings.biased.then(|| {
+            let mut row = vec![0.0; vocab];
+            for (token, bias) in &request.sampling.logit_bias {
+                row[*token as usize] += bias;
+            }
+            row
+        });
+        self.stepper.write_sampling(slot, &settings, counts.as_deref(), bias.as_deref());
+    }
+}
+
+pub(crate) fn settings(sampling: &Sampling) -> Settings {
+    Settings {
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        min_p: sampling.min_p,
+        repetition: sampling.repetition_penalty,
+        presence: sampling.presence_penalty,
+        frequency: sampling.frequency_penalty,
+        biased: !sampling.logit_bias.is_empty(),
+        seed: sampling.seed,
+    }
+}

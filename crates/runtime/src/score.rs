@@ -1,0 +1,108 @@
+//! Given tokens, not drawn ones: their logits, and how likely each was.
+
+use wisp_base::{Error, Result};
+use wisp_graph::{Step, StepToken};
+use wisp_ops::splits;
+
+use crate::Engine;
+use crate::cache::Pages;
+use crate::generate::check_tokens;
+use crate::logprobs::log_sum_exp;
+use crate::options::Cancel;
+
+impl Engine {
+    /// Raw logits, `[positions, vocab]` row by row: every position with `all`, else the last.
+    /// `chunk`: at most so many tokens a step. An encoder's hidden states, `[positions,
+    /// width]`: it reads all tokens in one step.
+    ///
+    /// # Errors
+    /// Tokens that are not in the vocabulary or too many; a device that failed.
+    pub async fn logits(
+        &mut self,
+        tokens: &[u32],
+        all: bool,
+        chunk: Option<usize>,
+    ) -> Result<Vec<f32>> {
+        let mut logits = Vec::new();
+        self.score(tokens, all, chunk, &Cancel::default(), &mut |rows| {
+            logits.extend_from_slice(rows);
+        })
+        .await?;
+        Ok(logits)
+    }
+
+    /// `nll[i] = -ln p(tokens[i + 1] | tokens[..=i])`, one entry fewer than tokens.
+    ///
+    /// # Errors
+    /// As [`Self::logits`]; [`Error::Cancelled`].
+    pub async fn nll(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f64>> {
+        self.expect_decoder()?;
+        let vocab = self.vocab();
+        let mut nll = Vec::new();
+        let fed = tokens.len().saturating_sub(1);
+        self.score(&tokens[..fed], true, None, cancel, &mut |rows| {
+            for row in rows.chunks_exact(vocab) {
+                let next = tokens.get(nll.len() + 1).map_or(0, |token| *token as usize);
+                let own = row.get(next).map_or(f64::NEG_INFINITY, |logit| f64::from(*logit));
+                nll.push(log_sum_exp(row) - own);
+            }
+        })
+        .await?;
+        Ok(nll)
+    }
+
+    /// Runs `tokens` as one new sequence; `rows` sees the logits as they come.
+    async fn score(
+        &mut self,
+        tokens: &[u32],
+        all: bool,
+        chunk: Option<usize>,
+        cancel: &Cancel,
+        rows: &mut dyn FnMut(&[f32]),
+    ) -> Result<()> {
+        check_tokens(tokens, self.vocab(), self.ctx())?;
+        if chunk == Some(0) {
+            return Err(Error::input("--chunk must be at least 1 token"));
+        }
+        let mut pages = Pages::default();
+        self.pool.grow(&mut pages, tokens.len())?;
+        let result = self.score_in(&pages, tokens, all, chunk, cancel, rows).await;
+        self.pool.release(pages);
+        result
+    }
+
+    async fn score_in(
+        &mut self,
+        pages: &Pages,
+        tokens: &[u32],
+        all: bool,
+        chunk: Option<usize>,
+        cancel: &Cancel,
+        rows: &mut dyn FnMut(&[f32]),
+    ) -> Result<()> {
+        self.stepper.write_pages(0, 0, &pages.list);
+        let most = if all { self.stepper.most_scored() } else { self.stepper.most_tokens() };
+        let both_ways = self.is_encoder();
+        let each = if both_ways { tokens.len() } else { chunk.unwrap_or(most).min(most) };
+        for (number, part) in tokens.chunks(each).enumerate() {
+            if cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let first = number * each;
+            let end = first + part.len();
+            let outputs = match (all, end == tokens.len()) {
+                (true, _) => (0..part.len() as u32).collect(),
+                (false, true) => vec![part.len() as u32 - 1],
+                (false, false) => Vec::new(),
+            };
+            let step = Step {
+                tokens: StepToken::run(part, first, 0).collect(),
+                outputs,
+                splits: splits(&self.stepper.target.tuning, end),
+                both_ways,
+            };
+            rows(&self.stepper.logits(&step).await?);
+        }
+        Ok(())
+    }
+}
