@@ -2,12 +2,12 @@
 //!import lib/columns
 const X_STRIDE4: u32 = 1u;
 
-@group(0) @binding(1) var<storage, read> x: array<scalar4>; // [rows, X_STRIDE4]
+@group(0) @binding(1) var<storage, read> x: array<packed4>; // [rows, X_STRIDE4]
 
 fn input_begin(row: u32, thread: u32) {}
 
 fn input4(row: u32, index4: u32) -> vec4f {
-    return masked(vec4f(x[row * X_STRIDE4 + index4]), index4);
+    return masked(unpacked4(x[row * X_STRIDE4 + index4]), index4);
 }
 
 fn input_scale(thread: u32) -> f32 {
