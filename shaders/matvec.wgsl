@@ -74,8 +74,8 @@ fn main(
             //!unroll
             for (var p = 0u; p < ROWS / 2u; p++) {
                 let row = first + 2u * p;
-                var even = weight_block(min(row, N_ROWS - 1u) * BLOCKS + b);
-                var odd = weight_block(min(row + 1u, N_ROWS - 1u) * BLOCKS + b);
+                var even = weight_block(min(output_row(row), N_ROWS - 1u) * BLOCKS + b);
+                var odd = weight_block(min(output_row(row + 1u), N_ROWS - 1u) * BLOCKS + b);
                 // Written out: Chromium zeroes a variable without it once, not at each turn.
                 var products = array<vec2f, TOKENS>();
                 //!unroll
@@ -110,7 +110,9 @@ fn main(
             let odd = reduce_lanes(sums[p][t].y, thread, LANES) * scale;
             if (lane == 0u && token + t < tokens) {
                 let row = first + 2u * p;
-                output_pair(token + t, row, even + bias_at(row), odd + bias_at(row + 1u));
+                let even_bias = bias_at(output_row(row));
+                let odd_bias = bias_at(output_row(row + 1u));
+                output_pair(token + t, row, even + even_bias, odd + odd_bias);
             }
         }
     }

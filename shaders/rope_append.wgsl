@@ -4,24 +4,17 @@
 //!import scalar
 //!import kv
 //!import lib/pages
+//!import lib/rope
 const THREADS: u32 = 64u;
 const HEADS: u32 = 1u;
 const KV_HEADS: u32 = 1u;
 const HEAD_DIM: u32 = 4u;
-const ROPE_FIRST: u32 = 0u; // the first number of a head that turns
-const ROPE_DIM: u32 = 4u; // so many turn
-const NEIGHBOURS: bool = true; // pairs are (2i, 2i + 1), else (i, i + ROPE_DIM / 2)
 const VALUES: bool = true; // there are values behind the keys
-// Queries are times 1 + HEAT·ln(1 + ⌊position / HEAT_LENGTH⌋).
-const HEAT: f32 = 0.0;
-const HEAT_LENGTH: u32 = 1u;
 const QUERY_STRIDE: u32 = 1u;
 const KV_STRIDE: u32 = 1u;
 const KV_FIRST: u32 = 0u; // of the keys in their row
 const Q_STRIDE: u32 = 1u;
 
-const HALF: u32 = max(ROPE_DIM / 2u, 1u);
-const FINE: u32 = 256u;
 const Q_ITEMS: u32 = HEADS * HEAD_DIM / 4u;
 const KV_ITEMS: u32 = KV_HEADS * HEAD_DIM / KV_BLOCK;
 
@@ -29,17 +22,6 @@ const KV_ITEMS: u32 = KV_HEADS * HEAD_DIM / KV_BLOCK;
 @group(0) @binding(1) var<storage, read> queries: array<scalar>; // [tokens, QUERY_STRIDE]
 @group(0) @binding(5) var<storage, read> kv: array<scalar>; // [tokens, KV_STRIDE]
 @group(0) @binding(2) var<storage, read_write> q: array<scalar>; // [tokens, Q_STRIDE]
-// (cos, sin) of the angles of positions 0 … FINE-1, then of 0, FINE, 2·FINE, …:
-// each [HALF]. Their product as complex numbers is exact to rounding at any
-// position, where cos() of a large angle is not.
-@group(0) @binding(4) var<storage, read> rope: array<vec2f>;
-
-fn turn(position: u32, pair: u32) -> vec2f {
-    let fine = rope[position % FINE * HALF + pair];
-    let coarse = rope[(FINE + position / FINE) * HALF + pair];
-    return vec2(fine.x * coarse.x - fine.y * coarse.y, fine.x * coarse.y + fine.y * coarse.x);
-}
-
 // A number of a query or a key.
 fn number(at: u32, is_query: bool) -> f32 {
     if (is_query) {
@@ -75,10 +57,7 @@ fn main(
     var item = group.x * THREADS + thread;
     if (item < Q_ITEMS) {
         let row = token * QUERY_STRIDE + item * 4u / HEAD_DIM * HEAD_DIM;
-        var heat = 1.0;
-        if (HEAT != 0.0) {
-            heat += HEAT * log(1.0 + f32(position / HEAT_LENGTH));
-        }
+        let heat = query_heat(position);
         for (var i = 0u; i < 4u; i++) {
             let value = heat * turned(row, item * 4u % HEAD_DIM + i, position, true);
             q[token * Q_STRIDE + item * 4u + i] = to_scalar(value);

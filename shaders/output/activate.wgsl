@@ -1,6 +1,7 @@
 // interface output: what becomes of the products of rows `row` and `row + 1`
 // (`row` is even) with row `token` of x. Here each goes through the activation.
 //!import activation
+//!import lib/rows
 const Y_STRIDE: u32 = 1u;
 
 @group(0) @binding(2) var<storage, read_write> y: array<scalar>; // [tokens, Y_STRIDE]

@@ -1,6 +1,7 @@
 // interface output: what becomes of the products of rows `row` and `row + 1`
 // (`row` is even) with row `token` of x. Here added to the residual stream, FACTOR
 // times.
+//!import lib/rows
 const Y_STRIDE: u32 = 1u;
 const FACTOR: f32 = 1.0;
 

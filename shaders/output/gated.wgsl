@@ -2,6 +2,7 @@
 // (`row` is even) with row `token` of x. Here a gated unit (Shazeer 2020): even rows
 // are the gate's, odd ones the up projection's; what the two become is stored.
 //!import gate
+//!import lib/rows
 const Y_STRIDE: u32 = 1u;
 
 @group(0) @binding(2) var<storage, read_write> y: array<scalar>; // [tokens, Y_STRIDE]

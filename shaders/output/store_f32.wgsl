@@ -2,6 +2,7 @@
 // (`row` is even) with row `token` of x. Here stored in 32 bits, FACTOR times, and
 // with a CAP kept within ±CAP by CAP·tanh(x / CAP).
 //!import lib/cap
+//!import lib/rows
 const Y_STRIDE: u32 = 1u;
 const FACTOR: f32 = 1.0;
 const CAP: f32 = 0.0;

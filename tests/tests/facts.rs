@@ -37,6 +37,7 @@ fn row(shape: &Shape, name: &str, tuning: Tuning) -> Row {
         tuning,
         max_binding: 128 << 20,
         subgroup: 32,
+        max_bindings: 16,
         workgroup_memory: 16 << 10,
         pages_per_sequence: DEPTH / PAGE,
     };

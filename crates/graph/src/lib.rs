@@ -13,7 +13,7 @@ mod tape;
 
 pub use cpu::{Cpu, CpuCache, CpuNode, CpuWeight, Sequences};
 pub use device::{DeviceResources, Scratch, Shared};
-pub use lower::{Bind, Dispatch, Lower, Lowered, PlanKey, Prologue, Target, Temp, lower};
+pub use lower::{Bind, Dispatch, Lower, Lowered, PlanKey, Prologue, Tail, Target, Temp, lower};
 pub use operation::{Cost, Operation};
 pub use plan::Plan;
 pub use shards::shards;

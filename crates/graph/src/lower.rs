@@ -1,7 +1,7 @@
 //! Lowering: a tape becomes a list of dispatches for one adapter and one token
 //! bucket. Plain data; no device is needed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub struct Target {
     pub subgroup: u32,
     /// Bytes of workgroup memory.
     pub workgroup_memory: u32,
+    /// Storage buffers a kernel.
+    pub max_bindings: u32,
     /// Columns of the page table.
     pub pages_per_sequence: usize,
 }
@@ -117,6 +119,20 @@ pub struct Prologue {
     pub constants: Vec<(&'static str, String)>,
 }
 
+/// An operation without a dispatch of its own: what the product before it links as its
+/// `output`, in place of storing.
+#[derive(Debug, Clone)]
+pub struct Tail {
+    /// The file under `shaders/output/`.
+    pub file: &'static str,
+    /// What it imports, and its constants.
+    pub kernel: Kernel,
+    /// What its variables are bound to, all of which it declares.
+    pub binds: Vec<(&'static str, Bind)>,
+    /// So many neighbouring results must come from one thread, in order.
+    pub together: u32,
+}
+
 /// A lowered tape.
 #[derive(Debug, Clone, Default)]
 pub struct Lowered {
@@ -132,14 +148,19 @@ pub struct Lowered {
 /// Those of an operation.
 pub fn lower(tape: &Tape, target: &Target, key: PlanKey) -> Result<Lowered> {
     let mut prologues = HashMap::new();
+    let mut tails = HashSet::new();
     let mut lowered = Lowered::default();
-    for node in tape.nodes() {
+    for (index, node) in tape.nodes().iter().enumerate() {
+        if tails.contains(&index) {
+            continue;
+        }
         let mut at = Lower {
             tape,
             target,
             key,
             node,
             prologues: &mut prologues,
+            tails: &mut tails,
             before: lowered.dispatches.len(),
             lowered: &mut lowered,
         };
@@ -161,6 +182,8 @@ pub struct Lower<'a> {
     pub key: PlanKey,
     node: &'a Node,
     prologues: &'a mut HashMap<ValueId, Prologue>,
+    /// Nodes that the product before them does.
+    tails: &'a mut HashSet<usize>,
     /// Dispatches of the nodes before.
     before: usize,
     lowered: &'a mut Lowered,
@@ -264,6 +287,20 @@ impl<'a> Lower<'a> {
     /// How input `at` comes, if not as a stored value.
     pub fn prologue(&self, at: usize) -> Option<&Prologue> {
         self.prologues.get(&self.node.inputs[at])
+    }
+
+    /// The operation behind, if it alone takes the output and the product can do it, which
+    /// `fits` tells. It will not be lowered then.
+    pub fn tail(&mut self, fits: impl FnOnce(&Tail) -> bool) -> Option<Tail> {
+        let output = self.node.output?;
+        let mut consumers = self.tape.consumers(output);
+        let (Some((node, 0)), None) = (consumers.next(), consumers.next()) else { return None };
+        let at = self.tape.nodes().iter().position(|other| std::ptr::eq(other, node))?;
+        let own = std::mem::replace(&mut self.node, node);
+        let tail = node.op.tail(self).filter(fits);
+        self.node = own;
+        self.tails.extend(tail.is_some().then_some(at));
+        tail
     }
 
     /// A kernel with what every kernel may link: `scalar`, `reduce`, `kv`.

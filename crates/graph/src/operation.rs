@@ -3,7 +3,7 @@
 use wisp_base::Result;
 
 use crate::cpu::CpuNode;
-use crate::lower::Lower;
+use crate::lower::{Lower, Tail};
 use crate::tape::{Resource, Value};
 
 /// What a dispatch moves and computes.
@@ -41,6 +41,12 @@ pub trait Operation: std::fmt::Debug + Send + Sync {
     /// Whether input `at` may come as a [`crate::Prologue`] when a step has one token.
     fn takes_prologue(&self, _at: usize) -> bool {
         false
+    }
+
+    /// What a product whose result only this operation takes may do in its place, if it can
+    /// on this target. `lower` is at this operation.
+    fn tail(&self, _lower: &Lower<'_>) -> Option<Tail> {
+        None
     }
 
     /// The definition: `[rows, cols]` of the output, computed in plain loops.

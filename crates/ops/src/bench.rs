@@ -252,6 +252,7 @@ mod tests {
                 tuning,
                 max_binding: 128 << 20,
                 subgroup: 4,
+                max_bindings: 16,
                 workgroup_memory: 16384,
                 pages_per_sequence: 128,
             };

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use wisp_base::quant::{split_words, table};
 use wisp_base::{Error, Format, Result};
 use wisp_gpu::{Kernel, MatvecTuning};
 use wisp_graph::{
-    Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value, Weight,
+    Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Resource, Rows, Tail, Tape, Value, Weight,
 };
 
 use crate::check::{self, Case, matrix};
@@ -140,6 +141,7 @@ impl Operation for Linear {
         let of = (0..self.matrices(lower.resource_count()))
             .map(|resource| lower.weight(resource).map(|w| w.rows))
             .sum::<Result<usize>>()?;
+        let tail = if most <= up_to { self.tail(lower)? } else { None };
         let mut first = 0;
         for resource in 0..self.matrices(lower.resource_count()) {
             let w = lower.weight(resource)?;
@@ -147,7 +149,7 @@ impl Operation for Linear {
                 let first = first + range.start;
                 let part = Part { w, resource, shard, range, first, of };
                 if most <= up_to || rows == Rows::Outputs {
-                    self.matvec(lower, &part)?;
+                    self.matvec(lower, &part, tail.as_ref())?;
                 }
                 if most > up_to {
                     self.matmul(lower, &part)?;
@@ -182,7 +184,28 @@ impl Linear {
         matches!(self.epilogue, Epilogue::Add { .. })
     }
 
-    fn matvec(&self, lower: &mut Lower<'_>, part: &Part<'_>) -> Result<()> {
+    /// The operation behind, where products may hand their results on to it.
+    fn tail(&self, lower: &mut Lower<'_>) -> Result<Option<Tail>> {
+        let mut own = 0;
+        for at in 0..self.matrices(lower.resource_count()) {
+            let w = lower.weight(at)?;
+            if self.epilogue != Epilogue::Store || lower.shards(w).len() > 1 {
+                return Ok(None);
+            }
+            let parts = [true, split_words(w.format, 1, w.cols).1 > 0, !table(w.format).is_empty()];
+            own = own.max(parts.into_iter().filter(|there| *there).count());
+        }
+        own += lower.prologue(0).map_or(1, |x| x.binds.len()) + usize::from(self.bias);
+        let (matvec, most) = (lower.target.tuning.matvec, lower.target.max_bindings as usize);
+        Ok(lower.tail(|tail| {
+            own + tail.binds.len() <= most
+                && [matvec.rows, matvec.rows_for_many]
+                    .iter()
+                    .all(|rows| rows.is_multiple_of(tail.together))
+        }))
+    }
+
+    fn matvec(&self, lower: &mut Lower<'_>, part: &Part<'_>, tail: Option<&Tail>) -> Result<()> {
         let mut tuning = lower.target.tuning.matvec;
         let lanes = lower.lanes(tuning.lanes);
         let rows_of_x = lower.input(0).rows;
@@ -206,15 +229,14 @@ impl Linear {
         }
         let (groups, up_to) = (groups(&tuning), tuning.up_to);
         let mut kernel = self
-            .common(lower, lower.kernel("matvec"), part)?
+            .common(lower, lower.kernel("matvec"), part, tail)?
             .set("THREADS", tuning.threads)
             .set("LANES", lanes)
             .set("ROWS", tuning.rows)
             .set("TOKENS", tokens)
             .set("SHARE", share)
             .set_bool("FOR_OUTPUTS", rows_of_x == Rows::Outputs);
-        let mut binds = self.binds(lower, part)?;
-        binds.push(("step", Bind::Step));
+        let mut binds = self.binds(lower, part, tail)?;
         match lower.prologue(0) {
             Some(prologue) => {
                 kernel = kernel.link("input", prologue.file);
@@ -257,15 +279,14 @@ impl Linear {
         let most = lower.rows(rows) as u32;
         let tx = most.div_ceil(tuning.tokens).next_power_of_two().min(tuning.token_threads);
         let kernel = self
-            .common(lower, lower.kernel("matmul"), part)?
+            .common(lower, lower.kernel("matmul"), part, None)?
             .set("THREADS", tuning.threads)
             .set("TX", tx)
             .set("TOKENS", tuning.tokens)
             .set("ROWS", tuning.rows)
             .set("X_STRIDE4", lower.input(0).stride() as u64 / 4)
             .set_bool("FOR_OUTPUTS", rows == Rows::Outputs);
-        let mut binds = self.binds(lower, part)?;
-        binds.push(("step", Bind::Step));
+        let mut binds = self.binds(lower, part, None)?;
         binds.push(("x", lower.bind_input(0)));
         let tile_r = tuning.threads / tx * tuning.rows;
         let tile_t = tx * tuning.tokens;
@@ -287,8 +308,33 @@ impl Linear {
         Ok(())
     }
 
-    fn common(&self, lower: &Lower<'_>, kernel: Kernel, part: &Part<'_>) -> Result<Kernel> {
-        let kernel = match self.epilogue {
+    fn common(
+        &self,
+        lower: &Lower<'_>,
+        mut kernel: Kernel,
+        part: &Part<'_>,
+        tail: Option<&Tail>,
+    ) -> Result<Kernel> {
+        if let Some(tail) = tail {
+            kernel.links.extend(tail.kernel.links.clone());
+            kernel.constants.extend(tail.kernel.constants.clone());
+            kernel = kernel.link("output", tail.file);
+        } else {
+            kernel = self.output(kernel).set("Y_STRIDE", lower.output()?.stride() as u64);
+        }
+        let kernel = match self.bias {
+            true => kernel.link("bias", "bias/vector").set("BIAS_ROWS", part.of as u64),
+            false => kernel.link("bias", "bias/none"),
+        };
+        Ok(kernel
+            .link("weight", weight_file(part.w.format))
+            .set("COLS", part.w.cols as u64)
+            .set("N_ROWS", part.range.len() as u64)
+            .set("FIRST_ROW", part.first as u64))
+    }
+
+    fn output(&self, kernel: Kernel) -> Kernel {
+        match self.epilogue {
             Epilogue::Store => kernel.link("output", "output/store"),
             Epilogue::Wide => kernel.link("output", "output/store_f32"),
             Epilogue::Logits { factor, cap } => kernel
@@ -302,29 +348,27 @@ impl Linear {
             Epilogue::Activate(activation) => {
                 kernel.link("output", "output/activate").link("activation", activation.file())
             }
-        };
-        let kernel = match self.bias {
-            true => kernel.link("bias", "bias/vector").set("BIAS_ROWS", part.of as u64),
-            false => kernel.link("bias", "bias/none"),
-        };
-        Ok(kernel
-            .link("weight", weight_file(part.w.format))
-            .set("COLS", part.w.cols as u64)
-            .set("N_ROWS", part.range.len() as u64)
-            .set("FIRST_ROW", part.first as u64)
-            .set("Y_STRIDE", lower.output()?.stride() as u64))
+        }
     }
 
-    fn binds(&self, lower: &Lower<'_>, part: &Part<'_>) -> Result<Vec<(&'static str, Bind)>> {
+    fn binds(
+        &self,
+        lower: &Lower<'_>,
+        part: &Part<'_>,
+        tail: Option<&Tail>,
+    ) -> Result<Vec<(&'static str, Bind)>> {
         let mut binds = Vec::new();
         if self.adds() && !lower.has_dispatches() {
             // No shader has it, y's buffer is the same: so that the planner sees
             // that the sum starts from the newest residual stream.
             binds.push(("residual", lower.bind_input(1)));
         }
+        match tail {
+            Some(tail) => binds.extend(&tail.binds),
+            None => binds.extend([("step", Bind::Step), ("y", lower.bind_output()?)]),
+        }
         let id = lower.id(part.resource);
         binds.extend([
-            ("y", lower.bind_output()?),
             ("weight_quants", Bind::Quants(id, part.shard)),
             ("weight_scales", Bind::Scales(id, part.shard)),
             ("weight_table", Bind::WeightTable(id)),

@@ -2,13 +2,16 @@
 //! values into the paged cache: a pair (a, b) at angle φ = position·frequency
 //! becomes (a·cos φ − b·sin φ, a·sin φ + b·cos φ).
 
-use wisp_base::{Error, Result};
-use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
+use wisp_base::{Error, Format, KvType, Result};
+use wisp_gpu::Kernel;
+use wisp_graph::{
+    Bind, Cost, CpuNode, Kind, Lower, Operation, PlanKey, Resource, Rows, Tail, Tape, Value,
+};
 
 use crate::check::{self, Case};
-use crate::{expect_cols, nth, record};
+use crate::{Attention, Epilogue, Linear, RmsNorm, expect_cols, nth, record};
 
-/// Positions of the fine part of the table; `FINE` of `shaders/rope_append.wgsl`.
+/// Positions of the fine part of the table; `FINE` of `shaders/lib/rope.wgsl`.
 const FINE: usize = 256;
 
 /// Which numbers of a head turn together.
@@ -93,6 +96,31 @@ impl RopeAppend {
     /// Numbers of a row of keys and values.
     fn kv_cols(&self) -> usize {
         (1 + usize::from(self.values)) * self.kv_heads * self.head_dim
+    }
+
+    /// What `rope_append.wgsl` and `output/rope_append.wgsl` both have.
+    fn constants(&self, lower: &Lower<'_>, kernel: Kernel) -> Result<Kernel> {
+        Ok(kernel
+            .set("HEADS", self.heads as u64)
+            .set("KV_HEADS", self.kv_heads as u64)
+            .set("HEAD_DIM", self.head_dim as u64)
+            .set("ROPE_DIM", self.rope_dim as u64)
+            .set_bool("NEIGHBOURS", self.pairing == Pairing::Neighbours)
+            .set_f32("HEAT", self.heat.map_or(0.0, |heat| heat.factor))
+            .set("HEAT_LENGTH", self.heat.map_or(1, |heat| heat.length) as u64)
+            .set("Q_STRIDE", lower.output()?.stride() as u64)
+            .set("PAGES_PER_SEQUENCE", lower.target.pages_per_sequence as u64))
+    }
+
+    fn binds(&self, lower: &Lower<'_>) -> Result<Vec<(&'static str, Bind)>> {
+        Ok(vec![
+            ("step", Bind::Step),
+            ("pages", Bind::Pages),
+            ("q", lower.bind_output()?),
+            ("rope", Bind::Numbers(lower.id(0))),
+            ("keys", Bind::Keys(lower.id(1))),
+            ("values", Bind::Values(lower.id(1))),
+        ])
     }
 
     fn heat(&self, position: usize) -> f32 {
@@ -188,6 +216,30 @@ impl Operation for RopeAppend {
         Ok(queries)
     }
 
+    /// Values and keys of a cache without blocks, and pairs of which four numbers hold two.
+    fn tail(&self, lower: &Lower<'_>) -> Option<Tail> {
+        let pair = match lower.target.kv {
+            KvType::F16 => "kv_pair/f16",
+            KvType::F32 => "kv_pair/f32",
+            KvType::Q8_0 | KvType::Q4_0 => return None,
+        };
+        let together = match self.pairing {
+            Pairing::Neighbours => 2,
+            Pairing::Halves if self.rope_dim.is_multiple_of(4) => 4,
+            Pairing::Halves => return None,
+        };
+        if lower.inputs() > 1 || !self.values || self.rope_first > 0 {
+            return None;
+        }
+        let kernel = self.constants(lower, Kernel::new("rope_append")).ok()?;
+        Some(Tail {
+            file: "output/rope_append",
+            kernel: kernel.link("kv_pair", pair),
+            binds: self.binds(lower).ok()?,
+            together,
+        })
+    }
+
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
         let kv = lower.target.kv;
         if !self.head_dim.is_multiple_of(kv.block()) {
@@ -200,33 +252,16 @@ impl Operation for RopeAppend {
         }
         let threads = lower.target.tuning.reduce_threads;
         let kv_input = lower.inputs() - 1;
-        let kernel = lower
-            .kernel("rope_append")
+        let kernel = self
+            .constants(lower, lower.kernel("rope_append"))?
             .set("THREADS", threads)
-            .set("HEADS", self.heads as u64)
-            .set("KV_HEADS", self.kv_heads as u64)
-            .set("HEAD_DIM", self.head_dim as u64)
-            .set("ROPE_FIRST", self.rope_first as u64)
-            .set("ROPE_DIM", self.rope_dim as u64)
-            .set_bool("NEIGHBOURS", self.pairing == Pairing::Neighbours)
             .set_bool("VALUES", self.values)
-            .set_f32("HEAT", self.heat.map_or(0.0, |heat| heat.factor))
-            .set("HEAT_LENGTH", self.heat.map_or(1, |heat| heat.length) as u64)
+            .set("ROPE_FIRST", self.rope_first as u64)
             .set("QUERY_STRIDE", lower.input(0).stride() as u64)
             .set("KV_STRIDE", lower.input(kv_input).stride() as u64)
-            .set("KV_FIRST", if kv_input == 0 { self.query_cols() } else { 0 } as u64)
-            .set("Q_STRIDE", lower.output()?.stride() as u64)
-            .set("PAGES_PER_SEQUENCE", lower.target.pages_per_sequence as u64);
-        let binds = vec![
-            ("step", Bind::Step),
-            ("pages", Bind::Pages),
-            ("queries", lower.bind_input(0)),
-            ("kv", lower.bind_input(kv_input)),
-            ("q", lower.bind_output()?),
-            ("rope", Bind::Numbers(lower.id(0))),
-            ("keys", Bind::Keys(lower.id(1))),
-            ("values", Bind::Values(lower.id(1))),
-        ];
+            .set("KV_FIRST", if kv_input == 0 { self.query_cols() } else { 0 } as u64);
+        let mut binds = self.binds(lower)?;
+        binds.extend([("queries", lower.bind_input(0)), ("kv", lower.bind_input(kv_input))]);
         let (queries, kv_cols) = (self.query_cols(), self.kv_cols());
         let items = queries / 4 + kv_cols / kv.block();
         let groups = (items as u32).div_ceil(threads);
@@ -278,5 +313,68 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             ..Case::new(format!("rope_append {pairing:?} {rope_dim} of {head_dim}"), tape, step)
         });
     }
+    cases.extend([
+        behind_product(Pairing::Neighbours, 16, 16, KvType::F32, None)?,
+        behind_product(Pairing::Neighbours, 12, 20, KvType::F16, None)?,
+        behind_product(
+            Pairing::Halves,
+            20,
+            20,
+            KvType::F16,
+            Some(Heat { factor: 0.3, length: 2 }),
+        )?,
+        behind_product(Pairing::Halves, 8, 12, KvType::F32, None)?,
+        behind_product(Pairing::Halves, 6, 16, KvType::F32, None)?,
+        behind_product(Pairing::Halves, 32, 32, KvType::Q8_0, None)?,
+    ]);
     Ok(cases)
+}
+
+/// Behind the products that make queries, keys and values, whose kernel may turn and keep
+/// them itself; several tokens, some of one sequence, then one.
+fn behind_product(
+    pairing: Pairing,
+    rope_dim: usize,
+    head_dim: usize,
+    kv: KvType,
+    heat: Option<Heat>,
+) -> Result<Case> {
+    let (heads, kv_heads, cols) = (4, 2, 96);
+    let op = RopeAppend { heat, ..RopeAppend::new(heads, kv_heads, head_dim, rope_dim, pairing) };
+    let mut tape = Tape::new();
+    let (rows, kind) = (Rows::Tokens, Kind::Residual);
+    let x = tape.input(Value { name: "x".into(), rows, cols, kind });
+    let gain = tape.resource(check::vector("gain", cols));
+    let h = record(&mut tape, RmsNorm { eps: 1e-5, outputs: false }, &[x], &[gain])?;
+    // Keys' rows are in both matrices.
+    let (all, first) = (op.query_cols() + op.kv_cols(), op.query_cols() + head_dim);
+    let mut resources = vec![
+        tape.resource(check::matrix("qk", Format::Q4_0, first, cols)),
+        tape.resource(check::matrix("kv", Format::Q8_0, all - first, cols)),
+    ];
+    let bias = heat.is_some();
+    if bias {
+        resources.push(tape.resource(check::vector("bias", all)));
+    }
+    let product = Linear { epilogue: Epilogue::Store, bias };
+    let qkv = record(&mut tape, product, &[h], &resources)?;
+    let frequencies: Vec<_> = (0..rope_dim / 2).map(|i| 0.8f64.powi(i as i32)).collect();
+    let data = std::sync::Arc::new(rope_table(&frequencies, 300, 1.0));
+    let table = tape.resource(Resource::Table { name: "rope".into(), data });
+    let cache = tape.resource(Resource::Cache { layer: 0, kv_heads, head_dim, latent: false });
+    let q = record(&mut tape, op, &[qkv], &[table, cache])?;
+    let y = record(&mut tape, Attention::new(heads, kv_heads, head_dim, 0.3), &[q], &[cache])?;
+    let several = check::step(&[(0, 0), (0, 1), (1, 0), (0, 2), (2, 0)], &[]);
+    let mut steps = Case::new("", Tape::new(), several).steps;
+    let mut one = check::step(&[(0, 3)], &[]);
+    one.splits = 1;
+    steps.push((one, PlanKey { tokens: 1, outputs: 1, decode: true, sample: false }));
+    let name = format!("rope_append behind a product, {pairing:?} {rope_dim} of {head_dim}");
+    let first = Case::new(format!("{name}, {} cache", kv.name()), tape, steps[0].0.clone());
+    let bound = match kv {
+        KvType::F32 => 2e-5,
+        KvType::F16 => 2e-3,
+        KvType::Q8_0 | KvType::Q4_0 => 1e-2,
+    };
+    Ok(Case { inputs: vec![x], compare: vec![q, y], steps, kv, bound, ..first })
 }

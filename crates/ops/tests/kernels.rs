@@ -21,6 +21,7 @@ fn all_kernels_are_valid_in_all_variants() {
             tuning,
             max_binding: case.max_binding.unwrap_or(128 << 20),
             subgroup: 4,
+            max_bindings: 16,
             workgroup_memory: 16384,
             pages_per_sequence: 4,
         };

@@ -1,0 +1,31 @@
+// Rotary position embedding (Su et al. 2021): the angles of a position, and which numbers of
+// a head turn together. A pair (a, b) at angle φ = position·frequency becomes
+// (a·cos φ - b·sin φ, a·sin φ + b·cos φ).
+const ROPE_FIRST: u32 = 0u; // the first number of a head that turns
+const ROPE_DIM: u32 = 4u; // so many turn
+const NEIGHBOURS: bool = true; // pairs are (2i, 2i + 1), else (i, i + ROPE_DIM / 2)
+// Queries are times 1 + HEAT·ln(1 + ⌊position / HEAT_LENGTH⌋).
+const HEAT: f32 = 0.0;
+const HEAT_LENGTH: u32 = 1u;
+
+const HALF: u32 = max(ROPE_DIM / 2u, 1u);
+const FINE: u32 = 256u;
+
+// (cos, sin) of the angles of positions 0 … FINE-1, then of 0, FINE, 2·FINE, …:
+// each [HALF]. Their product as complex numbers is exact to rounding at any
+// position, where cos() of a large angle is not.
+@group(0) @binding(12) var<storage, read> rope: array<vec2f>;
+
+// (cos φ, sin φ) of a pair.
+fn turn(position: u32, pair: u32) -> vec2f {
+    let fine = rope[position % FINE * HALF + pair];
+    let coarse = rope[(FINE + position / FINE) * HALF + pair];
+    return vec2(fine.x * coarse.x - fine.y * coarse.y, fine.x * coarse.y + fine.y * coarse.x);
+}
+
+fn query_heat(position: u32) -> f32 {
+    if (HEAT == 0.0) {
+        return 1.0;
+    }
+    return 1.0 + HEAT * log(1.0 + f32(position / HEAT_LENGTH));
+}
