@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use wisp_base::{Error, KvType};
 use wisp_runtime::{
-    Cancel, CheckReport, Completion, Engine, EngineOptions, Logprobs, MemoryPlan, Progress,
+    Cancel, CheckReport, Completion, Engine, EngineOptions, Guess, Logprobs, MemoryPlan, Progress,
     Sampling,
 };
 
@@ -33,6 +33,7 @@ pub struct LoadOptions {
     context_length: Option<usize>,
     max_sequences: Option<usize>,
     memory_limit: Option<u64>,
+    lookup: Option<bool>,
     verdicts: Option<String>,
 }
 
@@ -50,6 +51,7 @@ impl LoadOptions {
             max_sequences: self.max_sequences.unwrap_or(SEQUENCES),
             share_cache: true,
             memory_limit: self.memory_limit,
+            guess: if self.lookup == Some(true) { Guess::WhilePays } else { Guess::Never },
             verdicts: Some(self.verdicts.unwrap_or_default().into()),
             ..EngineOptions::default()
         })
@@ -281,6 +283,7 @@ pub struct Timings {
     prefill_tokens: usize,
     decode_ms: f64,
     decode_tokens: usize,
+    guessed_tokens: usize,
 }
 
 impl Event {
@@ -302,6 +305,7 @@ impl Event {
                     prefill_tokens: timings.prefill_tokens,
                     decode_ms: timings.decode_ms,
                     decode_tokens: timings.decode_tokens,
+                    guessed_tokens: timings.guessed_tokens,
                 };
                 Self::Done { finish_reason: finish.name(), tokens, text, prompt_tokens, timings }
             }

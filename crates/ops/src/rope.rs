@@ -363,7 +363,7 @@ fn behind_product(
     let table = tape.resource(Resource::Table { name: "rope".into(), data });
     let cache = tape.resource(Resource::Cache { layer: 0, kv_heads, head_dim, latent: false });
     let q = record(&mut tape, op, &[qkv], &[table, cache])?;
-    let y = record(&mut tape, Attention::new(heads, kv_heads, head_dim, 0.3), &[q], &[cache])?;
+    let y = record(&mut tape, Attention::new(heads, kv_heads, head_dim, 0.05), &[q], &[cache])?;
     let several = check::step(&[(0, 0), (0, 1), (1, 0), (0, 2), (2, 0)], &[]);
     let mut steps = Case::new("", Tape::new(), several).steps;
     let mut one = check::step(&[(0, 3)], &[]);

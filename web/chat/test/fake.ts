@@ -129,7 +129,7 @@ function engine(contextLength: number, options: wisp.LoadOptions): wisp.WispEngi
       yield { ...base, choices: [{ ...choice, delta: { content } }] };
       await pause(pace);
     }
-    const timings = { prefill_ms: 310, prefill_tokens: 42, prefill_tokens_per_second: 135, decode_ms: 4000, decode_tokens: pieces.length - 1, decode_tokens_per_second: 48.6 };
+    const timings = { prefill_ms: 310, prefill_tokens: 42, prefill_tokens_per_second: 135, decode_ms: 4000, decode_tokens: pieces.length - 1, decode_tokens_per_second: 48.6, guessed_tokens: 0 };
     yield { ...base, choices: [{ ...choice, delta: {}, finish_reason: "stop" as const }], timings };
     const usage = { prompt_tokens: 42, completion_tokens: pieces.length, total_tokens: 42 + pieces.length, prompt_tokens_details: { cached_tokens: 0 } };
     yield { ...base, choices: [], usage };

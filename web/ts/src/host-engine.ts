@@ -196,8 +196,8 @@ export class HostEngine {
 }
 
 function wasmOptions(options: HostOptions): WasmLoadOptions {
-  const { caps, kv, contextLength, maxSequences, memoryLimit } = options;
-  const given = Object.entries({ caps, kv, contextLength, maxSequences, memoryLimit });
+  const { caps, kv, contextLength, maxSequences, memoryLimit, lookup } = options;
+  const given = Object.entries({ caps, kv, contextLength, maxSequences, memoryLimit, lookup });
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 

@@ -26,7 +26,7 @@ export async function load(model: Model, options: LoadOptions = {}): Promise<Wis
 /** The GPU memory that a model would take. Only the file's header is read. */
 export async function planMemory(
   model: Exclude<Model, ReadableStream>,
-  options: Pick<LoadOptions, "contextLength" | "maxSequences" | "kv" | "caps" | "memoryLimit" | "signal" | "worker"> = {},
+  options: Pick<LoadOptions, "contextLength" | "maxSequences" | "kv" | "caps" | "memoryLimit" | "lookup" | "signal" | "worker"> = {},
 ): Promise<Memory> {
   const hostOptions = checkLoadOptions(options);
   const { signal, worker } = options;

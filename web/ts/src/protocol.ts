@@ -24,6 +24,7 @@ export interface HostOptions {
   kv?: KvType | undefined;
   caps?: string | undefined;
   memoryLimit?: number | undefined;
+  lookup?: boolean | undefined;
   cache?: boolean | undefined;
   sha256?: string | undefined;
   name?: string | undefined;
@@ -50,7 +51,7 @@ export interface Done {
   text: string;
   promptTokens: number;
   tokens: number[];
-  timings: { prefillMs: number; prefillTokens: number; decodeMs: number; decodeTokens: number };
+  timings: { prefillMs: number; prefillTokens: number; decodeMs: number; decodeTokens: number; guessedTokens: number };
 }
 
 /** Each call, and what answers it. */

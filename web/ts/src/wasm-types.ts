@@ -19,6 +19,8 @@ export interface WasmLoadOptions {
   maxSequences?: number;
   /** Bytes. */
   memoryLimit?: number;
+  /** Tokens are guessed from the text so far. */
+  lookup?: boolean;
   /** What `verdicts()` of an earlier engine gave: what was checked needs no check. */
   verdicts?: string;
 }
@@ -89,7 +91,7 @@ export type WasmEvent =
       tokens: number[];
       text: string;
       promptTokens: number;
-      timings: { prefillMs: number; prefillTokens: number; decodeMs: number; decodeTokens: number };
+      timings: { prefillMs: number; prefillTokens: number; decodeMs: number; decodeTokens: number; guessedTokens: number };
     }
   | { type: "error"; kind: WasmErrorKind; message: string };
 

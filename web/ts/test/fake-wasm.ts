@@ -117,7 +117,7 @@ export class FakeEngine implements WasmEngine {
       tokens,
       text: this.detokenize(Uint32Array.from(tokens)),
       promptTokens: this.requests[id - 1]!.prompt.length,
-      timings: { prefillMs: 10, prefillTokens: 1, decodeMs: 20, decodeTokens: 2 },
+      timings: { prefillMs: 10, prefillTokens: 1, decodeMs: 20, decodeTokens: 2, guessedTokens: 0 },
     });
   }
 }

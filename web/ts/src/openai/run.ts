@@ -70,7 +70,7 @@ export function usageOf({ promptTokens, tokens, timings }: Done): Usage {
   };
 }
 
-export function timingsOf({ timings: { prefillMs, prefillTokens, decodeMs, decodeTokens } }: Done): Timings {
+export function timingsOf({ timings: { prefillMs, prefillTokens, decodeMs, decodeTokens, guessedTokens } }: Done): Timings {
   const rate = (tokens: number, ms: number) => (ms > 0 ? (tokens * 1000) / ms : 0);
   return {
     prefill_ms: prefillMs,
@@ -79,6 +79,7 @@ export function timingsOf({ timings: { prefillMs, prefillTokens, decodeMs, decod
     decode_ms: decodeMs,
     decode_tokens: decodeTokens,
     decode_tokens_per_second: rate(decodeTokens, decodeMs),
+    guessed_tokens: guessedTokens,
   };
 }
 
