@@ -193,3 +193,18 @@ test("unloading gives the memory back, and says so to whoever asks again", async
   });
   expect(error).toMatchObject({ kind: "input", message: "this engine was unloaded: load the model again" });
 });
+
+test("guesses from the text give the same tokens", async () => {
+  const prompt = "red, green, blue, red, green, blue, red, green, blue, red,";
+  const native = await generate(prompt, 16);
+  const answer = await page.evaluate(async ([url, prompt]) => {
+    globalThis.engine = await wisp.load(url!, { contextLength: 512, lookup: true });
+    const answer = await greedy(engine, prompt!, 16);
+    await engine.unload();
+    return answer;
+  }, [browser.server.model, prompt]);
+  expect(answer).toMatchObject({ text: native.text, tokens: native.tokens.length });
+  const { decode_tokens_per_second: decode, guessed_tokens } = answer.timings;
+  expect(guessed_tokens).toBeGreaterThan(0);
+  print(`${guessed_tokens} of 16 tokens guessed, ${decode.toFixed(2)} tokens/s`);
+});
