@@ -13,8 +13,11 @@ use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Ta
 use crate::check::{self, Case};
 use crate::nth;
 
-/// `CHUNK` of `shaders/lib/sampling.wgsl`.
-const CHUNK: usize = 1024;
+/// Chunks of the vocabulary at most, whose largest logits `shaders/sample_pick.wgsl` sorts.
+const CHUNKS: usize = 256;
+
+/// Logits a chunk at least.
+const CHUNK: usize = 256;
 
 /// Words of [`Settings`] on the GPU.
 pub const SETTING_WORDS: usize = 12;
@@ -225,13 +228,15 @@ impl Operation for Sample {
         }
         let logits = lower.input(0);
         let threads = lower.target.tuning.reduce_threads;
-        let chunks = logits.cols.div_ceil(CHUNK);
-        let best = lower.temp((lower.key.outputs * chunks * 8) as u64);
+        let chunk = logits.cols.div_ceil(CHUNKS).next_multiple_of(64).max(CHUNK);
+        let chunks = logits.cols.div_ceil(chunk);
+        let best = lower.temp((lower.key.outputs * chunks * 16) as u64);
         let kernel = |name| {
             lower
                 .kernel(name)
                 .set("THREADS", threads)
                 .set("VOCAB", logits.cols as u64)
+                .set("CHUNK", chunk as u64)
                 .set("STRIDE", logits.stride() as u64)
         };
         let (prepare, pick) = (kernel("sample_prepare"), kernel("sample_pick"));
@@ -258,7 +263,7 @@ impl Operation for Sample {
             pick,
             to_pick,
             move |c| [c.outputs, 1, 1],
-            move |c| Cost { bytes: 8 * chunks as u64 * u64::from(c.outputs), flops: 0 },
+            move |c| Cost { bytes: 16 * chunks as u64 * u64::from(c.outputs), flops: 0 },
         );
         Ok(())
     }
