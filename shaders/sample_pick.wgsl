@@ -3,7 +3,8 @@
 // logit / T - ln(-ln u) over the tokens that are kept. All three keep the tokens from some
 // logit upwards, so that what was drawn from all tokens is the draw if it is kept, and else
 // only those above it are left to draw from. Hardly ever is a threshold looked for.
-// A pass goes over the chunks that hold a logit high enough for it.
+// A pass goes over the chunks that hold a logit high enough for it, or, where top-k leaves
+// few, over a list of them.
 //!import reduce
 //!import lib/sampling
 const THREADS: u32 = 64u;
@@ -17,8 +18,11 @@ const LIST: u32 = 512u;
 var<workgroup> largest_of: array<f32, CHUNKS>; // logit of each chunk
 var<workgroup> order: array<u32, CHUNKS>; // chunks, from the highest of these down
 var<workgroup> found_by: array<u32, THREADS>;
-var<workgroup> list: array<f32, LIST>;
+var<workgroup> list: array<u32, LIST>; // tokens, in any order
+var<workgroup> list_logits: array<f32, LIST>;
 var<workgroup> uniform_shared: f32;
+// Tokens of the list, once it holds all that may be kept; else 0.
+var<private> listed: u32 = 0u;
 
 // A value of which the compiler knows that all threads have it.
 fn same(value: f32, thread: u32) -> f32 {
@@ -52,7 +56,8 @@ fn sort_chunks(output: u32, thread: u32) {
     workgroupBarrier();
 }
 
-// How many places there are in the chunks that hold a logit at or above `floor`.
+// How many places there are to look at for tokens at or above `floor`: those of the list, or
+// of the chunks that hold one.
 fn places(floor: u32) -> u32 {
     var chunks = 0u;
     for (var step = 1u << firstLeadingBit(CHUNKS); step > 0u; step /= 2u) {
@@ -61,11 +66,14 @@ fn places(floor: u32) -> u32 {
             chunks = more;
         }
     }
-    return chunks * CHUNK;
+    return select(chunks * CHUNK, listed, listed > 0u);
 }
 
 // The token of a place; the last chunk's may be beyond the last token.
 fn token_at(place: u32) -> u32 {
+    if (listed > 0u) {
+        return list[place];
+    }
     return order[place / CHUNK] * CHUNK + place % CHUNK;
 }
 
@@ -136,18 +144,20 @@ fn top_k(row: u32, k: u32, top: f32, thread: u32) -> u32 {
                 if (id < VOCAB) {
                     let logit = logits[row + id];
                     if (ordered(logit) >= low) {
-                        list[at] = logit;
+                        list[at] = id;
+                        list_logits[at] = logit;
                         at++;
                     }
                 }
             }
             workgroupBarrier();
+            listed = count;
             var least = 3.0e38;
             for (var i = thread; i < count; i += THREADS) {
-                let logit = list[i];
+                let logit = list_logits[i];
                 var above = 0u;
                 for (var j = 0u; j < count; j++) {
-                    above += select(0u, 1u, list[j] > logit);
+                    above += select(0u, 1u, list_logits[j] > logit);
                 }
                 least = select(least, min(least, logit), above < k);
             }

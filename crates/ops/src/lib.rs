@@ -16,7 +16,7 @@ mod linear;
 mod rms_norm;
 mod rope;
 mod route;
-mod sample;
+pub mod sample;
 
 pub use activation::Activation;
 pub use add_norm::AddNorm;
