@@ -1,10 +1,10 @@
 // The next token: argmax at temperature 0, else a draw from softmax(logits / T)
 // among what top-k, top-p and min-p leave, by the Gumbel-max trick: the argmax of
 // logit / T - ln(-ln u) over the tokens that are kept. All three keep the tokens from some
-// logit upwards, so that what was drawn from all tokens is the draw if it is kept, and else
-// only those above it are left to draw from. Hardly ever is a threshold looked for.
+// logit upwards. So the draw from all tokens is the draw if it is kept, and else it is among
+// those above: the largest is always kept, and top-p looks for no threshold.
 // A pass goes over the chunks that hold a logit high enough for it, or, where top-k leaves
-// few, over a list of them.
+// few tokens, over a list of them.
 //!import reduce
 //!import lib/sampling
 const THREADS: u32 = 64u;
@@ -93,9 +93,7 @@ fn weigh(row: u32, floor: u32, by_mass: bool, top: f32, thread: u32) -> f32 {
 }
 
 // A draw from the tokens at or above `floor`.
-fn draw(
-    row: u32, floor: u32, top: f32, own: Settings, position: u32, thread: u32,
-) -> u32 {
+fn draw(row: u32, floor: u32, top: f32, own: Settings, position: u32, thread: u32) -> u32 {
     let end = places(floor);
     var score = -3.0e38;
     var token = 0u;

@@ -27,8 +27,8 @@ struct Settings {
 @group(0) @binding(1) var<storage, read> settings: array<Settings>; // [sequences]
 @group(0) @binding(2) var<storage, read_write> logits: array<f32>; // [outputs, STRIDE]
 
-// What is largest for the token that is drawn: its share of a temperature of logit - top, and
-// noise that depends on (seed, position, token) alone.
+// The token for which this is largest is a draw from softmax(logits / T): noise that depends
+// on (seed, position, token) alone, whatever `top` is.
 fn noisy(logit: f32, top: f32, own: Settings, position: u32, id: u32) -> f32 {
     let u = random_open(vec3(own.seed_low ^ id, own.seed_high, position));
     return (logit - top) / own.temperature - log(-log(u));

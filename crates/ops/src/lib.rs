@@ -16,7 +16,7 @@ mod linear;
 mod rms_norm;
 mod rope;
 mod route;
-pub mod sample;
+mod sample;
 
 pub use activation::Activation;
 pub use add_norm::AddNorm;
@@ -31,7 +31,7 @@ pub use linear::{Epilogue, Linear};
 pub use rms_norm::RmsNorm;
 pub use rope::{Heat, Pairing, RopeAppend, rope_table};
 pub use route::{Gating, Route};
-pub use sample::{IN_PROMPT, SETTING_WORDS, Sample, Settings};
+pub use sample::{IN_PROMPT, SETTING_WORDS, Sample, Settings, case as sample_case};
 
 use wisp_base::{Error, Result};
 use wisp_graph::{Operation, Resource, ResourceId, Tape, Value, ValueId, Weight};

@@ -4,9 +4,8 @@
 
 use wisp_base::uniform;
 use wisp_gpu::{Gpu, Off, Reduce, Scalar, Tuning, Variant};
-use wisp_ops::Settings;
 use wisp_ops::check::{Case, run};
-use wisp_ops::sample::case;
+use wisp_ops::{Settings, sample_case};
 
 const WARM: Settings = Settings {
     temperature: 0.8,
@@ -125,7 +124,7 @@ fn tokens_are_those_of_the_definition() {
         ("masked", masked, 262_141),
     ] {
         for (name, settings) in settings() {
-            let case = case(&format!("{name}, {what}, {vocab}"), vocab, settings).unwrap();
+            let case = sample_case(&format!("{name}, {what}, {vocab}"), vocab, settings).unwrap();
             let case = Case { numbers, ..case };
             for (reduce, tuning) in
                 [(Reduce::Subgroup, Tuning::CPU), (Reduce::Workgroup, Tuning::GPU)]
