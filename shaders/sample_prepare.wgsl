@@ -1,4 +1,4 @@
-// Logits with bias and penalties, in place, and the best of every CHUNK of them.
+// Logits with bias and penalties, in place, and what is to be known of every CHUNK of them.
 // repetition: Keskar et al. 2019; presence, frequency: as the OpenAI API defines them.
 //!import reduce
 //!import lib/sampling
@@ -8,52 +8,77 @@ const LANES: u32 = 1u;
 // [sequences, VOCAB]: how often a token is in the answer; bit 31: it is in the prompt.
 @group(0) @binding(4) var<storage, read> counts: array<u32>;
 @group(0) @binding(5) var<storage, read> bias: array<f32>; // [sequences, VOCAB]
-@group(0) @binding(6) var<storage, read_write> best: array<vec2f>; // [outputs, CHUNKS]
+// [outputs, CHUNKS]: the largest logit, its token; where one is drawn also the sum of
+// exp(logit - largest), and the token that the whole chunk would draw.
+@group(0) @binding(6) var<storage, read_write> best: array<vec4f>;
+
+fn adjusted(logit: f32, own: Settings, at: u32) -> f32 {
+    var x = logit;
+    if (own.biased == 1u) {
+        x += bias[at];
+    }
+    if (own.penalties == 1u) {
+        let seen = counts[at];
+        let times = f32(seen & 0x7fffffffu);
+        if (seen != 0u) {
+            x = select(x * own.repetition, x / own.repetition, x > 0.0);
+        }
+        if (times > 0.0) {
+            x -= own.presence;
+        }
+        x -= times * own.frequency;
+    }
+    return x;
+}
 
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let chunk = group.x;
     let output = group.z;
-    let sequence = step_sequence(step_output_token(output));
-    let penalties = settings[sequence].penalties == 1u;
-    let biased = settings[sequence].biased == 1u;
+    let row = output * STRIDE;
+    let last = step_output_token(output);
+    let sequence = step_sequence(last);
+    let own = settings[sequence];
+    let start = group.x * CHUNK + thread;
+    let end = min(group.x * CHUNK + CHUNK, VOCAB);
+    // Each thread comes back to the logits that it has written.
+    if (own.biased == 1u || own.penalties == 1u) {
+        for (var id = start; id < end; id += THREADS) {
+            logits[row + id] = adjusted(logits[row + id], own, sequence * VOCAB + id);
+        }
+    }
     var top = -3.0e38;
     var token = 0u;
-    for (var i = thread; i < CHUNK; i += THREADS) {
-        let id = chunk * CHUNK + i;
-        if (id < VOCAB) {
-            var logit = logits[output * STRIDE + id];
-            if (biased) {
-                logit += bias[sequence * VOCAB + id];
-            }
-            if (penalties) {
-                let seen = counts[sequence * VOCAB + id];
-                let times = f32(seen & 0x7fffffffu);
-                if (seen != 0u) {
-                    let repetition = settings[sequence].repetition;
-                    logit = select(logit * repetition, logit / repetition, logit > 0.0);
-                }
-                if (times > 0.0) {
-                    logit -= settings[sequence].presence;
-                }
-                logit -= times * settings[sequence].frequency;
-            }
-            if (biased || penalties) {
-                logits[output * STRIDE + id] = logit;
-            }
-            if (logit > top) {
-                top = logit;
+    for (var id = start; id < end; id += THREADS) {
+        let logit = logits[row + id];
+        if (logit > top) {
+            top = logit;
+            token = id;
+        }
+    }
+    let first = first_best(top, token, thread);
+    var mass = 0.0;
+    var drawn = first.y;
+    // Uniform for the workgroup: every thread reads the same settings.
+    if (own.temperature > 0.0) {
+        let position = step_position(last);
+        var score = -3.0e38;
+        token = u32(first.y);
+        for (var id = start; id < end; id += THREADS) {
+            let logit = logits[row + id];
+            mass += exp(logit - first.x);
+            let own_score = noisy(logit, first.x, own, position, id);
+            if (own_score > score) {
+                score = own_score;
                 token = id;
             }
         }
+        mass = reduce_add(mass, thread);
+        drawn = first_best(score, token, thread).y;
     }
-    let largest = reduce_max(top, thread);
-    // Of equals the first one. Ids are below 2²⁴: exact as f32.
-    let first = -reduce_max(select(-3.0e38, -f32(token), top == largest), thread);
     if (thread == 0u) {
-        best[output * CHUNKS + chunk] = vec2(largest, first);
+        best[output * CHUNKS + group.x] = vec4(first, mass, drawn);
     }
 }

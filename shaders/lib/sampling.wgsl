@@ -1,9 +1,13 @@
-// One sequence's sampling settings; written by ops/src/sample.rs.
+// What both kernels of sampling share: settings, and a draw by the Gumbel-max trick.
+// The kernel links `reduce`.
 //!import lib/step
+//!import lib/random
 const VOCAB: u32 = 1u;
 const STRIDE: u32 = 1u; // of a row of logits
-const CHUNK: u32 = 1024u;
+const CHUNK: u32 = 256u;
 const CHUNKS: u32 = (VOCAB + CHUNK - 1u) / CHUNK;
+
+// One sequence's; written by ops/src/sample.rs.
 
 struct Settings {
     temperature: f32,
@@ -22,3 +26,17 @@ struct Settings {
 
 @group(0) @binding(1) var<storage, read> settings: array<Settings>; // [sequences]
 @group(0) @binding(2) var<storage, read_write> logits: array<f32>; // [outputs, STRIDE]
+
+// The token for which this is largest is a draw from softmax(logits / T): noise that depends
+// on (seed, position, token) alone, whatever `top` is.
+fn noisy(logit: f32, top: f32, own: Settings, position: u32, id: u32) -> f32 {
+    let u = random_open(vec3(own.seed_low ^ id, own.seed_high, position));
+    return (logit - top) / own.temperature - log(-log(u));
+}
+
+// Over the workgroup: the largest value, and of those that have it the first token.
+fn first_best(value: f32, token: u32, thread: u32) -> vec2f {
+    let largest = reduce_max(value, thread);
+    // Ids are below 2²⁴: exact as f32.
+    return vec2(largest, -reduce_max(select(-3.0e38, -f32(token), value == largest), thread));
+}

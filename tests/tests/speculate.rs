@@ -25,6 +25,19 @@ fn requests(engine: &Engine) -> Vec<Request> {
     greedily.chain(prompts.iter().map(drawing)).collect()
 }
 
+/// Requests whose every token weighs on those after it.
+fn penalised(engine: &Engine) -> Vec<Request> {
+    let all = requests(engine).into_iter();
+    all.map(|mut request| {
+        request.sampling.repetition_penalty = 1.05;
+        request.sampling.presence_penalty = 0.3;
+        request.sampling.frequency_penalty = 0.2;
+        request.sampling.logit_bias = vec![(request.prompt[0], 1.0), (11, -2.0)];
+        request
+    })
+    .collect()
+}
+
 #[test]
 fn guesses_change_no_token() {
     let Some(path) = model() else { return };
@@ -38,6 +51,29 @@ fn guesses_change_no_token() {
         guessed += with.timings.guessed_tokens;
     }
     assert!(guessed > 20, "hardly any guess was right: {guessed}");
+}
+
+#[test]
+fn guesses_change_no_token_under_penalties() {
+    let Some(path) = model() else { return };
+    let mut plain = load(&path, "", options(Guess::Never));
+    let mut looking = load(&path, "", options(Guess::Always));
+    let mut drafted = load(&path, "", options(Guess::Always));
+    drafted.draft_with(load(&path, "", options(Guess::Never))).unwrap();
+    let (mut looked_up, mut drafts) = (0, 0);
+    for (at, request) in penalised(&plain).into_iter().enumerate() {
+        let alone = ask(&mut plain, &request);
+        let with = ask(&mut looking, &request);
+        assert_eq!(alone.tokens, with.tokens);
+        looked_up += with.timings.guessed_tokens;
+        // Guesses that are right, then one that is not: the draft has no penalties.
+        if at == 1 {
+            let with = ask(&mut drafted, &request);
+            assert_eq!(alone.tokens, with.tokens);
+            drafts += with.timings.guessed_tokens;
+        }
+    }
+    assert!(looked_up > 5 && drafts > 5, "hardly any guess was right: {looked_up}, {drafts}");
 }
 
 /// A model that guesses for itself is always right: each step gives as many tokens as it can.

@@ -62,6 +62,7 @@ pub fn cases(tuning: &wisp_gpu::Tuning) -> Result<Vec<Case>> {
     for (name, settings) in [
         ("greedy", Settings::default()),
         ("temperature", warm),
+        ("top-p 0.95", Settings { top_p: 0.95, ..warm }),
         ("top-k 40, top-p 0.95", Settings { top_k: 40, top_p: 0.95, ..warm }),
         ("penalties", Settings { repetition: 1.1, ..warm }),
     ] {

@@ -21,8 +21,10 @@ pub struct Case {
     pub name: String,
     /// What is run.
     pub tape: Tape,
-    /// Values that are filled with random numbers.
+    /// Values that are filled with numbers.
     pub inputs: Vec<ValueId>,
+    /// So many numbers, from a seed: uniform in −1 … 1, where nothing else is said.
+    pub numbers: fn(u64, usize) -> Vec<f32>,
     /// Values that are compared.
     pub compare: Vec<ValueId>,
     /// Run one after the other on the same caches.
@@ -85,6 +87,7 @@ impl Case {
             name: name.into(),
             tape,
             inputs: Vec::new(),
+            numbers: random,
             compare: Vec::new(),
             steps: vec![(step, key)],
             kv: KvType::F32,
@@ -219,7 +222,7 @@ pub async fn run(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Re
     Ok(Report { case: case.name.clone(), variant, error, bound })
 }
 
-/// Fills the inputs of step `number` with random numbers, and gives them.
+/// Fills the inputs of step `number`, and gives their numbers.
 pub fn fill_inputs(
     gpu: &Gpu,
     case: &Case,
@@ -234,7 +237,7 @@ pub fn fill_inputs(
         let value = tape.value(*id);
         let rows = if value.rows == Rows::Tokens { step.tokens.len() } else { step.outputs.len() };
         let seed = (number * 1000 + inputs.len()) as u64 + 77;
-        let mut data = random(seed, rows * value.cols);
+        let mut data = (case.numbers)(seed, rows * value.cols);
         if half(value, variant) {
             KvType::F16.round(&mut data);
         }

@@ -13,8 +13,11 @@ use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Ta
 use crate::check::{self, Case};
 use crate::nth;
 
-/// `CHUNK` of `shaders/lib/sampling.wgsl`.
-const CHUNK: usize = 1024;
+/// Chunks of the vocabulary at most, whose largest logits `shaders/sample_pick.wgsl` sorts.
+const CHUNKS: usize = 256;
+
+/// Logits a chunk at least.
+const CHUNK: usize = 256;
 
 /// Words of [`Settings`] on the GPU.
 pub const SETTING_WORDS: usize = 12;
@@ -225,16 +228,22 @@ impl Operation for Sample {
         }
         let logits = lower.input(0);
         let threads = lower.target.tuning.reduce_threads;
-        let chunks = logits.cols.div_ceil(CHUNK);
-        let best = lower.temp((lower.key.outputs * chunks * 8) as u64);
-        let kernel = |name| {
+        // One workgroup goes over all, in as few turns as it can: llvmpipe ends loops silently
+        // after 65,535 turns of one thread in all of them together.
+        let many = (logits.cols / 1024).next_power_of_two().min(256) as u32;
+        let chunk = logits.cols.div_ceil(CHUNKS).next_multiple_of(64).max(CHUNK);
+        let chunks = logits.cols.div_ceil(chunk);
+        let best = lower.temp((lower.key.outputs * chunks * 16) as u64);
+        let kernel = |name, threads: u32| {
             lower
                 .kernel(name)
                 .set("THREADS", threads)
                 .set("VOCAB", logits.cols as u64)
+                .set("CHUNK", chunk as u64)
                 .set("STRIDE", logits.stride() as u64)
         };
-        let (prepare, pick) = (kernel("sample_prepare"), kernel("sample_pick"));
+        let (prepare, pick) =
+            (kernel("sample_prepare", threads), kernel("sample_pick", threads.max(many)));
         let binds = |extra| {
             vec![
                 ("step", Bind::Step),
@@ -258,7 +267,7 @@ impl Operation for Sample {
             pick,
             to_pick,
             move |c| [c.outputs, 1, 1],
-            move |c| Cost { bytes: 8 * chunks as u64 * u64::from(c.outputs), flops: 0 },
+            move |c| Cost { bytes: 16 * chunks as u64 * u64::from(c.outputs), flops: 0 },
         );
         Ok(())
     }
@@ -302,23 +311,26 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             ],
         ),
     ];
-    let vocab = 2500;
-    let mut cases = Vec::new();
-    for (name, settings) in sets {
-        let mut tape = Tape::new();
-        let logits = tape.input(Value {
-            name: "logits".into(),
-            rows: Rows::Outputs,
-            cols: vocab,
-            kind: Kind::Logits,
-        });
-        tape.push(Sample, &[logits], &[])?;
-        let tokens = [(1, 9), (1, 10), (0, 4), (2, 5)];
-        let mut case = Case::new(format!("sample {name}"), tape, check::step(&tokens, &[1, 2, 3]));
-        case.steps[0].1.sample = true;
-        // A second draw sees the first one's counts.
-        case.steps.push(case.steps[0].clone());
-        cases.push(Case { inputs: vec![logits], settings: settings.to_vec(), vocab, ..case });
-    }
-    Ok(cases)
+    sets.into_iter().map(|(name, settings)| case(name, 2500, settings)).collect()
+}
+
+/// Three sequences with these settings draw from logits of so many tokens, twice.
+///
+/// # Errors
+/// Too large a vocabulary.
+pub fn case(name: &str, vocab: usize, settings: [Settings; 3]) -> Result<Case> {
+    let mut tape = Tape::new();
+    let logits = tape.input(Value {
+        name: "logits".into(),
+        rows: Rows::Outputs,
+        cols: vocab,
+        kind: Kind::Logits,
+    });
+    tape.push(Sample, &[logits], &[])?;
+    let tokens = [(1, 9), (1, 10), (0, 4), (2, 5)];
+    let mut case = Case::new(format!("sample {name}"), tape, check::step(&tokens, &[1, 2, 3]));
+    case.steps[0].1.sample = true;
+    // A second draw sees the first one's counts.
+    case.steps.push(case.steps[0].clone());
+    Ok(Case { inputs: vec![logits], settings: settings.to_vec(), vocab, ..case })
 }

@@ -15,7 +15,7 @@ use crate::draft::Drafter;
 use crate::logprobs;
 use crate::options::FinishReason;
 use crate::queue::{Job, Piece, Queue};
-use crate::speculate::Pace;
+use crate::speculate::{Pace, Row};
 use crate::stepper::{Stepper, Want};
 use crate::text::Text;
 
@@ -82,6 +82,8 @@ pub struct Generator<'e, 'q> {
     /// Guesses at tokens to come, where they were asked for.
     pub(crate) drafter: Option<&'e mut Drafter>,
     pub(crate) pace: Pace,
+    /// What the sequences for guesses have on the device.
+    pub(crate) rows: Vec<Row>,
 }
 
 impl<'e, 'q> Generator<'e, 'q> {
@@ -108,6 +110,7 @@ impl<'e, 'q> Generator<'e, 'q> {
             prefilled: (0, false),
             drafter: None,
             pace: Pace::default(),
+            rows: Vec::new(),
         }
     }
 

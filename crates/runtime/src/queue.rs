@@ -61,9 +61,14 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
+    /// The answer so far.
+    pub fn answer(&self) -> &[u32] {
+        &self.tokens[self.request.prompt.len()..]
+    }
+
     /// Tokens of the answer so far.
     pub fn answered(&self) -> usize {
-        self.tokens.len() - self.request.prompt.len()
+        self.answer().len()
     }
 
     pub fn is_cancelled(&self) -> bool {

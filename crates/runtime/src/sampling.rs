@@ -7,8 +7,8 @@ use crate::options::Sampling;
 use crate::queue::Job;
 
 impl Generator<'_, '_> {
-    /// Sets a slot's sampling state to that of a job.
-    pub(crate) fn set_sampling(&self, slot: usize, job: &Job<'_>) {
+    /// Sets a sequence's sampling state to that of a job.
+    pub(crate) fn set_sampling(&self, sequence: usize, job: &Job<'_>) {
         let request = &job.request;
         let vocab = self.stepper.decoder.vocab;
         let settings = settings(&request.sampling);
@@ -26,7 +26,7 @@ impl Generator<'_, '_> {
             }
             row
         });
-        self.stepper.write_sampling(slot, &settings, counts.as_deref(), bias.as_deref());
+        self.stepper.write_sampling(sequence, &settings, counts.as_deref(), bias.as_deref());
     }
 }
 

@@ -1,18 +1,20 @@
 //! Speculative decoding: a step computes a token and guesses at those after it, and those
 //! guesses that the model draws itself are kept. A guess takes a row of the step as a sequence
-//! of its own would, with the pages of the one that it is for: so no kernel knows of it. And
-//! since a draw hangs on seed and position alone, not on what else is in a step, what comes
-//! out is what would have come without guesses.
+//! of its own would, with the pages of the one that it is for, and counts (for penalties) as if
+//! the guesses before it were tokens of the answer: so no kernel knows of it. And since a draw
+//! hangs on these, seed and position alone, not on what else is in a step, what comes out is
+//! what would have come without guesses.
 
 use web_time::Instant;
 use wisp_base::Result;
 use wisp_graph::{Step, StepToken};
-use wisp_ops::splits;
+use wisp_ops::{IN_PROMPT, splits};
 
 use crate::draft::MOST;
 use crate::generate::Generator;
+use crate::queue::Job;
 use crate::sampling::settings;
-use crate::stepper::Want;
+use crate::stepper::{Stepper, Want};
 
 /// How fast tokens come with and without guesses, and so what is worth trying.
 #[derive(Debug, Default)]
@@ -30,6 +32,17 @@ pub struct Pace {
     last: Option<Instant>,
     /// Try whether it pays or not.
     pub always: bool,
+}
+
+/// What the device has of a sequence that is for guesses: a step writes only what is new.
+#[derive(Debug, Default)]
+pub struct Row {
+    /// The admission that it guesses for: settings and bias are that one's.
+    of: u64,
+    /// Pages that it has, from the first on.
+    pages: usize,
+    /// The tokens of the answer that it has counted.
+    counted: Vec<u32>,
 }
 
 /// Tokens without guesses before the first try: they say what a token costs.
@@ -85,8 +98,8 @@ fn mean(before: Option<f64>, now: f64) -> f64 {
 }
 
 impl Generator<'_, '_> {
-    /// The slot whose next tokens are worth guessing: alone, and with nothing that hangs on
-    /// the tokens before as penalties do. How many guesses.
+    /// The slot whose next tokens are worth guessing: alone, and nobody wants its logits. How
+    /// many guesses.
     pub fn worth_guessing(&mut self) -> Option<(usize, usize)> {
         let drafter = self.drafter.as_deref()?;
         let mut live =
@@ -96,8 +109,7 @@ impl Generator<'_, '_> {
             return None;
         }
         let request = &only.job.request;
-        let of_tokens_before = settings(&request.sampling);
-        if of_tokens_before.penalties() || of_tokens_before.biased || request.logprobs.is_some() {
+        if request.logprobs.is_some() {
             return None;
         }
         // A draw more than what is left would be for nothing, as would one beyond the context.
@@ -130,18 +142,20 @@ impl Generator<'_, '_> {
         let first = self.slots.len();
         let Some(live) = &mut self.slots[slot] else { return Ok(false) };
         let Some(last) = live.job.tokens.last().copied() else { return Ok(false) };
-        let (id, position) = (live.id, live.position());
+        let (id, position, known) = (live.id, live.position(), live.pages.list.len());
         let end = position + 1 + guesses.len();
         if guesses.is_empty() || self.pool.grow(&mut live.pages, end).is_err() {
             return Ok(false);
         }
-        let sampling = settings(&live.job.request.sampling);
+        self.stepper.write_pages(slot, known, &live.pages.list[known..]);
+        let counting = settings(&live.job.request.sampling).penalties();
+        let mut counted = live.job.answer().to_vec();
         let sequence = |row: usize| if row == 0 { slot } else { first + row - 1 };
         let mut step = Step { splits: splits(&self.stepper.target.tuning, end), ..Step::default() };
         for (row, token) in std::iter::once(&last).chain(guesses).enumerate() {
-            self.stepper.write_pages(sequence(row), 0, &live.pages.list);
             if row > 0 {
-                self.stepper.write_sampling(sequence(row), &sampling, None, None);
+                counted.push(*token);
+                self.write_row(slot, row - 1, first, &counted);
             }
             step.tokens.push(StepToken {
                 id: Some(*token),
@@ -156,6 +170,12 @@ impl Generator<'_, '_> {
         let start = Instant::now();
         let flight = self.fly(&step, Vec::new()).await?;
         let drawn: Vec<u32> = self.read(flight.tokens).await?;
+        // A row counts what it draws.
+        counted.truncate(counted.len() - guesses.len());
+        counted.push(drawn[slot]);
+        for (row, token) in self.rows.iter_mut().zip(&drawn[first..]).take(guesses.len()) {
+            row.counted.push(*token);
+        }
         let mut kept = 0;
         for row in 0..=guesses.len() {
             let Some(live) = self.slots[slot].as_mut().filter(|live| live.id == id) else { break };
@@ -172,9 +192,45 @@ impl Generator<'_, '_> {
                 break;
             }
         }
+        if let (Some(live), true) = (self.slots[slot].as_ref().filter(|l| l.id == id), counting) {
+            count(self.stepper, slot, &live.job, &counted, live.job.answer());
+        }
         let seconds = (asked + start.elapsed()).as_secs_f64();
         self.pace.guessed(guesses.len(), kept, seconds);
         Ok(true)
+    }
+
+    /// Tells the device of row `at` of those for guesses, whose sequences begin at `first`: it
+    /// is for the job in `slot`, after an answer of the tokens `counted`.
+    fn write_row(&mut self, slot: usize, at: usize, first: usize, counted: &[u32]) {
+        let (Some(live), sequence) = (&self.slots[slot], first + at) else { return };
+        if self.rows.len() <= at {
+            self.rows.resize_with(at + 1, Row::default);
+        }
+        if self.rows[at].of != live.id {
+            self.set_sampling(sequence, &live.job);
+            self.rows[at] = Row { of: live.id, pages: 0, counted: live.job.answer().to_vec() };
+        }
+        let row = &mut self.rows[at];
+        self.stepper.write_pages(sequence, row.pages, &live.pages.list[row.pages..]);
+        row.pages = live.pages.list.len();
+        if settings(&live.job.request.sampling).penalties() {
+            count(self.stepper, sequence, &live.job, &row.counted, counted);
+        }
+        row.counted.clear();
+        row.counted.extend_from_slice(counted);
+    }
+}
+
+/// Makes a sequence's counts, which hold the tokens `has` of an answer, hold those of `wanted`.
+fn count(stepper: &Stepper, sequence: usize, job: &Job<'_>, has: &[u32], wanted: &[u32]) {
+    let alike = has.iter().zip(wanted).take_while(|(a, b)| a == b).count();
+    for token in has[alike..].iter().chain(&wanted[alike..]) {
+        let of = |tokens: &[u32]| tokens.iter().filter(|other| *other == token).count() as u32;
+        let in_prompt = if job.request.prompt.contains(token) { IN_PROMPT } else { 0 };
+        if of(has) != of(wanted) {
+            stepper.write_count(sequence, *token, in_prompt | of(wanted));
+        }
     }
 }
 

@@ -211,6 +211,12 @@ impl Stepper {
             self.gpu.write(&shared.bias, row, bytemuck::cast_slice(bias));
         }
     }
+
+    /// Sets how often a sequence has had a token.
+    pub fn write_count(&self, sequence: usize, token: u32, count: u32) {
+        let at = (sequence * self.decoder.vocab + token as usize) as u64 * 4;
+        self.gpu.write(&self.resources.shared.counts, at, bytemuck::bytes_of(&count));
+    }
 }
 
 /// Bytes of the state that all plans share.
