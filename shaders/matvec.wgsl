@@ -45,7 +45,7 @@ fn main(
             //!unroll
             for (var t = 0u; t < TOKENS; t++) {
                 // Beyond the last row the last one is computed again.
-                x[t] = x_block(min(token + t, tokens - 1u), b, t, thread);
+                x_block(&x, t, min(token + t, tokens - 1u), b, thread);
             }
             if (b < BLOCKS) {
                 //!unroll

@@ -5,6 +5,8 @@ use std::fmt;
 
 use wisp_base::{Error, Result};
 
+use crate::Caps;
+
 /// Parameters of every tunable kernel on one adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
@@ -227,6 +229,12 @@ impl fmt::Display for Tuning {
 }
 
 impl Tuning {
+    /// Without what an adapter of these capabilities does not offer.
+    pub fn within(mut self, caps: Caps) -> Self {
+        self.matvec.packed &= caps.dot;
+        self
+    }
+
     /// With some parameters set: `matvec.rows=4,prefill_tokens=256`; an empty text sets none.
     ///
     /// # Errors

@@ -216,7 +216,7 @@ impl Linear {
             .set("SHARE", share)
             .set_bool("FOR_OUTPUTS", rows_of_x == Rows::Outputs);
         kernel = match packed {
-            true => kernel.link("product", "product/packed").set("SPAN", lower.lanes(4)),
+            true => kernel.link("product", PACKED).set("SPAN", lower.lanes(4)),
             false => kernel.link("product", "product/float"),
         };
         let mut binds = self.binds(lower, part)?;
@@ -372,6 +372,9 @@ fn count(rows: Rows) -> impl Fn(&Counts) -> u32 + Copy + Send + Sync + 'static {
 pub(crate) fn weight_file(format: Format) -> String {
     format!("weight/{}", format.name().to_lowercase())
 }
+
+/// The interface `product` in integers of 8 bits.
+pub(crate) const PACKED: &str = "product/packed";
 
 /// Whether its codes are integers of 8 bits, that matvec.wgsl can multiply as such.
 fn packs(format: Format) -> bool {
