@@ -83,6 +83,7 @@ fn agree(reduce: Reduce) {
         }
         let report = pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
         ran += 1;
+        gpu.forget_pipelines(); // Thousands of them take gigabytes.
         if !report.passed() {
             let line = format!(
                 "{}, {variant}, {name} tuning: {:.1e} > {:.1e}",
