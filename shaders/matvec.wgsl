@@ -37,17 +37,18 @@ fn main(
     input_begin(token, thread);
     var sums: array<array<vec2f, TOKENS>, ROWS / 2u>; // of an even and an odd row
     for (var chunk = 0u; chunk < BLOCKS; chunk += CHUNK) {
+        let end = min(chunk + CHUNK, BLOCKS);
         x_begin(token, tokens, chunk, thread);
         // Every thread takes every turn: `from_lane` must be called by all of a subgroup.
-        for (var turn = 0u; turn < min(CHUNK, BLOCKS - chunk); turn += LANES) {
-            let b = select(BLOCKS, chunk + turn + lane, turn + lane < CHUNK);
+        for (var turn = chunk; turn < end; turn += LANES) {
+            let b = turn + lane;
             var x: array<XBlock, TOKENS>;
             //!unroll
             for (var t = 0u; t < TOKENS; t++) {
                 // Beyond the last row the last one is computed again.
-                x_block(&x, t, min(token + t, tokens - 1u), b, thread);
+                x[t] = x_block(t, min(token + t, tokens - 1u), b, b < end, thread);
             }
-            if (b < BLOCKS) {
+            if (b < end) {
                 //!unroll
                 for (var p = 0u; p < ROWS / 2u; p++) {
                     let row = first + 2u * p;

@@ -18,11 +18,12 @@ fn x_of(own: vec4f, lane: u32) -> vec4f {
     return from_lane(own, lane);
 }
 
-// Loads block b of a row of X, as the one of that number of this thread.
-fn x_block(x: ptr<function, array<XBlock, TOKENS>>, number: u32, row: u32, b: u32, thread: u32) {
+// Block b of a row of X, the one of that number from `token` on. Every thread must call it.
+fn x_block(number: u32, row: u32, b: u32, here: bool, thread: u32) -> XBlock {
+    var x: XBlock;
     var all = vec4f();
     var own: array<vec4f, FOURS / SHARE>;
-    if (b < BLOCKS) {
+    if (here) {
         //!unroll
         for (var i = 0u; i < FOURS / SHARE; i++) {
             own[i] = input4(row, b * FOURS + i * SHARE + thread % SHARE);
@@ -32,10 +33,11 @@ fn x_block(x: ptr<function, array<XBlock, TOKENS>>, number: u32, row: u32, b: u3
     for (var i = 0u; i < BLOCK / 8u; i++) {
         let lo = x_of(own[2u * i / SHARE], 2u * i % SHARE);
         let hi = x_of(own[(2u * i + 1u) / SHARE], (2u * i + 1u) % SHARE);
-        (*x)[number].eights[i] = Eight(lo, hi);
+        x.eights[i] = Eight(lo, hi);
         all += lo + hi;
     }
-    (*x)[number].total = dot(all, vec4(1.0));
+    x.total = dot(all, vec4(1.0));
+    return x;
 }
 
 // Σ code·x of a block of an even and an odd row of W, for each row of X.

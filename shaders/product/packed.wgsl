@@ -57,23 +57,23 @@ fn x_begin(token: u32, tokens: u32, first: u32, thread: u32) {
     workgroupBarrier();
 }
 
-// Loads block b of a row of X, as the one of that number of this thread.
-fn x_block(x: ptr<function, array<XBlock, TOKENS>>, number: u32, row: u32, b: u32, thread: u32) {
-    if (b >= BLOCKS) {
-        return;
+// Block b of a row of X, the one of that number from `token` on.
+fn x_block(number: u32, row: u32, b: u32, here: bool, thread: u32) -> XBlock {
+    var x = XBlock();
+    if (here) {
+        let at = number * CHUNK + b % CHUNK;
+        var sums = array<i32, 4>();
+        //!unroll
+        for (var i = 0u; i < 4u; i++) {
+            let codes = x_codes[i * HELD + at];
+            x.codes[i] = codes;
+            sums[i] = dot4I8Packed(codes.x, 0x01010101u) + dot4I8Packed(codes.y, 0x01010101u);
+        }
+        x.scale = x_scales[at];
+        x.sums = vec2f(vec2(sums[0] + sums[1], sums[2] + sums[3]));
+        x.total = x.scale * (x.sums.x + x.sums.y);
     }
-    let at = number * CHUNK + b % CHUNK;
-    var sums = array<i32, 4>();
-    //!unroll
-    for (var i = 0u; i < 4u; i++) {
-        let codes = x_codes[i * HELD + at];
-        (*x)[number].codes[i] = codes;
-        sums[i] = dot4I8Packed(codes.x, 0x01010101u) + dot4I8Packed(codes.y, 0x01010101u);
-    }
-    let halves = vec2f(vec2(sums[0] + sums[1], sums[2] + sums[3]));
-    (*x)[number].sums = halves;
-    (*x)[number].scale = x_scales[at];
-    (*x)[number].total = x_scales[at] * (halves.x + halves.y);
+    return x;
 }
 
 // Σ code·x of a block of an even and an odd row of W, for each row of X.
