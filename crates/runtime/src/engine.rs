@@ -131,7 +131,8 @@ impl Engine {
         }
         let kv = options.kv;
         let tuning = target.tuning.with(&options.tuning)?.within(facts.caps);
-        let (variant, tuning) = verdict::choose(&gpu, tuning, &tape, kv, verdicts, progress).await?;
+        let (variant, tuning) =
+            verdict::choose(&gpu, tuning, &tape, kv, verdicts, progress).await?;
         if let Some(folder) = &options.pipelines {
             // Not before: the self-check's kernels are of no use to a model.
             gpu.keep_pipelines(folder).await;

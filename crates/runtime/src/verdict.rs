@@ -57,7 +57,8 @@ pub(crate) async fn choose(
             return Ok((variant, tuning));
         }
         let packed = if tuning.matvec.packed { " packed" } else { "" };
-        last = format!("{variant}{packed} kernels compute wrongly on {} ({wrong})", gpu.facts().name);
+        last =
+            format!("{variant}{packed} kernels compute wrongly on {} ({wrong})", gpu.facts().name);
         progress(Progress::Note(format!("{last}: a safer variant is used")));
     }
     Err(Error::device(format!("{last}, and no variant is right: use another adapter (--device)")))
@@ -163,14 +164,18 @@ mod tests {
 
     fn choose_tuned(gpu: &Gpu, tuning: Tuning, verdicts: Option<&Verdicts>) -> Chosen {
         let (mut notes, mut checked) = (Vec::new(), false);
-        let chosen =
-            pollster::block_on(choose(gpu, tuning, &Tape::new(), None, verdicts, &mut |p| {
-                match p {
-                    Progress::Note(note) => notes.push(note),
-                    Progress::Checking => checked = true,
-                    Progress::Weights { .. } => {}
-                }
-            }));
+        let chosen = pollster::block_on(choose(
+            gpu,
+            tuning,
+            &Tape::new(),
+            None,
+            verdicts,
+            &mut |p| match p {
+                Progress::Note(note) => notes.push(note),
+                Progress::Checking => checked = true,
+                Progress::Weights { .. } => {}
+            },
+        ));
         (chosen, notes, checked)
     }
 
@@ -207,7 +212,9 @@ mod tests {
         tuning.matvec.packed = true;
         // As a driver whose bytes have no sign.
         const FILE: &str = include_str!("../../../shaders/product/packed.wgsl");
-        let unsigned = FILE.replace("dot4I8Packed(e", "i32(dot4U8Packed(e").replace("codes.x) +", "codes.x)) +");
+        let unsigned = FILE
+            .replace("dot4I8Packed(e", "i32(dot4U8Packed(e")
+            .replace("codes.x) +", "codes.x)) +");
         gpu.replace_shader("product/packed", unsigned.leak());
         let (chosen, notes, _) = choose_tuned(&gpu, tuning, None);
         let (variant, chosen) = chosen.unwrap();
