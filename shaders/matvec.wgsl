@@ -5,6 +5,7 @@
 //!import scalar
 //!import reduce
 //!import weight
+//!import product
 //!import input
 //!import output
 //!import bias
@@ -14,22 +15,13 @@ const THREADS: u32 = 64u;
 const LANES: u32 = 16u;
 const ROWS: u32 = 4u; // even
 const TOKENS: u32 = 1u;
-const SHARE: u32 = 1u; // threads that load X together: 1, or a subgroup
+const SHARE: u32 = 1u; // threads that load X together: 1, or a subgroup (product/float)
 const COLS: u32 = 1u;
 const N_ROWS: u32 = 1u; // of this shard of W
 const FIRST_ROW: u32 = 0u; // of this shard in W
 const FOR_OUTPUTS: bool = false; // rows of X are rows of logits, not tokens
 
 const BLOCKS: u32 = (COLS + BLOCK - 1u) / BLOCK;
-const FOURS: u32 = BLOCK / 4u;
-
-// Numbers of X that a thread of the subgroup loaded, or this one where none shares.
-fn x_of(own: vec4f, lane: u32) -> vec4f {
-    if (SHARE == 1u) {
-        return own;
-    }
-    return from_lane(own, lane);
-}
 
 // Compilers keep arrays in registers if every index is known once loops are unrolled,
 // which they surely do where a loop's counter is the index and its end the length.
@@ -44,59 +36,32 @@ fn main(
     let tokens = select(step_tokens(), step_outputs(), FOR_OUTPUTS);
     input_begin(token, thread);
     var sums: array<array<vec2f, TOKENS>, ROWS / 2u>; // of an even and an odd row
-    // Every thread takes every turn: `from_lane` must be called by all of a subgroup.
-    for (var turn = 0u; turn < BLOCKS; turn += LANES) {
-        let b = turn + lane;
-        var part: array<array<Eight, BLOCK / 8u>, TOKENS>;
-        var totals: array<f32, TOKENS>;
-        //!unroll
-        for (var t = 0u; t < TOKENS; t++) {
-            // Beyond the last row the last one is computed again.
-            let row = min(token + t, tokens - 1u);
-            var all = vec4f();
-            var own: array<vec4f, FOURS / SHARE>;
-            if (b < BLOCKS) {
-                //!unroll
-                for (var i = 0u; i < FOURS / SHARE; i++) {
-                    own[i] = input4(row, b * FOURS + i * SHARE + thread % SHARE);
-                }
-            }
+    for (var chunk = 0u; chunk < BLOCKS; chunk += CHUNK) {
+        let end = min(chunk + CHUNK, BLOCKS);
+        x_begin(token, tokens, chunk, thread);
+        // Every thread takes every turn: `from_lane` must be called by all of a subgroup.
+        for (var turn = chunk; turn < end; turn += LANES) {
+            let b = turn + lane;
+            var x: array<XBlock, TOKENS>;
             //!unroll
-            for (var i = 0u; i < BLOCK / 8u; i++) {
-                let lo = x_of(own[2u * i / SHARE], 2u * i % SHARE);
-                let hi = x_of(own[(2u * i + 1u) / SHARE], (2u * i + 1u) % SHARE);
-                part[t][i] = Eight(lo, hi);
-                all += lo + hi;
+            for (var t = 0u; t < TOKENS; t++) {
+                // Beyond the last row the last one is computed again.
+                x[t] = x_block(t, min(token + t, tokens - 1u), b, b < end, thread);
             }
-            totals[t] = dot(all, vec4(1.0));
-        }
-        if (b < BLOCKS) {
-            //!unroll
-            for (var p = 0u; p < ROWS / 2u; p++) {
-                let row = first + 2u * p;
-                var even = weight_block(min(output_row(row), N_ROWS - 1u) * BLOCKS + b);
-                var odd = weight_block(min(output_row(row + 1u), N_ROWS - 1u) * BLOCKS + b);
-                // Written out: Chromium zeroes a variable without it once, not at each turn.
-                var products = array<vec2f, TOKENS>();
+            if (b < end) {
                 //!unroll
-                for (var i = 0u; i < BLOCK / 8u; i++) {
-                    let e = codes8(&even, i);
-                    let o = codes8(&odd, i);
+                for (var p = 0u; p < ROWS / 2u; p++) {
+                    let row = first + 2u * p;
+                    var even = weight_block(min(output_row(row), N_ROWS - 1u) * BLOCKS + b);
+                    var odd = weight_block(min(output_row(row + 1u), N_ROWS - 1u) * BLOCKS + b);
+                    let made = products(&even, &odd, &x);
+                    let scale_e = weight_scale(&even);
+                    let scale_o = weight_scale(&odd);
                     //!unroll
                     for (var t = 0u; t < TOKENS; t++) {
-                        let x = part[t][i];
-                        products[t] += vec2(
-                            dot(e.lo, x.lo) + dot(e.hi, x.hi),
-                            dot(o.lo, x.lo) + dot(o.hi, x.hi),
-                        );
+                        sums[p][t] += made[t] * vec2(scale_e.x, scale_o.x)
+                            + x[t].total * vec2(scale_e.y, scale_o.y);
                     }
-                }
-                let scale_e = weight_scale(&even);
-                let scale_o = weight_scale(&odd);
-                //!unroll
-                for (var t = 0u; t < TOKENS; t++) {
-                    sums[p][t] += products[t] * vec2(scale_e.x, scale_o.x)
-                        + totals[t] * vec2(scale_e.y, scale_o.y);
                 }
             }
         }

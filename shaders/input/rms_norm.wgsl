@@ -21,5 +21,5 @@ fn input4(row: u32, index4: u32) -> vec4f {
 }
 
 fn input_scale(thread: u32) -> f32 {
-    return inverseSqrt(reduce_lanes(input_squares, thread, LANES * SHARE) / f32(COLS) + EPS);
+    return inverseSqrt(x_sum(input_squares, thread) / f32(COLS) + EPS);
 }

@@ -4,6 +4,16 @@ struct Eight {
     hi: vec4f,
 }
 
+// Eight codes as bytes of two words.
+fn eight_unsigned(words: vec2<u32>) -> Eight {
+    return Eight(vec4f(unpack4xU8(words.x)), vec4f(unpack4xU8(words.y)));
+}
+
+// The nibbles of a word as bytes: the low ones, then the high ones.
+fn nibble_bytes(word: u32) -> vec2<u32> {
+    return vec2(word, word >> 4u) & vec2(0x0f0f0f0fu);
+}
+
 // Four nibbles of a word: the low ones of its bytes, or after a shift by 4 the high ones.
 fn nibbles(word: u32) -> vec4f {
     return vec4f(unpack4xU8(word & 0x0f0f0f0fu));

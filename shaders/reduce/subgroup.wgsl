@@ -19,6 +19,15 @@ fn reduce_lanes(value: f32, thread: u32, lanes: u32) -> f32 {
     return sum;
 }
 
+// As `reduce_lanes`: each gets the largest.
+fn max_lanes(value: f32, thread: u32, lanes: u32) -> f32 {
+    var largest = value;
+    for (var reach = lanes / 2u; reach > 0u; reach /= 2u) {
+        largest = max(largest, subgroupShuffleXor(largest, reach));
+    }
+    return largest;
+}
+
 // Over the workgroup; every thread gets the sum.
 fn reduce_add(value: f32, thread: u32) -> f32 {
     let size = subgroupAdd(1u);

@@ -24,6 +24,21 @@ fn reduce_lanes(value: f32, thread: u32, lanes: u32) -> f32 {
     return reduce_shared[thread - thread % lanes];
 }
 
+// As `reduce_lanes`: each gets the largest.
+fn max_lanes(value: f32, thread: u32, lanes: u32) -> f32 {
+    if (lanes == 1u) {
+        return value;
+    }
+    workgroupBarrier();
+    reduce_shared[thread] = value;
+    workgroupBarrier();
+    var largest = value;
+    for (var i = 0u; i < lanes; i++) {
+        largest = max(largest, reduce_shared[thread - thread % lanes + i]);
+    }
+    return largest;
+}
+
 // Over the workgroup; every thread gets the sum. THREADS is a power of two.
 fn reduce_add(value: f32, thread: u32) -> f32 {
     workgroupBarrier();

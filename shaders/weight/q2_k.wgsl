@@ -4,6 +4,7 @@
 //!import lib/halves
 //!import lib/planes
 const BLOCK: u32 = 32u;
+const PARTS: u32 = 2u; // of a block, with a scale each
 
 @group(0) @binding(8) var<storage, read> weight_quants: array<vec2<u32>>;
 
@@ -23,11 +24,17 @@ fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
     return vec2(1.0, 0.0);
 }
 
-fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn part_scale(block: ptr<function, WeightBlock>, part: u32) -> vec2f {
+    return vec2(1.0, -1.0) * select((*block).scales.xy, (*block).scales.zw, part == 1u);
+}
+
+fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {
     let word = (*block).quants[index / 2u];
-    let scales = select((*block).scales.xy, (*block).scales.zw, index / 2u == 1u);
-    return Eight(
-        vec4f(unpack4xU8(bits2(word, index % 2u * 2u))) * scales.x - scales.y,
-        vec4f(unpack4xU8(bits2(word, index % 2u * 2u + 1u))) * scales.x - scales.y,
-    );
+    return vec2(bits2(word, index % 2u * 2u), bits2(word, index % 2u * 2u + 1u));
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let codes = eight_unsigned(packed8(block, index));
+    let scale = part_scale(block, index / 2u);
+    return Eight(codes.lo * scale.x + scale.y, codes.hi * scale.x + scale.y);
 }

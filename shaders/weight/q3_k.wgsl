@@ -4,6 +4,7 @@
 //!import lib/halves
 //!import lib/planes
 const BLOCK: u32 = 32u;
+const PARTS: u32 = 2u; // of a block, with a scale each
 
 @group(0) @binding(8) var<storage, read> weight_quants: array<vec2<u32>>;
 
@@ -29,11 +30,19 @@ fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
     return vec2((*block).scale, 0.0);
 }
 
-fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn part_scale(block: ptr<function, WeightBlock>, part: u32) -> vec2f {
+    return vec2(1.0, -4.0) * (*block).scales[part];
+}
+
+fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {
     let word = (*block).quants[index / 2u];
     let high = (*block).high;
-    let lo = bits2(word, index % 2u * 2u) | (bits1(high, 2u * index) << 2u);
-    let hi = bits2(word, index % 2u * 2u + 1u) | (bits1(high, 2u * index + 1u) << 2u);
+    let top = vec2(bits1(high, 2u * index), bits1(high, 2u * index + 1u));
+    return vec2(bits2(word, index % 2u * 2u), bits2(word, index % 2u * 2u + 1u)) | (top << vec2(2u));
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let codes = eight_unsigned(packed8(block, index));
     let scale = (*block).scales[index / 2u];
-    return Eight((vec4f(unpack4xU8(lo)) - 4.0) * scale, (vec4f(unpack4xU8(hi)) - 4.0) * scale);
+    return Eight((codes.lo - 4.0) * scale, (codes.hi - 4.0) * scale);
 }

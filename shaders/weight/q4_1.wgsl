@@ -2,6 +2,7 @@
 // w = d·q + m. Word g of a block holds weights 8g … 8g+7: low nibbles first, then
 // high ones. The word of a block's scales holds d below m.
 //!import lib/eight
+//!import lib/whole
 const BLOCK: u32 = 32u;
 
 @group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
@@ -20,7 +21,10 @@ fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
     return (*block).scale;
 }
 
+fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {
+    return nibble_bytes((*block).quants[index]);
+}
+
 fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
-    let word = (*block).quants[index];
-    return Eight(nibbles(word), nibbles(word >> 4u));
+    return eight_unsigned(packed8(block, index));
 }

@@ -1,6 +1,7 @@
 // interface weight: Q4_K. 256 nibbles q; a scale s and a minimum n of 6 bits for each
 // 32, 16-bit d and e; w = d·s·q - e·n.
 //!import lib/eight
+//!import lib/whole
 //!import lib/k_scale
 const BLOCK: u32 = 32u;
 
@@ -20,7 +21,10 @@ fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
     return (*block).scale;
 }
 
+fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {
+    return nibble_bytes((*block).quants[index]);
+}
+
 fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
-    let word = (*block).quants[index];
-    return Eight(nibbles(word), nibbles(word >> 4u));
+    return eight_unsigned(packed8(block, index));
 }

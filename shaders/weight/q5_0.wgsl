@@ -1,6 +1,7 @@
 // interface weight: Q5_0. As Q4_0 with a plane of high bits; w = d·(q - 16). Two blocks
 // take three words of scales: high bits of the even one, both d, those of the odd one.
 //!import lib/eight
+//!import lib/whole
 //!import lib/planes
 const BLOCK: u32 = 32u;
 
@@ -24,6 +25,10 @@ fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
     return vec2(1.0, -16.0) * (*block).scale;
 }
 
-fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {
     return five_bits((*block).quants[index], (*block).high, index);
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    return eight_unsigned(packed8(block, index));
 }

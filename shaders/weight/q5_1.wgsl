@@ -1,6 +1,7 @@
 // interface weight: Q5_1. As Q4_1 with a plane of high bits; w = d·q + m. Two words of
 // scales a block: d and m, the high bits.
 //!import lib/eight
+//!import lib/whole
 //!import lib/planes
 const BLOCK: u32 = 32u;
 
@@ -22,6 +23,10 @@ fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
     return (*block).scale;
 }
 
-fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {
     return five_bits((*block).quants[index], (*block).high, index);
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    return eight_unsigned(packed8(block, index));
 }

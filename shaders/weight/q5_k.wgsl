@@ -1,5 +1,6 @@
 // interface weight: Q5_K. As Q4_K, with high bits behind the nibbles of a block of 256.
 //!import lib/eight
+//!import lib/whole
 //!import lib/planes
 //!import lib/k_scale
 const BLOCK: u32 = 32u;
@@ -27,6 +28,10 @@ fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
     return (*block).scale;
 }
 
-fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {
     return five_bits((*block).quants[index], (*block).high, index);
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    return eight_unsigned(packed8(block, index));
 }

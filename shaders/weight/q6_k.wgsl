@@ -4,6 +4,7 @@
 //!import lib/halves
 //!import lib/planes
 const BLOCK: u32 = 32u;
+const PARTS: u32 = 2u; // of a block, with a scale each
 
 @group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
 
@@ -30,11 +31,18 @@ fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
     return vec2((*block).scale, 0.0);
 }
 
-fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
-    let word = (*block).quants[index];
+fn part_scale(block: ptr<function, WeightBlock>, part: u32) -> vec2f {
+    return vec2(1.0, -32.0) * (*block).scales[part];
+}
+
+fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {
     let high = (*block).high[index / 2u];
-    let lo = (word & 0x0f0f0f0fu) | (bits2(high, index % 2u * 2u) << 4u);
-    let hi = ((word >> 4u) & 0x0f0f0f0fu) | (bits2(high, index % 2u * 2u + 1u) << 4u);
+    let top = vec2(bits2(high, index % 2u * 2u), bits2(high, index % 2u * 2u + 1u));
+    return nibble_bytes((*block).quants[index]) | (top << vec2(4u));
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let codes = eight_unsigned(packed8(block, index));
     let scale = (*block).scales[index / 2u];
-    return Eight((vec4f(unpack4xU8(lo)) - 32.0) * scale, (vec4f(unpack4xU8(hi)) - 32.0) * scale);
+    return Eight((codes.lo - 32.0) * scale, (codes.hi - 32.0) * scale);
 }

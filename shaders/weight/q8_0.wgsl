@@ -1,6 +1,7 @@
 // interface weight: Q8_0. Blocks of 32 bytes q and a 16-bit scale d; w = d·q.
 // Scales lie two a word, in the order of the blocks.
 //!import lib/eight
+//!import lib/whole
 const BLOCK: u32 = 32u;
 
 @group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
@@ -22,8 +23,12 @@ fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
     return vec2((*block).scale, 0.0);
 }
 
-fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {
     let words = (*block).quants[index / 2u];
-    let pair = select(words.xy, words.zw, index % 2u == 1u);
-    return Eight(vec4f(unpack4xI8(pair.x)), vec4f(unpack4xI8(pair.y)));
+    return select(words.xy, words.zw, index % 2u == 1u);
+}
+
+fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {
+    let words = packed8(block, index);
+    return Eight(vec4f(unpack4xI8(words.x)), vec4f(unpack4xI8(words.y)));
 }

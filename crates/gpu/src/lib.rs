@@ -19,7 +19,7 @@ mod unroll;
 pub use caps::{Caps, Off, Reduce, Scalar, Variant};
 pub use device::{AdapterFacts, Gpu, adapters};
 pub use kernel::{Binding, Pipeline};
-pub use link::{Kernel, Linked, link, shader_names, shaders_hash, wgsl_f32};
+pub use link::{Kernel, Linked, link, shader_defines, shader_names, shaders_hash, wgsl_f32};
 pub use profile::Profiler;
 pub use readback::Readback;
 pub use tuning::{AttentionTuning, Block, MatmulTuning, MatvecTuning, Tuning};

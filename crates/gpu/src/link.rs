@@ -19,6 +19,15 @@ pub fn shader_names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)
 }
 
+/// Whether a shader file defines a function: what it offers beyond its interface.
+pub fn shader_defines(file: &str, function: &str) -> bool {
+    let defines = |text: &str| {
+        let names = text.lines().filter_map(|line| line.strip_prefix("fn ")?.split('(').next());
+        names.into_iter().any(|name| name == function)
+    };
+    FILES.iter().any(|(name, text)| *name == file && defines(text))
+}
+
 /// Changes with any change of any shader: what a verdict on kernels is good for.
 pub fn shaders_hash() -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};

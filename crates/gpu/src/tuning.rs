@@ -1,8 +1,11 @@
-//! Kernel parameters per adapter: how work is cut, never what is computed.
+//! Kernel parameters per adapter: how work is cut, and never what is computed, but for
+//! [`MatvecTuning::packed`].
 
 use std::fmt;
 
 use wisp_base::{Error, Result};
+
+use crate::Caps;
 
 /// Parameters of every tunable kernel on one adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,9 @@ pub struct MatvecTuning {
     pub tokens: u32,
     /// A subgroup loads x together, where a thread has rows of W for itself.
     pub share_x: bool,
+    /// Products of 8-bit integers, x being rounded to 8 bits, where a weight's format is one
+    /// of integers: the one parameter that changes results, by less than weights of 8 bits do.
+    pub packed: bool,
     /// More rows of x than that are for `matmul.wgsl`.
     pub up_to: u32,
     /// Workgroups that keep the whole adapter busy: for smaller matrices a workgroup
@@ -94,6 +100,7 @@ impl Tuning {
             rows_for_many: 4,
             tokens: 8,
             share_x: true,
+            packed: false,
             up_to: u32::MAX,
             groups: 8,
         },
@@ -119,6 +126,7 @@ impl Tuning {
             rows_for_many: 4,
             tokens: 4,
             share_x: false,
+            packed: false,
             up_to: 8,
             groups: 128,
         },
@@ -173,7 +181,7 @@ type Get = fn(&Tuning) -> u32;
 type Set = fn(&mut Tuning, u32);
 
 /// Every parameter: its name, what it may be, how it is read and written.
-const PARAMETERS: [(&str, Rule, Get, Set); 24] = {
+const PARAMETERS: [(&str, Rule, Get, Set); 25] = {
     use Rule::{Any, Even, PowerOfTwo, Switch};
     macro_rules! at {
         ($name:literal, $rule:ident, $($field:ident).+) => {
@@ -187,6 +195,7 @@ const PARAMETERS: [(&str, Rule, Get, Set); 24] = {
         at!("matvec.rows_for_many", Even, matvec.rows_for_many),
         at!("matvec.tokens", PowerOfTwo, matvec.tokens),
         ("matvec.share_x", Switch, |t| t.matvec.share_x.into(), |t, to| t.matvec.share_x = to == 1),
+        ("matvec.packed", Switch, |t| t.matvec.packed.into(), |t, to| t.matvec.packed = to == 1),
         at!("matvec.up_to", Any, matvec.up_to),
         at!("matvec.groups", Any, matvec.groups),
         at!("matmul.threads", PowerOfTwo, matmul.threads),
@@ -220,6 +229,12 @@ impl fmt::Display for Tuning {
 }
 
 impl Tuning {
+    /// Without what an adapter of these capabilities does not offer.
+    pub fn within(mut self, caps: Caps) -> Self {
+        self.matvec.packed &= caps.dot;
+        self
+    }
+
     /// With some parameters set: `matvec.rows=4,prefill_tokens=256`; an empty text sets none.
     ///
     /// # Errors

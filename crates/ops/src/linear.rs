@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wisp_base::quant::{split_words, table};
 use wisp_base::{Error, Format, Result};
-use wisp_gpu::{Kernel, MatvecTuning};
+use wisp_gpu::{Kernel, MatvecTuning, shader_defines};
 use wisp_graph::{
     Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Resource, Rows, Tail, Tape, Value, Weight,
 };
@@ -213,10 +213,12 @@ impl Linear {
         // A whole subgroup, if it divides the block's quadruples of numbers.
         let fours = part.w.format.gpu_block() as u32 / 4;
         let subgroup = lower.lanes(u32::MAX);
-        let shares = tuning.share_x && lanes == 1 && fours.is_multiple_of(subgroup);
+        // Packed, a workgroup loads x once.
+        let packed = tuning.packed && packs(part.w.format);
+        let shares = tuning.share_x && !packed && lanes == 1 && fours.is_multiple_of(subgroup);
         let share = if shares { subgroup } else { 1 };
         // Where x should be shared and cannot be, loads of it are what a row costs.
-        let tokens = if tuning.share_x && !shares { 2 } else { tuning.tokens };
+        let tokens = if tuning.share_x && !shares && !packed { 2 } else { tuning.tokens };
         let tokens = tokens.min(most.next_power_of_two());
         if tokens > 1 {
             tuning.rows = tuning.rows_for_many;
@@ -236,6 +238,10 @@ impl Linear {
             .set("TOKENS", tokens)
             .set("SHARE", share)
             .set_bool("FOR_OUTPUTS", rows_of_x == Rows::Outputs);
+        kernel = match packed {
+            true => kernel.link("product", PACKED).set("SPAN", lower.lanes(4)),
+            false => kernel.link("product", "product/float"),
+        };
         let mut binds = self.binds(lower, part, tail)?;
         match lower.prologue(0) {
             Some(prologue) => {
@@ -409,6 +415,14 @@ fn count(rows: Rows) -> impl Fn(&Counts) -> u32 + Copy + Send + Sync + 'static {
 /// The file that reads a format.
 pub(crate) fn weight_file(format: Format) -> String {
     format!("weight/{}", format.name().to_lowercase())
+}
+
+/// The interface `product` in integers of 8 bits.
+pub(crate) const PACKED: &str = "product/packed";
+
+/// Whether its codes are integers of 8 bits, that matvec.wgsl can multiply as such.
+fn packs(format: Format) -> bool {
+    shader_defines(&weight_file(format), "packed8")
 }
 
 /// Summed in f64: the oracle adds no rounding of its own.

@@ -5,9 +5,19 @@
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use wisp_gpu::{Gpu, Kernel, Off, Reduce, Tuning, Variant, link, shader_names};
 use wisp_graph::{Target, lower};
-use wisp_ops::check::{cases, run};
+use wisp_ops::check::{cases, is_packed, run, target};
 
-const TUNINGS: [(&str, Tuning); 2] = [("CPU", Tuning::CPU), ("GPU", Tuning::GPU)];
+const TUNINGS: [(&str, Tuning); 4] = [
+    ("CPU", Tuning::CPU),
+    ("GPU", Tuning::GPU),
+    ("packed CPU", packed(Tuning::CPU)),
+    ("packed GPU", packed(Tuning::GPU)),
+];
+
+const fn packed(mut tuning: Tuning) -> Tuning {
+    tuning.matvec.packed = true;
+    tuning
+}
 
 /// Links and validates every dispatch of every case; every file must be used.
 #[test]
@@ -67,8 +77,14 @@ fn agree(reduce: Reduce) {
         if variant.reduce != reduce || !variant.runs_on(gpu.facts().caps) {
             continue;
         }
+        // What packing changes nothing of ran without.
+        if tuning.matvec.packed && !is_packed(&case, &target(&gpu, &case, variant, tuning)).unwrap()
+        {
+            continue;
+        }
         let report = pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
         ran += 1;
+        gpu.forget_pipelines(); // Thousands of them take gigabytes.
         if !report.passed() {
             let line = format!(
                 "{}, {variant}, {name} tuning: {:.1e} > {:.1e}",

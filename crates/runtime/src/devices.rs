@@ -3,6 +3,7 @@
 use wisp_base::{Format, Result};
 use wisp_gpu::{Gpu, Off, Variant};
 use wisp_graph::Resource;
+use wisp_ops::check::{cases, is_packed, run, target};
 
 use crate::limits::copy_bandwidth;
 use crate::options::EngineOptions;
@@ -109,7 +110,8 @@ async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
     })
 }
 
-/// Every case of every operation in every variant that the adapter can run, or `brief`:
+/// Every case of every operation in every variant that the adapter can run, products also
+/// packed; or `brief`:
 /// most weight formats in one variant only. How a format is read does not hang on the
 /// variant, and where compiling is slow its kernels take minutes.
 ///
@@ -118,15 +120,27 @@ async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
 pub async fn self_check(gpu: &Gpu, brief: bool) -> Result<Vec<CheckReport>> {
     const EVERYWHERE: [Format; 3] = [Format::F32, Format::Q8_0, Format::Q4_1];
     let mut checks = Vec::new();
-    for case in wisp_ops::check::cases()? {
+    for case in cases()? {
         let mut weights = case.tape.resources().iter().filter_map(|resource| match resource {
             Resource::Weight(weight) => Some(weight.format),
             _ => None,
         });
         let once = brief && weights.any(|format| !EVERYWHERE.contains(&format));
         let variants = Variant::ALL.into_iter().filter(|v| v.runs_on(gpu.facts().caps));
-        for variant in variants.take(if once { 1 } else { usize::MAX }) {
-            let made = wisp_ops::check::run(gpu, &case, variant, gpu.tuning()).await;
+        let variants = variants.take(if once { 1 } else { usize::MAX });
+        let mut runs: Vec<_> = variants.map(|variant| (variant, gpu.tuning())).collect();
+        let mut tuning = gpu.tuning();
+        tuning.matvec.packed = true;
+        let packed = runs.iter().map(|(variant, _)| (*variant, tuning.within(gpu.facts().caps)));
+        let packed: Vec<_> = packed.take(if brief { usize::from(!once) } else { 4 }).collect();
+        for (variant, tuning) in packed {
+            if is_packed(&case, &target(gpu, &case, variant, tuning))? {
+                runs.push((variant, tuning));
+            }
+        }
+        for (variant, tuning) in runs {
+            let packed = if tuning.matvec.packed { " packed" } else { "" };
+            let made = run(gpu, &case, variant, tuning).await;
             gpu.check()?;
             let (error, bound) = match made {
                 Ok(report) => (report.error, report.bound),
@@ -134,7 +148,7 @@ pub async fn self_check(gpu: &Gpu, brief: bool) -> Result<Vec<CheckReport>> {
             };
             checks.push(CheckReport {
                 case: case.name.clone(),
-                variant: variant.to_string(),
+                variant: format!("{variant}{packed}"),
                 error,
                 bound,
                 passed: error <= bound,

@@ -1,7 +1,7 @@
 //! Time of every kernel on an adapter, at the sizes of `wisp_ops::bench`.
 
 use wisp_base::Result;
-use wisp_gpu::{Buffer, CommandEncoder, Gpu, Off, Profiler, Variant};
+use wisp_gpu::{Buffer, CommandEncoder, Gpu, Off, Profiler, Tuning, Variant};
 use wisp_graph::{Counts, DeviceResources, Lowered, PAGE, Plan, Scratch, Shared, Target, lower};
 use wisp_ops::check::{Case, fill_inputs, target};
 
@@ -38,6 +38,7 @@ pub struct KernelTime {
 pub struct KernelBench {
     gpu: Gpu,
     variant: Variant,
+    tuning: Tuning,
     /// Written between two measurements, so that caches hold nothing of the first one.
     swept: [Buffer; 2],
     /// The adapter's name, and how kernels are linked.
@@ -59,13 +60,14 @@ impl KernelBench {
     pub async fn open(options: &EngineOptions) -> Result<Self> {
         let gpu = Gpu::open(options.device.as_deref(), Off::parse(&options.caps)?).await?;
         let variant = Variant::best(gpu.facts().caps);
+        let tuning = gpu.tuning().with(&options.tuning)?.within(gpu.facts().caps);
         let (bandwidth, flops) = (copy_bandwidth(&gpu).await?, peak_flops(&gpu).await?);
         let bytes = beyond_caches(&gpu);
         let sweep = || [gpu.buffer("sweep from", bytes), gpu.buffer("sweep to", bytes)];
         let swept = gpu.catch(sweep).await?;
         let device = format!("{} ({variant})", gpu.facts().name);
         let timestamps = gpu.facts().timestamps;
-        Ok(Self { gpu, variant, swept, device, bandwidth, flops, timestamps })
+        Ok(Self { gpu, variant, tuning, swept, device, bandwidth, flops, timestamps })
     }
 
     /// Measures every kernel of whose line (`kernel operation case`) `filter` is a part,
@@ -80,7 +82,7 @@ impl KernelBench {
         found: &mut dyn FnMut(KernelTime),
     ) -> Result<()> {
         let mut drawn = Drawn::new();
-        for case in wisp_ops::bench::cases(&self.gpu.tuning())? {
+        for case in wisp_ops::bench::cases(&self.tuning)? {
             for time in self.case(&case, filter, samples, &mut drawn).await? {
                 found(time);
             }
@@ -104,7 +106,7 @@ impl KernelBench {
         let positions = step.tokens.iter().map(|token| token.position as usize + 1);
         let pages = positions.max().unwrap_or(1).div_ceil(PAGE);
         let target =
-            Target { pages_per_sequence: pages, ..target(gpu, case, self.variant, gpu.tuning()) };
+            Target { pages_per_sequence: pages, ..target(gpu, case, self.variant, self.tuning) };
         // Which kernels there are is known before anything is made.
         let (mut times, line_of) = lines(case, &lower(tape, &target, *key)?, &counts);
         let wanted =
@@ -125,7 +127,7 @@ impl KernelBench {
         // Each value has memory of its own, so that inputs are there in every round.
         let mut scratch = Scratch::guarded(256);
         let plan = Plan::build(gpu, tape, &target, *key, &device, &mut scratch).await?;
-        fill_inputs(gpu, case, &plan, self.variant, 0);
+        fill_inputs(gpu, case, &plan, &target, 0);
 
         let rounds = match self.timestamps {
             true => self.by_device(&plan, &counts, samples).await?,

@@ -1,6 +1,6 @@
 //! The self-check: at the first use of an adapter, the kernels that will be used are
 //! compared with their CPU definitions. A variant that computes wrongly is replaced
-//! by a safer one, and the verdict is kept for the adapter and its driver.
+//! by a safer one (packed products, where they are tuned, by those of f32), and the verdict is kept for the adapter and its driver.
 
 use wisp_base::{Error, KvType, Result};
 use wisp_gpu::{Gpu, Reduce, Scalar, Tuning, Variant, shaders_hash};
@@ -18,7 +18,7 @@ const ORDER: [Variant; 4] = [
     Variant { reduce: Reduce::Workgroup, scalar: Scalar::F32 },
 ];
 
-/// The fastest variant that computes rightly on this adapter.
+/// The fastest variant that computes rightly on this adapter, with its tuning.
 ///
 /// # Errors
 /// There is none: the adapter cannot be used. The device failed while it was checked.
@@ -29,10 +29,14 @@ pub(crate) async fn choose(
     kv: Option<KvType>,
     verdicts: Option<&Verdicts>,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Variant> {
+) -> Result<(Variant, Tuning)> {
     let caps = gpu.facts().caps;
     let mut last = String::new();
-    for variant in ORDER.into_iter().filter(|variant| variant.runs_on(caps)) {
+    let mut float = tuning;
+    float.matvec.packed = false;
+    let tunings = if tuning == float { vec![float] } else { vec![tuning, float] };
+    let variants = ORDER.into_iter().filter(|variant| variant.runs_on(caps));
+    for (variant, tuning) in variants.flat_map(|v| tunings.iter().map(move |t| (v, *t))) {
         let kv = kv.unwrap_or(crate::memory::default_kv(variant));
         let mut cases = cases()?;
         cases.retain(|case| wanted(case, tape, kv));
@@ -50,9 +54,11 @@ pub(crate) async fn choose(
             }
         };
         if wrong.is_empty() {
-            return Ok(variant);
+            return Ok((variant, tuning));
         }
-        last = format!("{variant} kernels compute wrongly on {} ({wrong})", gpu.facts().name);
+        let packed = if tuning.matvec.packed { " packed" } else { "" };
+        last =
+            format!("{variant}{packed} kernels compute wrongly on {} ({wrong})", gpu.facts().name);
         progress(Progress::Note(format!("{last}: a safer variant is used")));
     }
     Err(Error::device(format!("{last}, and no variant is right: use another adapter (--device)")))
@@ -150,15 +156,26 @@ mod tests {
     ";
 
     fn choose_with(gpu: &Gpu, verdicts: Option<&Verdicts>) -> (Result<Variant>, Vec<String>, bool) {
+        let (chosen, notes, checked) = choose_tuned(gpu, gpu.tuning(), verdicts);
+        (chosen.map(|(variant, _)| variant), notes, checked)
+    }
+
+    type Chosen = (Result<(Variant, Tuning)>, Vec<String>, bool);
+
+    fn choose_tuned(gpu: &Gpu, tuning: Tuning, verdicts: Option<&Verdicts>) -> Chosen {
         let (mut notes, mut checked) = (Vec::new(), false);
-        let chosen =
-            pollster::block_on(choose(gpu, gpu.tuning(), &Tape::new(), None, verdicts, &mut |p| {
-                match p {
-                    Progress::Note(note) => notes.push(note),
-                    Progress::Checking => checked = true,
-                    Progress::Weights { .. } => {}
-                }
-            }));
+        let chosen = pollster::block_on(choose(
+            gpu,
+            tuning,
+            &Tape::new(),
+            None,
+            verdicts,
+            &mut |p| match p {
+                Progress::Note(note) => notes.push(note),
+                Progress::Checking => checked = true,
+                Progress::Weights { .. } => {}
+            },
+        ));
         (chosen, notes, checked)
     }
 
@@ -186,6 +203,23 @@ mod tests {
         let (chosen, _, checked) = choose_with(&gpu, Some(&text));
         assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
         assert!(!checked, "the verdict was not carried over");
+    }
+
+    #[test]
+    fn packed_products_that_are_wrong_are_replaced_by_those_of_f32() {
+        let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+        let mut tuning = gpu.tuning();
+        tuning.matvec.packed = true;
+        // As a driver whose bytes have no sign.
+        const FILE: &str = include_str!("../../../shaders/product/packed.wgsl");
+        let unsigned = FILE
+            .replace("dot4I8Packed(e", "i32(dot4U8Packed(e")
+            .replace("codes.x) +", "codes.x)) +");
+        gpu.replace_shader("product/packed", unsigned.leak());
+        let (chosen, notes, _) = choose_tuned(&gpu, tuning, None);
+        let (variant, chosen) = chosen.unwrap();
+        assert_eq!((variant, chosen), (Variant::best(gpu.facts().caps), gpu.tuning()));
+        assert!(notes[0].contains("packed kernels compute wrongly"), "{notes:?}");
     }
 
     #[test]
