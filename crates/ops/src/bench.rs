@@ -252,6 +252,7 @@ mod tests {
                 tuning,
                 max_binding: 128 << 20,
                 subgroup: 4,
+                coop: None,
                 workgroup_memory: 16384,
                 pages_per_sequence: 128,
             };

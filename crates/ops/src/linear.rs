@@ -1,9 +1,11 @@
 //! y[t, r] = Σ_c x[t, c]·W[r, c] + bias[r], then what the epilogue makes of it.
 
+mod coop;
+
 use std::ops::Range;
 
 use wisp_base::{Error, Format, Result};
-use wisp_gpu::{Kernel, MatvecTuning};
+use wisp_gpu::{Kernel, MatmulTuning, MatvecTuning};
 use wisp_graph::{
     Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value, Weight,
 };
@@ -255,20 +257,19 @@ impl Linear {
         };
         let rows = lower.input(0).rows;
         let most = lower.rows(rows) as u32;
-        let tx = most.div_ceil(tuning.tokens).next_power_of_two().min(tuning.token_threads);
+        let memory = lower.target.workgroup_memory;
+        let cut = lower.coop().and_then(|coop| coop::Cut::of(coop, &tuning, most, memory));
+        let (kernel, [tile_t, tile_r]) = match cut {
+            Some(cut) => (cut.kernel(lower.kernel("matmul_coop")), cut.tile()),
+            None => plain(lower.kernel("matmul"), &tuning, most),
+        };
         let kernel = self
-            .common(lower, lower.kernel("matmul"), part)?
-            .set("THREADS", tuning.threads)
-            .set("TX", tx)
-            .set("TOKENS", tuning.tokens)
-            .set("ROWS", tuning.rows)
+            .common(lower, kernel, part)?
             .set("X_STRIDE4", lower.input(0).stride() as u64 / 4)
             .set_bool("FOR_OUTPUTS", rows == Rows::Outputs);
         let mut binds = self.binds(lower, part)?;
         binds.push(("step", Bind::Step));
         binds.push(("x", lower.bind_input(0)));
-        let tile_r = tuning.threads / tx * tuning.rows;
-        let tile_t = tx * tuning.tokens;
         let groups = (part.range.len() as u32).div_ceil(tile_r);
         let count = count(rows);
         let (none, one) = (self.cost(lower, part, 0), self.cost(lower, part, 1));
@@ -350,6 +351,17 @@ impl Linear {
             flops: 2 * rows * (n * w.cols) as u64,
         }
     }
+}
+
+/// The kernel that works everywhere, with tokens and rows of its tile.
+fn plain(kernel: Kernel, tuning: &MatmulTuning, most: u32) -> (Kernel, [u32; 2]) {
+    let tx = most.div_ceil(tuning.tokens).next_power_of_two().min(tuning.token_threads);
+    let kernel = kernel
+        .set("THREADS", tuning.threads)
+        .set("TX", tx)
+        .set("TOKENS", tuning.tokens)
+        .set("ROWS", tuning.rows);
+    (kernel, [tx * tuning.tokens, tuning.threads / tx * tuning.rows])
 }
 
 /// `GRID_X` of `shaders/lib/grid.wgsl`.

@@ -3,25 +3,34 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use wisp_gpu::{Gpu, Kernel, Off, Reduce, Tuning, Variant, link, shader_names};
+use wisp_gpu::{Coop, Gpu, Kernel, Off, Reduce, Tuning, Variant, link, shader_names};
 use wisp_graph::{Target, lower};
 use wisp_ops::check::{cases, run};
 
 const TUNINGS: [(&str, Tuning); 2] = [("CPU", Tuning::CPU), ("GPU", Tuning::GPU)];
+
+/// Whatever the adapter has here: shapes of fragments, and what they are read from.
+const COOPS: [Option<Coop>; 3] = [
+    None,
+    Some(Coop { size: 8, subgroup: 32, from_vectors: false }),
+    Some(Coop { size: 16, subgroup: 32, from_vectors: true }),
+];
 
 /// Links and validates every dispatch of every case; every file must be used.
 #[test]
 fn all_kernels_are_valid_in_all_variants() {
     let mut used = std::collections::BTreeSet::new();
     let mut known = std::collections::HashSet::new();
-    for (case, variant, (_, tuning)) in combinations() {
+    let all = combinations().flat_map(|all| COOPS.map(|coop| (all.clone(), coop)));
+    for ((case, variant, (_, tuning)), coop) in all {
         let target = Target {
             variant,
             kv: case.kv,
             tuning,
             max_binding: case.max_binding.unwrap_or(128 << 20),
             subgroup: 4,
-            workgroup_memory: 16384,
+            coop,
+            workgroup_memory: if coop.is_some() { 32768 } else { 16384 },
             pages_per_sequence: 4,
         };
         for (_, key) in &case.steps {

@@ -81,7 +81,7 @@ async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
         ("subgroups", facts.caps.subgroups),
         ("f16", facts.caps.f16),
         ("dot", facts.caps.dot),
-        ("coop", facts.caps.coop),
+        ("coop", facts.caps.coop.is_some()),
         ("timestamps", facts.timestamps),
     ];
     let limits = [

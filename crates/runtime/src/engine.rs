@@ -122,6 +122,7 @@ impl Engine {
             tuning: gpu.tuning(),
             max_binding: facts.max_binding.min(facts.max_buffer),
             subgroup: facts.subgroup_size.0,
+            coop: facts.caps.coop,
             workgroup_memory: facts.max_workgroup_memory,
             pages_per_sequence: 0,
         };

@@ -51,6 +51,7 @@ pub fn plan_memory(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<M
         tuning: Tuning::GPU,
         max_binding: 128 << 20, // WebGPU's default
         subgroup: 32,
+        coop: None,
         workgroup_memory: 16 << 10,
         pages_per_sequence: 0,
     };
