@@ -75,7 +75,6 @@ fn main(
             let to = (row * STRIDE + i % PARTS * BLOCK) / 4u;
             if (first_row + row < N_ROWS && part < BLOCKS) {
                 var block = weight_block((first_row + row) * BLOCKS + part);
-                //!unroll
                 for (var eight = 0u; eight < BLOCK / 8u; eight++) {
                     let w = weight8(&block, eight);
                     put_w(to + 2u * eight, to_scalar4(w.lo));

@@ -1,5 +1,8 @@
 //! Cooperative matrices: which an adapter has, of those that a kernel is written for.
 
+use crate::caps::{Scalar, Variant};
+use crate::tuning::Tuning;
+
 /// Matrices that a subgroup holds and multiplies together, on hardware made for it where
 /// there is some: `size` × `size`, products of f16, sums in f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +19,13 @@ impl Coop {
     /// Whether there are any where this is compiled for. No browser has them: where this is
     /// asked first, it does not download the code that uses them.
     pub const ANYWHERE: bool = !cfg!(target_arch = "wasm32");
+
+    /// `coop`, if kernels of this variant, cut like that, use it: it multiplies f16, so that
+    /// activations must be f16.
+    pub fn used(coop: Option<Self>, variant: Variant, tuning: &Tuning) -> Option<Self> {
+        let used = Self::ANYWHERE && variant.scalar == Scalar::F16 && tuning.matmul.coop;
+        coop.filter(|_| used)
+    }
 
     /// The file under `shaders/fragment/`.
     pub fn fragment_file(self) -> &'static str {

@@ -111,10 +111,10 @@ impl Tuning {
             rows: 4,
             tokens: 16,
             token_threads: 1,
-            coop: true,
+            coop: false, // It has no hardware for them.
             coop_subgroups: 4,
-            coop_tokens: 32,
-            coop_rows: 32,
+            coop_tokens: 16,
+            coop_rows: 16,
         },
         attention: AttentionTuning {
             threads: 32,

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use wisp_base::{Error, KvType, Result};
-use wisp_gpu::{Coop, Kernel, Reduce, Scalar, Tuning, Variant};
+use wisp_gpu::{Coop, Kernel, Reduce, Tuning, Variant};
 
 use crate::operation::Cost;
 use crate::shards::shards;
@@ -284,10 +284,9 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// Cooperative matrices to multiply with: of f16, so that they need activations of f16.
+    /// Cooperative matrices to multiply with.
     pub fn coop(&self) -> Option<Coop> {
-        let halves = self.target.variant.scalar == Scalar::F16;
-        self.target.coop.filter(|_| Coop::ANYWHERE && halves && self.target.tuning.matmul.coop)
+        Coop::used(self.target.coop, self.target.variant, &self.target.tuning)
     }
 
     /// Bytes that `numbers` numbers of a value of this kind take.

@@ -409,6 +409,10 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             }
         }
     }
+    // Whole tiles, and more than one of them each way.
+    for format in [Format::F16, Format::Q4_K] {
+        cases.push(case(format, Epilogue::Store, 150, 256, false)?);
+    }
     // With a bias; activations, factors and caps. SmolLM2 needs none of them.
     let [relu, gelu, erf] = [Activation::ReluSquared, Activation::Gelu, Activation::GeluErf];
     for (at, epilogue) in [
@@ -442,7 +446,11 @@ fn case(format: Format, epilogue: Epilogue, tokens: u32, cols: usize, bias: bool
     }
     // Two matrices one below the other; SwiGLU needs pairs, others take odd counts.
     let pairs = matches!(epilogue, Epilogue::Gated(_));
-    let (first, second) = if pairs { (34, 20) } else { (33, 18) };
+    let (first, second) = match (pairs, tokens) {
+        (_, 100..) => (130, 71),
+        (true, _) => (34, 20),
+        (false, _) => (33, 18),
+    };
     let mut resources = vec![
         tape.resource(matrix("a", format, first, cols)),
         tape.resource(matrix("b", format, second, cols)),
@@ -459,7 +467,7 @@ fn case(format: Format, epilogue: Epilogue, tokens: u32, cols: usize, bias: bool
         from.push(residual);
     }
     let y = record(&mut tape, Linear { epilogue, bias }, &from, &resources)?;
-    let positions: Vec<_> = (0..tokens).map(|p| (0, p)).collect();
+    let positions: Vec<_> = (0..tokens).map(|at| (at / 128, at % 128)).collect();
     let with = if bias { " + bias" } else { "" };
     let name = format!("linear {format} {epilogue:?}{with} of {tokens} × {cols}");
     Ok(Case {

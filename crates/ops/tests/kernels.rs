@@ -5,7 +5,7 @@
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use wisp_gpu::{Coop, Gpu, Kernel, Off, Reduce, Tuning, Variant, link, shader_names};
 use wisp_graph::{Target, lower};
-use wisp_ops::check::{cases, run};
+use wisp_ops::check::{Report, cases, run, target};
 
 const TUNINGS: [(&str, Tuning); 2] = [("CPU", Tuning::CPU), ("GPU", Tuning::GPU)];
 
@@ -66,9 +66,46 @@ fn all_kernels_agree_with_their_definitions_in_workgroup_memory() {
     agree(Reduce::Workgroup);
 }
 
+/// Small tiles for every case, since software takes long to compile large ones; whole ones
+/// where there are rows for them. Only newer drivers have it: `cargo xtask coop`.
+#[test]
+fn products_by_cooperative_matrices_agree_with_their_definitions() {
+    let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+    let variant = Variant::best(gpu.facts().caps);
+    let (mut failed, mut ran, mut worst) = (Vec::new(), 0, 0.0_f64);
+    for (cut, tokens) in [
+        ("matmul.coop_tokens=16,matmul.coop_rows=16", "of "),
+        ("", "of 150"),
+        ("matmul.coop_subgroups=1", "of 150"),
+    ] {
+        let tuning = Tuning::GPU.with(cut).unwrap();
+        for case in cases().unwrap().into_iter().filter(|case| case.name.contains(tokens)) {
+            let target = target(&gpu, &case, variant, tuning);
+            let lowered = case.steps.iter().map(|(_, key)| lower(&case.tape, &target, *key));
+            let mut dispatches = lowered.flat_map(|lowered| lowered.unwrap().dispatches);
+            if !dispatches.any(|dispatch| dispatch.kernel.name == "matmul_coop") {
+                continue;
+            }
+            let report = pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
+            ran += 1;
+            worst = worst.max(report.error);
+            if !report.passed() {
+                failed.push(line(&report, cut));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} of {ran} failed:\n{}", failed.len(), failed.join("\n"));
+    println!("{ran} passed on {}; largest error {worst:.1e}", gpu.facts().name);
+}
+
+fn line(report: &Report, tuning: &str) -> String {
+    let Report { case, variant, error, bound } = report;
+    format!("{case}, {variant}, {tuning} tuning: {error:.1e} > {bound:.1e}")
+}
+
 /// Half of the variants; the two halves run side by side.
 fn agree(reduce: Reduce) {
-    let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+    let gpu = pollster::block_on(Gpu::open(None, Off { coop: true, ..Off::default() })).unwrap();
     let mut failed = Vec::new();
     let mut ran = 0;
     for (case, variant, (name, tuning)) in combinations() {
@@ -78,11 +115,7 @@ fn agree(reduce: Reduce) {
         let report = pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
         ran += 1;
         if !report.passed() {
-            let line = format!(
-                "{}, {variant}, {name} tuning: {:.1e} > {:.1e}",
-                report.case, report.error, report.bound
-            );
-            failed.push(line);
+            failed.push(line(&report, name));
         }
     }
     assert!(failed.is_empty(), "{} of {ran} failed:\n{}", failed.len(), failed.join("\n"));

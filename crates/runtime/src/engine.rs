@@ -132,12 +132,14 @@ impl Engine {
         }
         target.tuning = target.tuning.with(&options.tuning)?;
         let (tuning, kv) = (target.tuning, options.kv);
-        let variant = verdict::choose(&gpu, tuning, &tape, kv, verdicts, progress).await?;
+        let (variant, tuning) =
+            verdict::choose(&gpu, tuning, &tape, kv, verdicts, progress).await?;
         if let Some(folder) = &options.pipelines {
             // Not before: the self-check's kernels are of no use to a model.
             gpu.keep_pipelines(folder).await;
         }
-        let target = Target { variant, kv: kv.unwrap_or(default_kv(variant)), ..target };
+        let target =
+            Target { variant, tuning, kv: kv.unwrap_or(default_kv(variant)), ..target };
         let room = Room {
             memory: options.memory_limit.or(facts.memory),
             buffer: facts.max_binding.min(facts.max_buffer),

@@ -1,9 +1,10 @@
 //! The self-check: at the first use of an adapter, the kernels that will be used are
 //! compared with their CPU definitions. A variant that computes wrongly is replaced
-//! by a safer one, and the verdict is kept for the adapter and its driver.
+//! by a safer one, cooperative matrices by plain products before that, and the verdict is
+//! kept for the adapter and its driver.
 
 use wisp_base::{Error, KvType, Result};
-use wisp_gpu::{Gpu, Reduce, Scalar, Tuning, Variant, shaders_hash};
+use wisp_gpu::{Coop, Gpu, Reduce, Scalar, Tuning, Variant, shaders_hash};
 use wisp_graph::{Resource, Tape};
 use wisp_ops::check::{Case, cases, run};
 
@@ -18,7 +19,8 @@ const ORDER: [Variant; 4] = [
     Variant { reduce: Reduce::Workgroup, scalar: Scalar::F32 },
 ];
 
-/// The fastest variant that computes rightly on this adapter.
+/// The fastest variant that computes rightly on this adapter, and the tuning with which it
+/// does: without cooperative matrices, if it is they that are wrong.
 ///
 /// # Errors
 /// There is none: the adapter cannot be used. The device failed while it was checked.
@@ -29,14 +31,21 @@ pub(crate) async fn choose(
     kv: Option<KvType>,
     verdicts: Option<&Verdicts>,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Variant> {
+) -> Result<(Variant, Tuning)> {
     let caps = gpu.facts().caps;
     let mut last = String::new();
-    for variant in ORDER.into_iter().filter(|variant| variant.runs_on(caps)) {
+    let mut without = tuning;
+    without.matmul.coop = false;
+    let tried = ORDER.into_iter().filter(|variant| variant.runs_on(caps)).flat_map(|variant| {
+        let coop = Coop::used(caps.coop, variant, &tuning);
+        let with = coop.map(|_| (variant, tuning, coop));
+        with.into_iter().chain([(variant, without, None)])
+    });
+    for (variant, tuning, coop) in tried {
         let kv = kv.unwrap_or(crate::memory::default_kv(variant));
         let mut cases = cases()?;
         cases.retain(|case| wanted(case, tape, kv));
-        let key = key(gpu, tuning, variant, &cases);
+        let key = key(gpu, tuning, variant, coop, &cases);
         let known = verdicts.and_then(|verdicts| verdicts.find(&key));
         let wrong = match known {
             Some(wrong) => wrong,
@@ -50,9 +59,10 @@ pub(crate) async fn choose(
             }
         };
         if wrong.is_empty() {
-            return Ok(variant);
+            return Ok((variant, tuning));
         }
-        last = format!("{variant} kernels compute wrongly on {} ({wrong})", gpu.facts().name);
+        let kernels = if coop.is_some() { format!("{variant} coop") } else { variant.to_string() };
+        last = format!("{kernels} kernels compute wrongly on {} ({wrong})", gpu.facts().name);
         progress(Progress::Note(format!("{last}: a safer variant is used")));
     }
     Err(Error::device(format!("{last}, and no variant is right: use another adapter (--device)")))
@@ -118,7 +128,7 @@ fn wanted(case: &Case, tape: &Tape, kv: KvType) -> bool {
 }
 
 /// One line without tabs that names adapter, driver, kernels and cases.
-fn key(gpu: &Gpu, tuning: Tuning, variant: Variant, cases: &[Case]) -> String {
+fn key(gpu: &Gpu, tuning: Tuning, variant: Variant, coop: Option<Coop>, cases: &[Case]) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     shaders_hash().hash(&mut hasher);
@@ -126,6 +136,7 @@ fn key(gpu: &Gpu, tuning: Tuning, variant: Variant, cases: &[Case]) -> String {
         case.name.hash(&mut hasher);
     }
     tuning.to_string().hash(&mut hasher);
+    coop.hash(&mut hasher);
     format!("{} | {variant} | {:016x}", adapter(gpu), hasher.finish())
 }
 
@@ -139,7 +150,10 @@ pub(crate) fn adapter(gpu: &Gpu) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wisp_base::Format;
     use wisp_gpu::Off;
+    use wisp_graph::{Kind, Part, Rows, Value, Weight};
+    use wisp_ops::{Epilogue, Linear, record};
 
     /// Wrong by a little in one place, as a broken driver is.
     const WRONG: &str = "
@@ -149,7 +163,7 @@ mod tests {
         fn reduce_max(value: f32, thread: u32) -> f32 { return value; }
     ";
 
-    fn choose_with(gpu: &Gpu, verdicts: Option<&Verdicts>) -> (Result<Variant>, Vec<String>, bool) {
+    fn choose_with(gpu: &Gpu, verdicts: Option<&Verdicts>) -> (Result<(Variant, Tuning)>, Vec<String>, bool) {
         let (mut notes, mut checked) = (Vec::new(), false);
         let chosen =
             pollster::block_on(choose(gpu, gpu.tuning(), &Tape::new(), None, verdicts, &mut |p| {
@@ -172,20 +186,56 @@ mod tests {
         let file = Verdicts::from(folder.path().join("new/verdicts"));
         gpu.replace_shader("reduce/subgroup", WRONG);
         let (chosen, notes, checked) = choose_with(&gpu, Some(&file));
-        assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
+        assert_eq!(chosen.unwrap().0.reduce, Reduce::Workgroup);
         assert!(notes[0].contains("subgroup"), "{notes:?}");
         assert!(notes[0].contains("compute wrongly on"), "{notes:?}");
         assert!(notes[0].contains("error"), "{notes:?}");
         assert!(checked);
 
         let (chosen, _, checked) = choose_with(&gpu, Some(&file));
-        assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
+        assert_eq!(chosen.unwrap().0.reduce, Reduce::Workgroup);
         assert!(!checked, "the verdict was not remembered");
 
         let text = Verdicts::from(file.text());
         let (chosen, _, checked) = choose_with(&gpu, Some(&text));
-        assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
+        assert_eq!(chosen.unwrap().0.reduce, Reduce::Workgroup);
         assert!(!checked, "the verdict was not carried over");
+    }
+
+    #[test]
+    fn wrong_cooperative_matrices_are_replaced_by_plain_products() {
+        const WRONG: &str = "
+            const EACH: u32 = 4u;
+            alias Element = vec4<f16>;
+            fn put_x(at4: u32, value: vec4<f16>) { tile_x[at4] = value; }
+            fn put_w(at4: u32, value: vec4<f16>) { tile_w[at4] = value * 1.01h; }
+        ";
+        let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+        let variant = Variant::best(gpu.facts().caps);
+        let mut tuning = Tuning::GPU;
+        if Coop::used(gpu.facts().caps.coop, variant, &tuning).is_none() {
+            return; // Only newer drivers have them.
+        }
+        let mut tape = Tape::new();
+        let (name, cols) = ("x".into(), 64);
+        let x = tape.input(Value { name, rows: Rows::Tokens, cols, kind: Kind::Activation });
+        let parts = vec![Part { tensor: "w".into(), rows: 0..64 }];
+        let (format, rows) = (Format::F16, 64);
+        let w = Weight { parts, interleave: false, format, rows, cols };
+        let w = tape.resource(Resource::Weight(w));
+        let product = Linear { epilogue: Epilogue::Store, bias: false };
+        record(&mut tape, product, &[x], &[w]).unwrap();
+        gpu.replace_shader("tile/fours", WRONG);
+        let mut notes = Vec::new();
+        let mut note = |progress| {
+            if let Progress::Note(note) = progress {
+                notes.push(note);
+            }
+        };
+        let chosen = pollster::block_on(choose(&gpu, tuning, &tape, None, None, &mut note));
+        tuning.matmul.coop = false;
+        assert_eq!(chosen.unwrap(), (variant, tuning));
+        assert!(notes[0].contains("f16 coop kernels compute wrongly on"), "{notes:?}");
     }
 
     #[test]
