@@ -138,8 +138,7 @@ impl Engine {
             // Not before: the self-check's kernels are of no use to a model.
             gpu.keep_pipelines(folder).await;
         }
-        let target =
-            Target { variant, tuning, kv: kv.unwrap_or(default_kv(variant)), ..target };
+        let target = Target { variant, tuning, kv: kv.unwrap_or(default_kv(variant)), ..target };
         let room = Room {
             memory: options.memory_limit.or(facts.memory),
             buffer: facts.max_binding.min(facts.max_buffer),

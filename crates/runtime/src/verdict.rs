@@ -163,7 +163,10 @@ mod tests {
         fn reduce_max(value: f32, thread: u32) -> f32 { return value; }
     ";
 
-    fn choose_with(gpu: &Gpu, verdicts: Option<&Verdicts>) -> (Result<(Variant, Tuning)>, Vec<String>, bool) {
+    fn choose_with(
+        gpu: &Gpu,
+        verdicts: Option<&Verdicts>,
+    ) -> (Result<(Variant, Tuning)>, Vec<String>, bool) {
         let (mut notes, mut checked) = (Vec::new(), false);
         let chosen =
             pollster::block_on(choose(gpu, gpu.tuning(), &Tape::new(), None, verdicts, &mut |p| {

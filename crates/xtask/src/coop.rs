@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Prompts by matrix products as on a GPU, with cooperative matrices or without.
-const TUNE: &str = "matvec.up_to=8,matmul.coop_tokens=32,matmul.coop_rows=16,matmul.coop=";
+const TUNE: &str = "matvec.up_to=8,matmul.coop_tokens=16,matmul.coop_rows=16,matmul.coop=";
 
 /// Most that the mean negative log-likelihood of a text may change: weights are rounded once
 /// more, by 2⁻¹¹ at most, as activations are.
