@@ -1,10 +1,15 @@
 //! Takes in every file under `shaders/`, so that a new kernel is one new file: without
-//! comments, which a browser need not download; line by line the same.
+//! comments, which a browser need not download; line by line the same. What no browser can
+//! run it does not get either.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+/// Files and folders with cooperative matrices (`Coop::ANYWHERE`).
+const NATIVE: [&str; 3] = ["matmul_coop", "fragment/", "tile/"];
+
 fn main() -> io::Result<()> {
+    let web = env::var_os("CARGO_CFG_TARGET_ARCH").is_some_and(|arch| arch == "wasm32");
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let root = manifest.join("../../shaders").canonicalize()?;
     let mut files = Vec::new();
@@ -15,6 +20,9 @@ fn main() -> io::Result<()> {
     for path in &files {
         let name = path.strip_prefix(&root).unwrap_or(path).with_extension("");
         let name = name.to_string_lossy().replace('\\', "/");
+        if web && NATIVE.iter().any(|native| name.starts_with(native)) {
+            continue;
+        }
         let text: Vec<_> = fs::read_to_string(path)?.lines().map(code).collect();
         rows += &format!("    ({name:?}, {:?}),\n", text.join("\n") + "\n");
     }

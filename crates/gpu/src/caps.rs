@@ -3,6 +3,8 @@
 
 use wisp_base::{Error, Result};
 
+use crate::coop::Coop;
+
 /// What an adapter offers and the caller did not switch off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
@@ -12,8 +14,8 @@ pub struct Caps {
     pub f16: bool,
     /// Packed 4×8-bit integer dot products.
     pub dot: bool,
-    /// Cooperative matrices.
-    pub coop: bool,
+    /// Cooperative matrices, if there are any that a kernel can use.
+    pub coop: Option<Coop>,
 }
 
 /// Capabilities switched off by the caller: `subgroups=off,f16=off,dot=off,coop=off`.

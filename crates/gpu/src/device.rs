@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use wisp_base::{Error, Result};
 
 use crate::caps::{Caps, Off};
+use crate::coop::Coop;
 use crate::kept::Kept;
 use crate::kernel::Pipeline;
 use crate::link::{Kernel, Replaced};
@@ -132,7 +133,7 @@ fn facts(adapter: &wgpu::Adapter, index: usize) -> AdapterFacts {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             f16: features.contains(wgpu::Features::SHADER_F16),
             dot: true,
-            coop: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+            coop: Coop::of(adapter),
         },
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         subgroup_size: (info.subgroup_min_size, info.subgroup_max_size),
@@ -188,17 +189,20 @@ impl Gpu {
         facts.caps.subgroups &= !off.subgroups;
         facts.caps.f16 &= !off.f16;
         facts.caps.dot &= !off.dot;
-        facts.caps.coop = false; // No kernel uses cooperative matrices yet.
+        facts.caps.coop = facts.caps.coop.filter(|_| !off.coop && facts.caps.f16);
         let mut features = wgpu::Features::empty();
         features.set(wgpu::Features::SUBGROUP, facts.caps.subgroups);
         features.set(wgpu::Features::SHADER_F16, facts.caps.f16);
         features.set(wgpu::Features::TIMESTAMP_QUERY, facts.timestamps);
+        let coop = facts.caps.coop.is_some();
+        features.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, coop);
         features |= adapter.features() & wgpu::Features::PIPELINE_CACHE;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("wisp"),
                 required_features: features,
                 required_limits: adapter.limits(),
+                experimental_features: if coop { Coop::leave() } else { Default::default() },
                 memory_hints: wgpu::MemoryHints::MemoryUsage,
                 ..Default::default()
             })

@@ -5,6 +5,7 @@ mod ahead;
 #[cfg(target_arch = "wasm32")]
 mod browser;
 mod caps;
+mod coop;
 mod device;
 mod kept;
 mod kernel;
@@ -17,6 +18,7 @@ mod tuning;
 mod unroll;
 
 pub use caps::{Caps, Off, Reduce, Scalar, Variant};
+pub use coop::Coop;
 pub use device::{AdapterFacts, Gpu, adapters};
 pub use kernel::{Binding, Pipeline};
 pub use link::{Kernel, Linked, link, shader_defines, shader_names, shaders_hash, wgsl_f32};

@@ -146,19 +146,26 @@ pub(crate) fn link_replacing(kernel: &Kernel, replaced: &Replaced) -> Result<Lin
     }
     let mut source = String::new();
     let mut lines = Vec::new();
+    const COOP: &str = "enable wgpu_cooperative_matrix;\n";
     // Browsers demand the second; naga has the functions, but not this directive.
     let directives = [
         ("scalar/f16", "enable f16;\n", true),
         ("reduce/subgroup", "enable subgroups;\n", cfg!(target_arch = "wasm32")),
+        ("fragment/8", COOP, true),
+        ("fragment/16", COOP, true),
     ];
+    let mut fragments = false;
     for (file, directive, known) in directives {
         if known && linker.seen.contains(&file) {
+            fragments |= directive == COOP;
             source.push_str(directive);
             lines.push((kernel.name, 0));
         }
     }
-    // Native compilers unroll by themselves, and take longer over what is written out.
-    let out = if cfg!(target_arch = "wasm32") { unroll(linker.out)? } else { linker.out };
+    // Native compilers unroll by themselves, and take longer over what is written out; but
+    // fragments have no place other than registers.
+    let out =
+        if cfg!(target_arch = "wasm32") || fragments { unroll(linker.out)? } else { linker.out };
     for (file, at, text) in &out {
         source.push_str(text);
         source.push('\n');

@@ -50,7 +50,8 @@ pub struct MatvecTuning {
     pub groups: u32,
 }
 
-/// `matmul.wgsl`: each thread makes `rows` × `tokens` results.
+/// `matmul.wgsl`: each thread makes `rows` × `tokens` results. `matmul_coop.wgsl`: each
+/// subgroup makes `coop_rows` × `coop_tokens`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MatmulTuning {
     /// Threads a workgroup.
@@ -61,6 +62,14 @@ pub struct MatmulTuning {
     pub tokens: u32,
     /// Threads along the tokens at most (a power of two); the others go along the rows.
     pub token_threads: u32,
+    /// Cooperative matrices (`matmul_coop.wgsl`) where the adapter has them.
+    pub coop: bool,
+    /// With those: subgroups a workgroup (a power of two).
+    pub coop_subgroups: u32,
+    /// Tokens a subgroup at most (a multiple of 16).
+    pub coop_tokens: u32,
+    /// Rows a subgroup (a multiple of 16).
+    pub coop_rows: u32,
 }
 
 /// `attention_decode.wgsl`, `attention_prefill.wgsl`.
@@ -104,7 +113,16 @@ impl Tuning {
             up_to: u32::MAX,
             groups: 8,
         },
-        matmul: MatmulTuning { threads: 32, rows: 4, tokens: 16, token_threads: 1 },
+        matmul: MatmulTuning {
+            threads: 32,
+            rows: 4,
+            tokens: 16,
+            token_threads: 1,
+            coop: false, // It has no hardware for them.
+            coop_subgroups: 4,
+            coop_tokens: 16,
+            coop_rows: 16,
+        },
         attention: AttentionTuning {
             threads: 32,
             splits: 8,
@@ -130,7 +148,16 @@ impl Tuning {
             up_to: 8,
             groups: 128,
         },
-        matmul: MatmulTuning { threads: 64, rows: 4, tokens: 4, token_threads: 8 },
+        matmul: MatmulTuning {
+            threads: 64,
+            rows: 4,
+            tokens: 4,
+            token_threads: 8,
+            coop: true,
+            coop_subgroups: 4,
+            coop_tokens: 64,
+            coop_rows: 32,
+        },
         attention: AttentionTuning {
             threads: 64,
             splits: 16,
@@ -151,6 +178,8 @@ enum Rule {
     Any,
     /// A multiple of 2.
     Even,
+    /// A multiple of 16.
+    Sixteens,
     /// 1, 2, 4, 8, …
     PowerOfTwo,
     /// 0 or 1.
@@ -162,6 +191,7 @@ impl Rule {
         match self {
             Self::Any => value > 0,
             Self::Even => value > 0 && value.is_multiple_of(2),
+            Self::Sixteens => value > 0 && value.is_multiple_of(16),
             Self::PowerOfTwo => value.is_power_of_two(),
             Self::Switch => value <= 1,
         }
@@ -171,6 +201,7 @@ impl Rule {
         match self {
             Self::Any => "a whole number from 1 on",
             Self::Even => "an even number from 2 on",
+            Self::Sixteens => "a multiple of 16",
             Self::PowerOfTwo => "a power of two",
             Self::Switch => "0 or 1",
         }
@@ -181,8 +212,8 @@ type Get = fn(&Tuning) -> u32;
 type Set = fn(&mut Tuning, u32);
 
 /// Every parameter: its name, what it may be, how it is read and written.
-const PARAMETERS: [(&str, Rule, Get, Set); 25] = {
-    use Rule::{Any, Even, PowerOfTwo, Switch};
+const PARAMETERS: [(&str, Rule, Get, Set); 29] = {
+    use Rule::{Any, Even, PowerOfTwo, Sixteens, Switch};
     macro_rules! at {
         ($name:literal, $rule:ident, $($field:ident).+) => {
             ($name, $rule, |t| t.$($field).+ as u32, |t, to| t.$($field).+ = to as _)
@@ -202,6 +233,10 @@ const PARAMETERS: [(&str, Rule, Get, Set); 25] = {
         at!("matmul.rows", Even, matmul.rows),
         at!("matmul.tokens", Any, matmul.tokens),
         at!("matmul.token_threads", PowerOfTwo, matmul.token_threads),
+        ("matmul.coop", Switch, |t| t.matmul.coop.into(), |t, to| t.matmul.coop = to == 1),
+        at!("matmul.coop_subgroups", PowerOfTwo, matmul.coop_subgroups),
+        at!("matmul.coop_tokens", Sixteens, matmul.coop_tokens),
+        at!("matmul.coop_rows", Sixteens, matmul.coop_rows),
         at!("attention.threads", PowerOfTwo, attention.threads),
         at!("attention.splits", Any, attention.splits),
         at!("attention.split_keys", Any, attention.split_keys),
@@ -276,6 +311,7 @@ mod tests {
             ("matvec.rows=3", "must be an even number"),
             ("matvec.lanes=12", "must be a power of two"),
             ("matvec.tokens", "must be a power of two"),
+            ("matmul.coop_rows=8", "must be a multiple of 16"),
             ("matvec.up_to=-1", "from 1 on"),
             ("rows=2", "there is no parameter rows; there are matvec.threads"),
         ] {

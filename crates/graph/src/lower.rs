@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use wisp_base::{Error, KvType, Result};
-use wisp_gpu::{Kernel, Reduce, Tuning, Variant};
+use wisp_gpu::{Coop, Kernel, Reduce, Tuning, Variant};
 
 use crate::operation::Cost;
 use crate::shards::shards;
@@ -26,6 +26,8 @@ pub struct Target {
     pub max_binding: u64,
     /// Threads in the smallest subgroup.
     pub subgroup: u32,
+    /// Cooperative matrices of the adapter.
+    pub coop: Option<Coop>,
     /// Bytes of workgroup memory.
     pub workgroup_memory: u32,
     /// Storage buffers a kernel.
@@ -317,6 +319,11 @@ impl<'a> Lower<'a> {
             Reduce::Subgroup => wanted.min(self.target.subgroup.max(1)),
             Reduce::Workgroup => wanted,
         }
+    }
+
+    /// Cooperative matrices to multiply with.
+    pub fn coop(&self) -> Option<Coop> {
+        Coop::used(self.target.coop, self.target.variant, &self.target.tuning)
     }
 
     /// Bytes that `numbers` numbers of a value of this kind take.

@@ -254,6 +254,7 @@ mod tests {
                 max_binding: 128 << 20,
                 subgroup: 4,
                 max_bindings: 16,
+                coop: None,
                 workgroup_memory: 16384,
                 pages_per_sequence: 128,
             };

@@ -137,6 +137,7 @@ pub fn target(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Targe
         max_binding: case.max_binding.unwrap_or(facts.max_binding),
         subgroup: facts.subgroup_size.0,
         max_bindings: facts.max_bindings,
+        coop: facts.caps.coop,
         workgroup_memory: facts.max_workgroup_memory,
         pages_per_sequence: PAGES_PER_SEQUENCE,
     }

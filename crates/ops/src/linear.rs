@@ -1,10 +1,12 @@
 //! y[t, r] = Σ_c x[t, c]·W[r, c] + bias[r], then what the epilogue makes of it.
 
+mod coop;
+
 use std::ops::Range;
 
 use wisp_base::quant::{split_words, table};
 use wisp_base::{Error, Format, Result};
-use wisp_gpu::{Kernel, MatvecTuning, shader_defines};
+use wisp_gpu::{Kernel, MatmulTuning, MatvecTuning, shader_defines};
 use wisp_graph::{
     Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Resource, Rows, Tail, Tape, Value, Weight,
 };
@@ -283,19 +285,18 @@ impl Linear {
         };
         let rows = lower.input(0).rows;
         let most = lower.rows(rows) as u32;
-        let tx = most.div_ceil(tuning.tokens).next_power_of_two().min(tuning.token_threads);
+        let memory = lower.target.workgroup_memory;
+        let cut = lower.coop().and_then(|coop| coop::Cut::of(coop, &tuning, most, memory));
+        let (kernel, [tile_t, tile_r]) = match cut {
+            Some(cut) => (cut.kernel(lower.kernel("matmul_coop")), cut.tile()),
+            None => plain(lower.kernel("matmul"), &tuning, most),
+        };
         let kernel = self
-            .common(lower, lower.kernel("matmul"), part, None)?
-            .set("THREADS", tuning.threads)
-            .set("TX", tx)
-            .set("TOKENS", tuning.tokens)
-            .set("ROWS", tuning.rows)
+            .common(lower, kernel, part, None)?
             .set("X_STRIDE4", lower.input(0).stride() as u64 / 4)
             .set_bool("FOR_OUTPUTS", rows == Rows::Outputs);
         let mut binds = self.binds(lower, part, None)?;
         binds.push(("x", lower.bind_input(0)));
-        let tile_r = tuning.threads / tx * tuning.rows;
-        let tile_t = tx * tuning.tokens;
         let groups = (part.range.len() as u32).div_ceil(tile_r);
         let count = count(rows);
         let (none, one) = (self.cost(lower, part, 0), self.cost(lower, part, 1));
@@ -402,6 +403,17 @@ impl Linear {
     }
 }
 
+/// The kernel that works everywhere, with tokens and rows of its tile.
+fn plain(kernel: Kernel, tuning: &MatmulTuning, most: u32) -> (Kernel, [u32; 2]) {
+    let tx = most.div_ceil(tuning.tokens).next_power_of_two().min(tuning.token_threads);
+    let kernel = kernel
+        .set("THREADS", tuning.threads)
+        .set("TX", tx)
+        .set("TOKENS", tuning.tokens)
+        .set("ROWS", tuning.rows);
+    (kernel, [tx * tuning.tokens, tuning.threads / tx * tuning.rows])
+}
+
 /// `GRID_X` of `shaders/lib/grid.wgsl`.
 pub(crate) const GRID_X: u32 = 32768;
 
@@ -455,6 +467,10 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             }
         }
     }
+    // Whole tiles, and more than one of them each way.
+    for format in [Format::F16, Format::Q4_K] {
+        cases.push(case(format, Epilogue::Store, 150, 256, false)?);
+    }
     // With a bias; activations, factors and caps. SmolLM2 needs none of them.
     let [relu, gelu, erf] = [Activation::ReluSquared, Activation::Gelu, Activation::GeluErf];
     for (at, epilogue) in [
@@ -488,7 +504,11 @@ fn case(format: Format, epilogue: Epilogue, tokens: u32, cols: usize, bias: bool
     }
     // Two matrices one below the other; SwiGLU needs pairs, others take odd counts.
     let pairs = matches!(epilogue, Epilogue::Gated(_));
-    let (first, second) = if pairs { (34, 20) } else { (33, 18) };
+    let (first, second) = match (pairs, tokens) {
+        (_, 100..) => (130, 71),
+        (true, _) => (34, 20),
+        (false, _) => (33, 18),
+    };
     let mut resources = vec![
         tape.resource(matrix("a", format, first, cols)),
         tape.resource(matrix("b", format, second, cols)),
@@ -505,7 +525,7 @@ fn case(format: Format, epilogue: Epilogue, tokens: u32, cols: usize, bias: bool
         from.push(residual);
     }
     let y = record(&mut tape, Linear { epilogue, bias }, &from, &resources)?;
-    let positions: Vec<_> = (0..tokens).map(|p| (0, p)).collect();
+    let positions: Vec<_> = (0..tokens).map(|at| (at / 128, at % 128)).collect();
     let with = if bias { " + bias" } else { "" };
     let name = format!("linear {format} {epilogue:?}{with} of {tokens} × {cols}");
     Ok(Case {

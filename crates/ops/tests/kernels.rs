@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use wisp_gpu::{Gpu, Kernel, Off, Reduce, Tuning, Variant, link, shader_names};
+use wisp_gpu::{Coop, Gpu, Kernel, Off, Reduce, Tuning, Variant, link, shader_names};
 use wisp_graph::{Target, lower};
-use wisp_ops::check::{cases, is_packed, run, target};
+use wisp_ops::check::{Report, cases, is_packed, run, target};
 
 const TUNINGS: [(&str, Tuning); 4] = [
     ("CPU", Tuning::CPU),
@@ -19,12 +19,20 @@ const fn packed(mut tuning: Tuning) -> Tuning {
     tuning
 }
 
+/// Whatever the adapter has here: shapes of fragments, and what they are read from.
+const COOPS: [Option<Coop>; 3] = [
+    None,
+    Some(Coop { size: 8, subgroup: 32, from_vectors: false }),
+    Some(Coop { size: 16, subgroup: 32, from_vectors: true }),
+];
+
 /// Links and validates every dispatch of every case; every file must be used.
 #[test]
 fn all_kernels_are_valid_in_all_variants() {
     let mut used = std::collections::BTreeSet::new();
     let mut known = std::collections::HashSet::new();
-    for (case, variant, (_, tuning)) in combinations() {
+    let all = combinations().flat_map(|all| COOPS.map(|coop| (all.clone(), coop)));
+    for ((case, variant, (_, tuning)), coop) in all {
         let target = Target {
             variant,
             kv: case.kv,
@@ -32,7 +40,8 @@ fn all_kernels_are_valid_in_all_variants() {
             max_binding: case.max_binding.unwrap_or(128 << 20),
             subgroup: 4,
             max_bindings: 16,
-            workgroup_memory: 16384,
+            coop,
+            workgroup_memory: if coop.is_some() { 32768 } else { 16384 },
             pages_per_sequence: 4,
         };
         for (_, key) in &case.steps {
@@ -68,9 +77,46 @@ fn all_kernels_agree_with_their_definitions_in_workgroup_memory() {
     agree(Reduce::Workgroup);
 }
 
+/// Small tiles for every case, since software takes long to compile large ones; whole ones
+/// where there are rows for them. Only newer drivers have it: `cargo xtask coop`.
+#[test]
+fn products_by_cooperative_matrices_agree_with_their_definitions() {
+    let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+    let variant = Variant::best(gpu.facts().caps);
+    let (mut failed, mut ran, mut worst) = (Vec::new(), 0, 0.0_f64);
+    for (cut, tokens) in [
+        ("matmul.coop_tokens=16,matmul.coop_rows=16", "of "),
+        ("", "of 150"),
+        ("matmul.coop_subgroups=1", "of 150"),
+    ] {
+        let tuning = Tuning::GPU.with(cut).unwrap();
+        for case in cases().unwrap().into_iter().filter(|case| case.name.contains(tokens)) {
+            let target = target(&gpu, &case, variant, tuning);
+            let lowered = case.steps.iter().map(|(_, key)| lower(&case.tape, &target, *key));
+            let mut dispatches = lowered.flat_map(|lowered| lowered.unwrap().dispatches);
+            if !dispatches.any(|dispatch| dispatch.kernel.name == "matmul_coop") {
+                continue;
+            }
+            let report = pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
+            ran += 1;
+            worst = worst.max(report.error);
+            if !report.passed() {
+                failed.push(line(&report, cut));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} of {ran} failed:\n{}", failed.len(), failed.join("\n"));
+    println!("{ran} passed on {}; largest error {worst:.1e}", gpu.facts().name);
+}
+
+fn line(report: &Report, tuning: &str) -> String {
+    let Report { case, variant, error, bound } = report;
+    format!("{case}, {variant}, {tuning} tuning: {error:.1e} > {bound:.1e}")
+}
+
 /// Half of the variants; the two halves run side by side.
 fn agree(reduce: Reduce) {
-    let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+    let gpu = pollster::block_on(Gpu::open(None, Off { coop: true, ..Off::default() })).unwrap();
     let mut failed = Vec::new();
     let mut ran = 0;
     for (case, variant, (name, tuning)) in combinations() {
@@ -86,11 +132,7 @@ fn agree(reduce: Reduce) {
         ran += 1;
         gpu.forget_pipelines(); // Thousands of them take gigabytes.
         if !report.passed() {
-            let line = format!(
-                "{}, {variant}, {name} tuning: {:.1e} > {:.1e}",
-                report.case, report.error, report.bound
-            );
-            failed.push(line);
+            failed.push(line(&report, name));
         }
     }
     assert!(failed.is_empty(), "{} of {ran} failed:\n{}", failed.len(), failed.join("\n"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use web_time::Instant;
 use wisp_base::Result;
-use wisp_gpu::{CommandEncoder, Gpu, Tuning, shaders_hash};
+use wisp_gpu::{CommandEncoder, Coop, Gpu, Tuning, shaders_hash};
 use wisp_graph::{
     DeviceResources, Kind, Part, Plan, PlanKey, Resource, Rows, Scratch, Shared, Step, StepToken,
     Tape, Target, Value, Weight,
@@ -35,14 +35,21 @@ const BYTES: usize = 96 << 20;
 /// Tokens of a prompt's step.
 const PROMPT: usize = 64;
 
+/// Tokens of a prompt's step where cooperative matrices multiply: as many as fill its tiles.
+const LONG: usize = 256;
+
 /// What is tried, one parameter after the other, each with the best of those before: for
 /// steps of so many tokens, on adapters of that kind. Packed products take more rows a
 /// workgroup, which all share the rounding of x.
-const TRIALS: [(usize, Adapters, &str, &[u32]); 11] = [
+const TRIALS: [(usize, Adapters, &str, &[u32]); 15] = [
     (1, Adapters::Gpu, "matvec.lanes", &[32, 8, 4]),
     (1, Adapters::Gpu, "matvec.rows", &[2, 8]),
     (1, Adapters::Gpu, "matvec.threads", &[128, 256, 32]),
     (1, Adapters::Gpu, "matvec.packed=1,matvec.threads", &[128, 64, 256]),
+    (LONG, Adapters::Gpu, "matmul.coop", &[0]),
+    (LONG, Adapters::Gpu, "matmul.coop_rows", &[64, 16]),
+    (LONG, Adapters::Gpu, "matmul.coop_tokens", &[32, 128]),
+    (LONG, Adapters::Gpu, "matmul.coop_subgroups", &[8, 2]),
     (PROMPT, Adapters::Gpu, "matmul.rows", &[8, 2]),
     (PROMPT, Adapters::Gpu, "matmul.tokens", &[8, 2]),
     (PROMPT, Adapters::Gpu, "matmul.threads", &[128, 256]),
@@ -132,7 +139,7 @@ impl Bench {
             record(&mut tape, op, &[x], &[matrix])?;
         }
         let target = Target { pages_per_sequence: 1, ..target.clone() };
-        let shared = Shared::sizes(Step::capacity(PROMPT, PROMPT), 1, 1, 1);
+        let shared = Shared::sizes(Step::capacity(LONG, LONG), 1, 1, 1);
         let resources = DeviceResources::allocate(gpu, &tape, &target, 1, shared).await?;
         let mut drawn = Drawn::new();
         fill(gpu, &tape, &resources, &mut drawn, bits).await?;
@@ -141,12 +148,14 @@ impl Bench {
 
     async fn best(&self, gpu: &Gpu, kind: Adapters, start: Instant) -> Result<Tuning> {
         let mut best = self.target.tuning;
-        let mut least = [None; 2];
+        let mut least = [None; 3];
         for (tokens, of, name, values) in TRIALS {
-            if of != kind {
+            // Prompts have one of two kernels.
+            let coop = Coop::used(self.target.coop, self.target.variant, &best).is_some();
+            if of != kind || (tokens > 1 && coop != (tokens == LONG)) {
                 continue;
             }
-            let least = &mut least[usize::from(tokens > 1)];
+            let least = &mut least[usize::from(tokens > 1) + usize::from(tokens == LONG)];
             for value in values {
                 if start.elapsed() > BUDGET {
                     return Ok(best);

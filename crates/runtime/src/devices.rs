@@ -82,7 +82,7 @@ async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
         ("subgroups", facts.caps.subgroups),
         ("f16", facts.caps.f16),
         ("dot", facts.caps.dot),
-        ("coop", facts.caps.coop),
+        ("coop", facts.caps.coop.is_some()),
         ("timestamps", facts.timestamps),
     ];
     let limits = [
@@ -93,6 +93,7 @@ async fn report(gpu: &Gpu, index: usize, check: bool) -> Result<DeviceReport> {
         ("max_bindings", u64::from(facts.max_bindings)),
         ("subgroup_min", u64::from(facts.subgroup_size.0)),
         ("subgroup_max", u64::from(facts.subgroup_size.1)),
+        ("coop_size", facts.caps.coop.map_or(0, |coop| u64::from(coop.size))),
         ("memory", facts.memory.unwrap_or(0)),
     ];
     let checks = if check { self_check(gpu, false).await? } else { Vec::new() };

@@ -123,6 +123,7 @@ impl Engine {
             max_binding: facts.max_binding.min(facts.max_buffer),
             subgroup: facts.subgroup_size.0,
             max_bindings: facts.max_bindings,
+            coop: facts.caps.coop,
             workgroup_memory: facts.max_workgroup_memory,
             pages_per_sequence: 0,
         };
@@ -131,7 +132,8 @@ impl Engine {
             target.tuning = autotune::tuned(&gpu, &target, &tape, verdicts).await?;
         }
         let kv = options.kv;
-        let tuning = target.tuning.with(&options.tuning)?.within(facts.caps);
+        target.tuning = target.tuning.with(&options.tuning)?.within(facts.caps);
+        let tuning = target.tuning;
         let (variant, tuning) =
             verdict::choose(&gpu, tuning, &tape, kv, verdicts, progress).await?;
         if let Some(folder) = &options.pipelines {

@@ -52,6 +52,7 @@ pub fn plan_memory(checkpoint: &Checkpoint, options: &EngineOptions) -> Result<M
         max_binding: 128 << 20, // WebGPU's default
         subgroup: 32,
         max_bindings: 8, // WebGPU's default
+        coop: None,
         workgroup_memory: 16 << 10,
         pages_per_sequence: 0,
     };

@@ -1,9 +1,10 @@
 //! The self-check: at the first use of an adapter, the kernels that will be used are
 //! compared with their CPU definitions. A variant that computes wrongly is replaced
-//! by a safer one (packed products, where they are tuned, by those of f32), and the verdict is kept for the adapter and its driver.
+//! by a safer one (before that cooperative matrices by plain products, and packed products
+//! by those of f32), and the verdict is kept for the adapter and its driver.
 
 use wisp_base::{Error, KvType, Result};
-use wisp_gpu::{Gpu, Reduce, Scalar, Tuning, Variant, shaders_hash};
+use wisp_gpu::{Coop, Gpu, Reduce, Scalar, Tuning, Variant, shaders_hash};
 use wisp_graph::{Resource, Tape};
 use wisp_ops::check::{Case, cases, run};
 
@@ -18,7 +19,8 @@ const ORDER: [Variant; 4] = [
     Variant { reduce: Reduce::Workgroup, scalar: Scalar::F32 },
 ];
 
-/// The fastest variant that computes rightly on this adapter, with its tuning.
+/// The fastest variant that computes rightly on this adapter, and the tuning with which it
+/// does: without cooperative matrices or packed products, if it is they that are wrong.
 ///
 /// # Errors
 /// There is none: the adapter cannot be used. The device failed while it was checked.
@@ -32,15 +34,27 @@ pub(crate) async fn choose(
 ) -> Result<(Variant, Tuning)> {
     let caps = gpu.facts().caps;
     let mut last = String::new();
-    let mut float = tuning;
-    float.matvec.packed = false;
-    let tunings = if tuning == float { vec![float] } else { vec![tuning, float] };
-    let variants = ORDER.into_iter().filter(|variant| variant.runs_on(caps));
-    for (variant, tuning) in variants.flat_map(|v| tunings.iter().map(move |t| (v, *t))) {
+    let tried = ORDER.into_iter().filter(|variant| variant.runs_on(caps)).flat_map(|variant| {
+        let coop = Coop::used(caps.coop, variant, &tuning).is_some();
+        let mut ways = vec![(tuning.matvec.packed, coop)];
+        for way in [(tuning.matvec.packed, false), (false, coop), (false, false)] {
+            if !ways.contains(&way) {
+                ways.push(way);
+            }
+        }
+        ways.into_iter().map(move |way| (variant, way))
+    });
+    for (variant, (packed, coop)) in tried {
+        let mut tuning = tuning;
+        tuning.matvec.packed = packed;
+        let mut used = Coop::used(caps.coop, variant, &tuning);
+        if !coop && used.take().is_some() {
+            tuning.matmul.coop = false;
+        }
         let kv = kv.unwrap_or(crate::memory::default_kv(variant));
         let mut cases = cases()?;
         cases.retain(|case| wanted(case, tape, kv));
-        let key = key(gpu, tuning, variant, &cases);
+        let key = key(gpu, tuning, variant, used, &cases);
         let known = verdicts.and_then(|verdicts| verdicts.find(&key));
         let wrong = match known {
             Some(wrong) => wrong,
@@ -56,9 +70,10 @@ pub(crate) async fn choose(
         if wrong.is_empty() {
             return Ok((variant, tuning));
         }
-        let packed = if tuning.matvec.packed { " packed" } else { "" };
+        let special = [(packed, " packed"), (used.is_some(), " coop")];
+        let special: String = special.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
         last =
-            format!("{variant}{packed} kernels compute wrongly on {} ({wrong})", gpu.facts().name);
+            format!("{variant}{special} kernels compute wrongly on {} ({wrong})", gpu.facts().name);
         progress(Progress::Note(format!("{last}: a safer variant is used")));
     }
     Err(Error::device(format!("{last}, and no variant is right: use another adapter (--device)")))
@@ -124,7 +139,7 @@ fn wanted(case: &Case, tape: &Tape, kv: KvType) -> bool {
 }
 
 /// One line without tabs that names adapter, driver, kernels and cases.
-fn key(gpu: &Gpu, tuning: Tuning, variant: Variant, cases: &[Case]) -> String {
+fn key(gpu: &Gpu, tuning: Tuning, variant: Variant, coop: Option<Coop>, cases: &[Case]) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     shaders_hash().hash(&mut hasher);
@@ -132,6 +147,7 @@ fn key(gpu: &Gpu, tuning: Tuning, variant: Variant, cases: &[Case]) -> String {
         case.name.hash(&mut hasher);
     }
     tuning.to_string().hash(&mut hasher);
+    coop.hash(&mut hasher);
     format!("{} | {variant} | {:016x}", adapter(gpu), hasher.finish())
 }
 
@@ -145,7 +161,10 @@ pub(crate) fn adapter(gpu: &Gpu) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wisp_base::Format;
     use wisp_gpu::Off;
+    use wisp_graph::{Kind, Part, Rows, Value, Weight};
+    use wisp_ops::{Epilogue, Linear, record};
 
     /// Wrong by a little in one place, as a broken driver is.
     const WRONG: &str = "
@@ -155,12 +174,11 @@ mod tests {
         fn reduce_max(value: f32, thread: u32) -> f32 { return value; }
     ";
 
-    fn choose_with(gpu: &Gpu, verdicts: Option<&Verdicts>) -> (Result<Variant>, Vec<String>, bool) {
-        let (chosen, notes, checked) = choose_tuned(gpu, gpu.tuning(), verdicts);
-        (chosen.map(|(variant, _)| variant), notes, checked)
-    }
-
     type Chosen = (Result<(Variant, Tuning)>, Vec<String>, bool);
+
+    fn choose_with(gpu: &Gpu, verdicts: Option<&Verdicts>) -> Chosen {
+        choose_tuned(gpu, gpu.tuning(), verdicts)
+    }
 
     fn choose_tuned(gpu: &Gpu, tuning: Tuning, verdicts: Option<&Verdicts>) -> Chosen {
         let (mut notes, mut checked) = (Vec::new(), false);
@@ -189,19 +207,19 @@ mod tests {
         let file = Verdicts::from(folder.path().join("new/verdicts"));
         gpu.replace_shader("reduce/subgroup", WRONG);
         let (chosen, notes, checked) = choose_with(&gpu, Some(&file));
-        assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
+        assert_eq!(chosen.unwrap().0.reduce, Reduce::Workgroup);
         assert!(notes[0].contains("subgroup"), "{notes:?}");
         assert!(notes[0].contains("compute wrongly on"), "{notes:?}");
         assert!(notes[0].contains("error"), "{notes:?}");
         assert!(checked);
 
         let (chosen, _, checked) = choose_with(&gpu, Some(&file));
-        assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
+        assert_eq!(chosen.unwrap().0.reduce, Reduce::Workgroup);
         assert!(!checked, "the verdict was not remembered");
 
         let text = Verdicts::from(file.text());
         let (chosen, _, checked) = choose_with(&gpu, Some(&text));
-        assert_eq!(chosen.unwrap().reduce, Reduce::Workgroup);
+        assert_eq!(chosen.unwrap().0.reduce, Reduce::Workgroup);
         assert!(!checked, "the verdict was not carried over");
     }
 
@@ -220,6 +238,42 @@ mod tests {
         let (variant, chosen) = chosen.unwrap();
         assert_eq!((variant, chosen), (Variant::best(gpu.facts().caps), gpu.tuning()));
         assert!(notes[0].contains("packed kernels compute wrongly"), "{notes:?}");
+    }
+
+    #[test]
+    fn wrong_cooperative_matrices_are_replaced_by_plain_products() {
+        const WRONG: &str = "
+            const EACH: u32 = 4u;
+            alias Element = vec4<f16>;
+            fn put_x(at4: u32, value: vec4<f16>) { tile_x[at4] = value; }
+            fn put_w(at4: u32, value: vec4<f16>) { tile_w[at4] = value * 1.01h; }
+        ";
+        let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+        let variant = Variant::best(gpu.facts().caps);
+        let mut tuning = Tuning::GPU;
+        if Coop::used(gpu.facts().caps.coop, variant, &tuning).is_none() {
+            return; // Only newer drivers have them.
+        }
+        let mut tape = Tape::new();
+        let (name, cols) = ("x".into(), 64);
+        let x = tape.input(Value { name, rows: Rows::Tokens, cols, kind: Kind::Activation });
+        let parts = vec![Part { tensor: "w".into(), rows: 0..64 }];
+        let (format, rows) = (Format::F16, 64);
+        let w = Weight { parts, interleave: false, format, rows, cols };
+        let w = tape.resource(Resource::Weight(w));
+        let product = Linear { epilogue: Epilogue::Store, bias: false };
+        record(&mut tape, product, &[x], &[w]).unwrap();
+        gpu.replace_shader("tile/fours", WRONG);
+        let mut notes = Vec::new();
+        let mut note = |progress| {
+            if let Progress::Note(note) = progress {
+                notes.push(note);
+            }
+        };
+        let chosen = pollster::block_on(choose(&gpu, tuning, &tape, None, None, &mut note));
+        tuning.matmul.coop = false;
+        assert_eq!(chosen.unwrap(), (variant, tuning));
+        assert!(notes[0].contains("f16 coop kernels compute wrongly on"), "{notes:?}");
     }
 
     #[test]

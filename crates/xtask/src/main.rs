@@ -1,6 +1,7 @@
 //! `cargo xtask …`: the chores of this repository, each one command.
 
 mod binary;
+mod coop;
 mod rivals;
 mod setup;
 mod step;
@@ -28,6 +29,9 @@ cargo xtask TASK
   web                 the engine for browsers: set up, build, and serve the chat page here
                       (--build only builds; --models tests Gemma 3 270M and
                       Qwen2.5-Coder-1.5B in Chromium, minutes; --sizes weighs what was built)
+  coop                kernels with cooperative matrices, on a software driver that has them:
+                      Debian's next one, fetched into target/sid (needs root and debootstrap;
+                      a while: it compiles slowly)
   bench-kernels [ARGS…]
                       every kernel's time on this adapter, beside what the adapter can do
                       (--filter TEXT, --samples N, --json, --device N|NAME)
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         "strings" => vectors::strings(&rest),
         "tidy" => tasks::tidy(),
         "web" => web::web(&rest),
+        "coop" => coop::check(),
         "bench-kernels" => tasks::bench_kernels(&rest),
         "rivals" => rivals::compare(&rest),
         "" | "help" | "-h" | "--help" => {
