@@ -3,10 +3,11 @@
 // numbers (as ggml's Q8_1), so that Σ code·x ≈ d·Σ code·n. Sums of integers are exact.
 // The workgroup rounds each number of x once, into workgroup memory.
 const SPAN: u32 = 4u; // threads that round 32 numbers: 1, 2 or 4
-const CHUNK: u32 = min(128u / TOKENS, BLOCKS); // blocks of x between two calls of `x_begin`
-const HELD: u32 = CHUNK * TOKENS;
+const CHUNK: u32 = max(128u / TOKENS, LANES); // blocks of x between two calls of `x_begin`
+const HELD_BLOCKS: u32 = min(CHUNK, BLOCKS);
+const HELD: u32 = HELD_BLOCKS * TOKENS;
 
-var<workgroup> x_codes: array<vec2<u32>, 4u * HELD>; // eights of a block, [4][TOKENS][CHUNK]
+var<workgroup> x_codes: array<vec2<u32>, 4u * HELD>; // eights of a block, [4][TOKENS][HELD_BLOCKS]
 var<workgroup> x_scales: array<f32, HELD>;
 
 struct XBlock {
@@ -22,10 +23,10 @@ fn x_begin(token: u32, tokens: u32, first: u32, thread: u32) {
     for (var turn = 0u; turn < HELD * SPAN; turn += THREADS) {
         let at = (turn + thread) / SPAN;
         let lane = thread % SPAN;
-        let b = first + at % CHUNK;
+        let b = first + at % HELD_BLOCKS;
         let here = at < HELD && b < BLOCKS;
         // Beyond the last row the last one is computed again.
-        let row = min(token + at / CHUNK, tokens - 1u);
+        let row = min(token + at / HELD_BLOCKS, tokens - 1u);
         var eights = array<Eight, 4u / SPAN>();
         var largest = vec4f();
         if (here) {
@@ -58,10 +59,10 @@ fn x_begin(token: u32, tokens: u32, first: u32, thread: u32) {
 }
 
 // Block b of a row of X, the one of that number from `token` on.
-fn x_block(number: u32, row: u32, b: u32, here: bool, thread: u32) -> XBlock {
+fn x_block(number: u32, row: u32, b: u32, thread: u32) -> XBlock {
     var x = XBlock();
-    if (here) {
-        let at = number * CHUNK + b % CHUNK;
+    if (b < BLOCKS) {
+        let at = number * HELD_BLOCKS + b % CHUNK;
         var sums = array<i32, 4>();
         //!unroll
         for (var i = 0u; i < 4u; i++) {
