@@ -36,32 +36,29 @@ fn main(
     let tokens = select(step_tokens(), step_outputs(), FOR_OUTPUTS);
     input_begin(token, thread);
     var sums: array<array<vec2f, TOKENS>, ROWS / 2u>; // of an even and an odd row
-    for (var chunk = 0u; chunk < BLOCKS; chunk += CHUNK) {
-        let end = min(chunk + CHUNK, BLOCKS);
-        x_begin(token, tokens, chunk, thread);
-        // Every thread takes every turn: `from_lane` must be called by all of a subgroup.
-        for (var turn = chunk; turn < end; turn += LANES) {
-            let b = turn + lane;
-            var x: array<XBlock, TOKENS>;
+    // Every thread takes every turn: `from_lane` must be called by all of a subgroup.
+    for (var turn = 0u; turn < BLOCKS; turn += LANES) {
+        let b = turn + lane;
+        x_turn(token, tokens, turn, thread);
+        var x: array<XBlock, TOKENS>;
+        //!unroll
+        for (var t = 0u; t < TOKENS; t++) {
+            // Beyond the last row the last one is computed again.
+            x[t] = x_block(t, min(token + t, tokens - 1u), b, thread);
+        }
+        if (b < BLOCKS) {
             //!unroll
-            for (var t = 0u; t < TOKENS; t++) {
-                // Beyond the last row the last one is computed again.
-                x[t] = x_block(t, min(token + t, tokens - 1u), b, b < end, thread);
-            }
-            if (b < end) {
+            for (var p = 0u; p < ROWS / 2u; p++) {
+                let row = first + 2u * p;
+                var even = weight_block(min(row, N_ROWS - 1u) * BLOCKS + b);
+                var odd = weight_block(min(row + 1u, N_ROWS - 1u) * BLOCKS + b);
+                let made = products(&even, &odd, &x);
+                let scale_e = weight_scale(&even);
+                let scale_o = weight_scale(&odd);
                 //!unroll
-                for (var p = 0u; p < ROWS / 2u; p++) {
-                    let row = first + 2u * p;
-                    var even = weight_block(min(row, N_ROWS - 1u) * BLOCKS + b);
-                    var odd = weight_block(min(row + 1u, N_ROWS - 1u) * BLOCKS + b);
-                    let made = products(&even, &odd, &x);
-                    let scale_e = weight_scale(&even);
-                    let scale_o = weight_scale(&odd);
-                    //!unroll
-                    for (var t = 0u; t < TOKENS; t++) {
-                        sums[p][t] += made[t] * vec2(scale_e.x, scale_o.x)
-                            + x[t].total * vec2(scale_e.y, scale_o.y);
-                    }
+                for (var t = 0u; t < TOKENS; t++) {
+                    sums[p][t] += made[t] * vec2(scale_e.x, scale_o.x)
+                        + x[t].total * vec2(scale_e.y, scale_o.y);
                 }
             }
         }

@@ -1,6 +1,5 @@
 // interface product: how threads hold blocks of x and multiply them with blocks of weights.
 // Here as numbers of f32: each thread loads those of its own, or shares them (SHARE).
-const CHUNK: u32 = BLOCKS; // blocks of x between two calls of `x_begin`
 const FOURS: u32 = BLOCK / 4u;
 
 struct XBlock {
@@ -8,7 +7,8 @@ struct XBlock {
     total: f32, // of its numbers
 }
 
-fn x_begin(token: u32, tokens: u32, first: u32, thread: u32) {}
+// Before the blocks of a turn are asked for. Every thread must call it.
+fn x_turn(token: u32, tokens: u32, turn: u32, thread: u32) {}
 
 // Numbers of X that a thread of the subgroup loaded, or this one where none shares.
 fn x_of(own: vec4f, lane: u32) -> vec4f {
@@ -19,11 +19,11 @@ fn x_of(own: vec4f, lane: u32) -> vec4f {
 }
 
 // Block b of a row of X, the one of that number from `token` on. Every thread must call it.
-fn x_block(number: u32, row: u32, b: u32, here: bool, thread: u32) -> XBlock {
+fn x_block(number: u32, row: u32, b: u32, thread: u32) -> XBlock {
     var x: XBlock;
     var all = vec4f();
     var own: array<vec4f, FOURS / SHARE>;
-    if (here) {
+    if (b < BLOCKS) {
         //!unroll
         for (var i = 0u; i < FOURS / SHARE; i++) {
             own[i] = input4(row, b * FOURS + i * SHARE + thread % SHARE);
