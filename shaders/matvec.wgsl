@@ -38,10 +38,8 @@ fn main(
     var sums: array<array<vec2f, TOKENS>, ROWS / 2u>; // of an even and an odd row
     // Every thread takes every turn: `from_lane` must be called by all of a subgroup.
     for (var turn = 0u; turn < BLOCKS; turn += LANES) {
-        if (turn % CHUNK == 0u) {
-            x_begin(token, tokens, turn, thread);
-        }
         let b = turn + lane;
+        x_turn(token, tokens, turn, thread);
         var x: array<XBlock, TOKENS>;
         //!unroll
         for (var t = 0u; t < TOKENS; t++) {

@@ -1,6 +1,5 @@
 // interface product: how threads hold blocks of x and multiply them with blocks of weights.
 // Here as numbers of f32: each thread loads those of its own, or shares them (SHARE).
-const CHUNK: u32 = LANES; // blocks of x between two calls of `x_begin`
 const FOURS: u32 = BLOCK / 4u;
 
 struct XBlock {
@@ -8,7 +7,8 @@ struct XBlock {
     total: f32, // of its numbers
 }
 
-fn x_begin(token: u32, tokens: u32, first: u32, thread: u32) {}
+// Before the blocks of a turn are asked for. Every thread must call it.
+fn x_turn(token: u32, tokens: u32, turn: u32, thread: u32) {}
 
 // Numbers of X that a thread of the subgroup loaded, or this one where none shares.
 fn x_of(own: vec4f, lane: u32) -> vec4f {

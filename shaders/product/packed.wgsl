@@ -3,11 +3,11 @@
 // numbers (as ggml's Q8_1), so that Σ code·x ≈ d·Σ code·n. Sums of integers are exact.
 // The workgroup rounds each number of x once, into workgroup memory.
 const SPAN: u32 = 4u; // threads that round 32 numbers: 1, 2 or 4
-const CHUNK: u32 = max(128u / TOKENS, LANES); // blocks of x between two calls of `x_begin`
-const HELD_BLOCKS: u32 = min(CHUNK, BLOCKS);
-const HELD: u32 = HELD_BLOCKS * TOKENS;
+const CHUNK: u32 = max(128u / TOKENS, LANES); // blocks of a row of x that are held at a time
+const WIDTH: u32 = min(CHUNK, BLOCKS);
+const HELD: u32 = WIDTH * TOKENS;
 
-var<workgroup> x_codes: array<vec2<u32>, 4u * HELD>; // eights of a block, [4][TOKENS][HELD_BLOCKS]
+var<workgroup> x_codes: array<vec2<u32>, 4u * HELD>; // eights of a block, [4][TOKENS][WIDTH]
 var<workgroup> x_scales: array<f32, HELD>;
 
 struct XBlock {
@@ -17,16 +17,24 @@ struct XBlock {
     total: f32, // of its numbers
 }
 
-fn x_begin(token: u32, tokens: u32, first: u32, thread: u32) {
+// Before the blocks of a turn are asked for. Every thread must call it.
+fn x_turn(token: u32, tokens: u32, turn: u32, thread: u32) {
+    if (turn % CHUNK == 0u) {
+        x_round(token, tokens, turn, thread);
+    }
+}
+
+// Rounds the blocks from `first` on.
+fn x_round(token: u32, tokens: u32, first: u32, thread: u32) {
     workgroupBarrier(); // What the turns before read.
     // Every thread takes every turn: `max_lanes` must be called by all.
     for (var turn = 0u; turn < HELD * SPAN; turn += THREADS) {
         let at = (turn + thread) / SPAN;
         let lane = thread % SPAN;
-        let b = first + at % HELD_BLOCKS;
+        let b = first + at % WIDTH;
         let here = at < HELD && b < BLOCKS;
         // Beyond the last row the last one is computed again.
-        let row = min(token + at / HELD_BLOCKS, tokens - 1u);
+        let row = min(token + at / WIDTH, tokens - 1u);
         var eights = array<Eight, 4u / SPAN>();
         var largest = vec4f();
         if (here) {
@@ -62,7 +70,7 @@ fn x_begin(token: u32, tokens: u32, first: u32, thread: u32) {
 fn x_block(number: u32, row: u32, b: u32, thread: u32) -> XBlock {
     var x = XBlock();
     if (b < BLOCKS) {
-        let at = number * HELD_BLOCKS + b % CHUNK;
+        let at = number * WIDTH + b % CHUNK;
         var sums = array<i32, 4>();
         //!unroll
         for (var i = 0u; i < 4u; i++) {

@@ -221,7 +221,11 @@ impl Linear {
         let share = if shares { subgroup } else { 1 };
         // Where x should be shared and cannot be, loads of it are what a row costs.
         let tokens = if tuning.share_x && !shares && !packed { 2 } else { tuning.tokens };
-        let tokens = tokens.min(most.next_power_of_two());
+        let mut tokens = tokens.min(most.next_power_of_two());
+        if packed {
+            // What the workgroup holds of x must fit 16 KiB.
+            tokens = tokens.min((128 / lanes).max(1));
+        }
         if tokens > 1 {
             tuning.rows = tuning.rows_for_many;
         }

@@ -230,9 +230,9 @@ mod tests {
         tuning.matvec.packed = true;
         // As a driver whose bytes have no sign.
         const FILE: &str = include_str!("../../../shaders/product/packed.wgsl");
-        let unsigned = FILE
-            .replace("dot4I8Packed(e", "i32(dot4U8Packed(e")
-            .replace("codes.x) +", "codes.x)) +");
+        let right = "dot4I8Packed(e.x, codes.x)";
+        assert!(FILE.contains(right));
+        let unsigned = FILE.replace(right, "i32(dot4U8Packed(e.x, codes.x))");
         gpu.replace_shader("product/packed", unsigned.leak());
         let (chosen, notes, _) = choose_tuned(&gpu, tuning, None);
         let (variant, chosen) = chosen.unwrap();
