@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use wisp_base::{Error, Format, Result};
-use wisp_gpu::{Kernel, MatvecTuning};
+use wisp_gpu::Kernel;
 use wisp_graph::{
     Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value, Weight,
 };
 
 use crate::check::{self, Case, matrix};
+use crate::product::{Matmul, Matvec, link_x};
 use crate::{Activation, RmsNorm, capped, expect_cols, expect_len, nth, record, weight};
 
 /// What becomes of the products: `shaders/output/`.
@@ -183,58 +184,22 @@ impl Linear {
     }
 
     fn matvec(&self, lower: &mut Lower<'_>, part: &Part<'_>) -> Result<()> {
-        let mut tuning = lower.target.tuning.matvec;
-        let lanes = lower.lanes(tuning.lanes);
         let rows_of_x = lower.input(0).rows;
         let most = lower.rows(rows_of_x) as u32;
-        // A whole subgroup, if it divides the block's quadruples of numbers.
-        let fours = part.w.format.gpu_block() as u32 / 4;
-        let subgroup = lower.lanes(u32::MAX);
-        let shares = tuning.share_x && lanes == 1 && fours.is_multiple_of(subgroup);
-        let share = if shares { subgroup } else { 1 };
-        // Where x should be shared and cannot be, loads of it are what a row costs.
-        let tokens = if tuning.share_x && !shares { 2 } else { tuning.tokens };
-        let tokens = tokens.min(most.next_power_of_two());
-        if tokens > 1 {
-            tuning.rows = tuning.rows_for_many;
-        }
-        let rows = part.range.len() as u32;
-        let groups = |t: &MatvecTuning| rows.div_ceil(t.threads / lanes * t.rows);
-        let passes = most.div_ceil(tokens);
-        while groups(&tuning) * passes < tuning.groups && tuning.threads > lanes.max(share).max(8) {
-            tuning.threads /= 2;
-        }
-        let (groups, up_to) = (groups(&tuning), tuning.up_to);
-        let mut kernel = self
-            .common(lower, lower.kernel("matvec"), part)?
-            .set("THREADS", tuning.threads)
-            .set("LANES", lanes)
-            .set("ROWS", tuning.rows)
-            .set("TOKENS", tokens)
-            .set("SHARE", share)
-            .set_bool("FOR_OUTPUTS", rows_of_x == Rows::Outputs);
+        let format = part.w.format;
+        let tokens = Matvec::most_tokens(lower, format).min(most.next_power_of_two());
+        let tiles = most.div_ceil(tokens);
+        let product = Matvec::new(lower, format, part.range.len(), tokens, tiles);
+        let up_to = lower.target.tuning.matvec.up_to;
+        let mut kernel = self.common(lower, product.kernel(lower, format, part.w.cols), part)?;
         let mut binds = self.binds(lower, part)?;
-        binds.push(("step", Bind::Step));
-        match lower.prologue(0) {
-            Some(prologue) => {
-                kernel = kernel.link("input", prologue.file);
-                kernel.constants.extend(prologue.constants.iter().cloned());
-                binds.extend(prologue.binds.iter().copied());
-            }
-            None => {
-                let stride4 = lower.input(0).stride() as u64 / 4;
-                kernel = kernel.link("input", "input/plain").set("X_STRIDE4", stride4);
-                binds.push(("x", lower.bind_input(0)));
-            }
-        }
-        // Folded over x and y: shaders/lib/grid.wgsl.
-        let (x, y) = if groups <= GRID_X { (groups, 1) } else { (GRID_X, groups.div_ceil(GRID_X)) };
+        kernel = link_x(lower, kernel, &mut binds);
         let count = count(rows_of_x);
         let (none, one) = (self.cost(lower, part, 0), self.cost(lower, part, 1));
         lower.dispatch(
             kernel,
             binds,
-            move |c| [x, y, if count(c) <= up_to { count(c).div_ceil(tokens) } else { 0 }],
+            move |c| product.groups(if count(c) <= up_to { count(c).div_ceil(tokens) } else { 0 }),
             move |c| {
                 let rows = u64::from(count(c));
                 Cost {
@@ -248,34 +213,26 @@ impl Linear {
     }
 
     fn matmul(&self, lower: &mut Lower<'_>, part: &Part<'_>) -> Result<()> {
-        let tuning = lower.target.tuning.matmul;
-        let above = match lower.input(0).rows {
+        let rows = lower.input(0).rows;
+        let above = match rows {
             Rows::Outputs => lower.target.tuning.matvec.up_to,
             Rows::Tokens => 0,
         };
-        let rows = lower.input(0).rows;
-        let most = lower.rows(rows) as u32;
-        let tx = most.div_ceil(tuning.tokens).next_power_of_two().min(tuning.token_threads);
-        let kernel = self
-            .common(lower, lower.kernel("matmul"), part)?
-            .set("THREADS", tuning.threads)
-            .set("TX", tx)
-            .set("TOKENS", tuning.tokens)
-            .set("ROWS", tuning.rows)
-            .set("X_STRIDE4", lower.input(0).stride() as u64 / 4)
-            .set_bool("FOR_OUTPUTS", rows == Rows::Outputs);
+        let tile = Matmul::tile(lower, lower.rows(rows) as u32);
+        let product = Matmul::new(lower, part.range.len(), tile);
+        let kernel = product.kernel(lower, part.w.format, part.w.cols);
+        let mut kernel = self.common(lower, kernel, part)?;
         let mut binds = self.binds(lower, part)?;
-        binds.push(("step", Bind::Step));
-        binds.push(("x", lower.bind_input(0)));
-        let tile_r = tuning.threads / tx * tuning.rows;
-        let tile_t = tx * tuning.tokens;
-        let groups = (part.range.len() as u32).div_ceil(tile_r);
+        kernel = link_x(lower, kernel, &mut binds);
         let count = count(rows);
         let (none, one) = (self.cost(lower, part, 0), self.cost(lower, part, 1));
         lower.dispatch(
             kernel,
             binds,
-            move |c| [groups, if count(c) > above { count(c).div_ceil(tile_t) } else { 0 }, 1],
+            move |c| {
+                let many = count(c) > above;
+                product.groups(if many { count(c).div_ceil(tile) } else { 0 })
+            },
             move |c| {
                 let rows = u64::from(count(c));
                 Cost {
@@ -308,8 +265,8 @@ impl Linear {
             false => kernel.link("bias", "bias/none"),
         };
         Ok(kernel
-            .link("weight", weight_file(part.w.format))
-            .set("COLS", part.w.cols as u64)
+            .link("tile", "tile/tokens")
+            .set_bool("FOR_OUTPUTS", lower.input(0).rows == Rows::Outputs)
             .set("N_ROWS", part.range.len() as u64)
             .set("FIRST_ROW", part.first as u64)
             .set("Y_STRIDE", lower.output()?.stride() as u64))
@@ -324,6 +281,7 @@ impl Linear {
         }
         let id = lower.id(part.resource);
         binds.extend([
+            ("step", Bind::Step),
             ("y", lower.bind_output()?),
             ("weight_quants", Bind::Quants(id, part.shard)),
             ("weight_scales", Bind::Scales(id, part.shard)),
@@ -352,19 +310,11 @@ impl Linear {
     }
 }
 
-/// `GRID_X` of `shaders/lib/grid.wgsl`.
-pub(crate) const GRID_X: u32 = 32768;
-
 fn count(rows: Rows) -> impl Fn(&Counts) -> u32 + Copy + Send + Sync + 'static {
     move |c| match rows {
         Rows::Tokens => c.tokens,
         Rows::Outputs => c.outputs,
     }
-}
-
-/// The file that reads a format.
-pub(crate) fn weight_file(format: Format) -> String {
-    format!("weight/{}", format.name().to_lowercase())
 }
 
 /// Summed in f64: the oracle adds no rounding of its own.
