@@ -1,29 +1,26 @@
-// Y[t, r] = Σ_c X[t, c]·W[r, c], in tiles of TILE_T tokens × TILE_R rows.
+// Y[t, r] = Σ_c X[t, c]·W[r, c], in tiles of TILE_T tokens × TILE_R rows: `tile` says which
+// tokens, and which matrix.
 // A step along the columns takes 32 of them; both tiles lie in workgroup memory,
 // W's already unpacked. A thread keeps TOKENS × ROWS sums.
 //!import scalar
 //!import weight
+//!import input
 //!import output
-//!import bias
-//!import lib/columns
-//!import lib/step
+//!import tile
 const THREADS: u32 = 64u;
 const TX: u32 = 8u; // threads along the tokens
 const TOKENS: u32 = 4u; // a thread
 const ROWS: u32 = 4u; // a thread, even
 const COLS: u32 = 1u;
+const MATRICES: u32 = 1u;
 const N_ROWS: u32 = 1u; // of this shard of W
 const FIRST_ROW: u32 = 0u; // of this shard in W
-const X_STRIDE4: u32 = 1u;
-const FOR_OUTPUTS: bool = false; // rows of X are rows of logits, not tokens
 
 const RX: u32 = THREADS / TX;
 const TILE_T: u32 = TX * TOKENS;
 const TILE_R: u32 = RX * ROWS;
 const BLOCKS: u32 = (COLS + BLOCK - 1u) / BLOCK;
 const EIGHTS: u32 = BLOCKS * (BLOCK / 8u); // in a row of W
-
-@group(0) @binding(1) var<storage, read> x: array<scalar4>; // [tokens, X_STRIDE4]
 
 // Column four c of token t at [c][t]; of row r at [c][r % ROWS][r / ROWS], so that
 // neighbouring threads read neighbouring words.
@@ -35,20 +32,22 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let tokens = select(step_tokens(), step_outputs(), FOR_OUTPUTS);
-    let first_token = group.y * TILE_T;
     let first_row = group.x * TILE_R;
+    let tile = tile_at(group.y, first_row);
+    if (tile.count == 0u) {
+        return;
+    }
+    let matrix = tile_matrix(tile, 0u);
     let tx = thread / RX;
     let rx = thread % RX;
     var sums: array<f32, TOKENS * ROWS>;
     for (var eight = 0u; eight < EIGHTS; eight += 4u) {
         workgroupBarrier();
         for (var i = thread; i < 8u * TILE_T; i += THREADS) {
-            let token = first_token + i / 8u;
             let column4 = 2u * eight + i % 8u;
             var value = vec4f();
-            if (token < tokens && column4 < X_STRIDE4) {
-                value = masked(vec4f(x[token * X_STRIDE4 + column4]), column4);
+            if (i / 8u < tile.count && column4 < 2u * EIGHTS) {
+                value = input4(tile_row(tile, i / 8u), column4);
             }
             tile_x[i % 8u * TILE_T + i / 8u] = value;
         }
@@ -56,8 +55,8 @@ fn main(
             let row = first_row + i / 4u;
             let column8 = eight + i % 4u;
             var value = Eight();
-            if (row < N_ROWS && column8 < EIGHTS) {
-                var block = weight_block(row * BLOCKS + column8 / (BLOCK / 8u));
+            if (tile_holds(matrix, row) && column8 < EIGHTS) {
+                var block = weight_block(tile_block(matrix, row, column8 / (BLOCK / 8u)));
                 value = weight8(&block, column8 % (BLOCK / 8u));
             }
             let at = i / 4u % ROWS * RX + i / 4u / ROWS;
@@ -79,13 +78,11 @@ fn main(
         }
     }
     for (var t = 0u; t < TOKENS; t++) {
-        let token = first_token + t * TX + tx;
-        if (token < tokens) {
+        if (t * TX + tx < tile.count) {
             for (var r = 0u; r < ROWS; r += 2u) {
-                let row = first_row + rx * ROWS + r;
-                let even = sums[t * ROWS + r] + bias_at(row);
-                let odd = sums[t * ROWS + r + 1u] + bias_at(row + 1u);
-                output_pair(token, row, even, odd);
+                let even = sums[t * ROWS + r];
+                let odd = sums[t * ROWS + r + 1u];
+                tile_output(tile, t * TX + tx, first_row + rx * ROWS + r, even, odd);
             }
         }
     }

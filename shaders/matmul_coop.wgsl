@@ -8,7 +8,7 @@
 //!import output
 //!import bias
 //!import fragment
-//!import tile
+//!import element
 //!import lib/columns
 //!import lib/step
 const SUBGROUP: u32 = 32u; // threads of a subgroup
@@ -31,7 +31,7 @@ const BLOCKS: u32 = (COLS + BLOCK - 1u) / BLOCK;
 // Rows of the tiles are 16 bytes longer than they need be, so that those of a fragment
 // lie in different banks.
 const STRIDE: u32 = STEP + 8u;
-const PARTS: u32 = STEP / BLOCK; // blocks of a row a step
+const STEP_BLOCKS: u32 = STEP / BLOCK; // blocks of a row a step
 const STAGE_R: u32 = FRAGMENTS_R * SIZE;
 
 @group(0) @binding(1) var<storage, read> x: array<scalar4>; // [tokens, X_STRIDE4]
@@ -69,10 +69,10 @@ fn main(
             put_x(token * (STRIDE / 4u) + 2u * at8, lo);
             put_x(token * (STRIDE / 4u) + 2u * at8 + 1u, hi);
         }
-        for (var i = thread; i < TILE_R * PARTS; i += THREADS) {
-            let row = i / PARTS;
-            let part = column / BLOCK + i % PARTS;
-            let to = (row * STRIDE + i % PARTS * BLOCK) / 4u;
+        for (var i = thread; i < TILE_R * STEP_BLOCKS; i += THREADS) {
+            let row = i / STEP_BLOCKS;
+            let part = column / BLOCK + i % STEP_BLOCKS;
+            let to = (row * STRIDE + i % STEP_BLOCKS * BLOCK) / 4u;
             if (first_row + row < N_ROWS && part < BLOCKS) {
                 var block = weight_block((first_row + row) * BLOCKS + part);
                 for (var eight = 0u; eight < BLOCK / 8u; eight++) {

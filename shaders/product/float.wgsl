@@ -8,7 +8,7 @@ struct XBlock {
 }
 
 // Before the blocks of a turn are asked for. Every thread must call it.
-fn x_turn(token: u32, tokens: u32, turn: u32, thread: u32) {}
+fn x_turn(tile: Tile, turn: u32, thread: u32) {}
 
 // Numbers of X that a thread of the subgroup loaded, or this one where none shares.
 fn x_of(own: vec4f, lane: u32) -> vec4f {
@@ -23,7 +23,7 @@ fn x_block(number: u32, row: u32, b: u32, thread: u32) -> XBlock {
     var x: XBlock;
     var all = vec4f();
     var own: array<vec4f, FOURS / SHARE>;
-    if (b < BLOCKS) {
+    if (b < X_BLOCKS) {
         //!unroll
         for (var i = 0u; i < FOURS / SHARE; i++) {
             own[i] = input4(row, b * FOURS + i * SHARE + thread % SHARE);

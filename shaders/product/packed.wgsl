@@ -4,7 +4,7 @@
 // The workgroup rounds each number of x once, into workgroup memory.
 const SPAN: u32 = 4u; // threads that round 32 numbers: 1, 2 or 4
 const CHUNK: u32 = max(128u / TOKENS, LANES); // blocks of a row of x that are held at a time
-const WIDTH: u32 = min(CHUNK, BLOCKS);
+const WIDTH: u32 = min(CHUNK, X_BLOCKS);
 const HELD: u32 = WIDTH * TOKENS;
 
 var<workgroup> x_codes: array<vec2<u32>, 4u * HELD>; // eights of a block, [4][TOKENS][WIDTH]
@@ -18,23 +18,22 @@ struct XBlock {
 }
 
 // Before the blocks of a turn are asked for. Every thread must call it.
-fn x_turn(token: u32, tokens: u32, turn: u32, thread: u32) {
+fn x_turn(tile: Tile, turn: u32, thread: u32) {
     if (turn % CHUNK == 0u) {
-        x_round(token, tokens, turn, thread);
+        x_round(tile, turn, thread);
     }
 }
 
 // Rounds the blocks from `first` on.
-fn x_round(token: u32, tokens: u32, first: u32, thread: u32) {
+fn x_round(tile: Tile, first: u32, thread: u32) {
     workgroupBarrier(); // What the turns before read.
     // Every thread takes every turn: `max_lanes` must be called by all.
     for (var turn = 0u; turn < HELD * SPAN; turn += THREADS) {
         let at = (turn + thread) / SPAN;
         let lane = thread % SPAN;
         let b = first + at % WIDTH;
-        let here = at < HELD && b < BLOCKS;
-        // Beyond the last row the last one is computed again.
-        let row = min(token + at / WIDTH, tokens - 1u);
+        let here = at < HELD && b < X_BLOCKS;
+        let row = tile_row(tile, at / WIDTH);
         var eights = array<Eight, 4u / SPAN>();
         var largest = vec4f();
         if (here) {
@@ -69,7 +68,7 @@ fn x_round(token: u32, tokens: u32, first: u32, thread: u32) {
 // Block b of a row of X, the one of that number from `token` on.
 fn x_block(number: u32, row: u32, b: u32, thread: u32) -> XBlock {
     var x = XBlock();
-    if (b < BLOCKS) {
+    if (b < X_BLOCKS) {
         let at = number * WIDTH + b % CHUNK;
         var sums = array<i32, 4>();
         //!unroll

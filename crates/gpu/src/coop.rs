@@ -32,9 +32,9 @@ impl Coop {
         if self.size == 16 { "fragment/16" } else { "fragment/8" }
     }
 
-    /// The file under `shaders/tile/`.
-    pub fn tile_file(self) -> &'static str {
-        if self.from_vectors { "tile/fours" } else { "tile/ones" }
+    /// The file under `shaders/element/`.
+    pub fn element_file(self) -> &'static str {
+        if self.from_vectors { "element/fours" } else { "element/ones" }
     }
 
     /// The largest that `adapter` has, if it says how many threads hold one.

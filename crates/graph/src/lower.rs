@@ -110,7 +110,8 @@ impl fmt::Debug for Dispatch {
     }
 }
 
-/// A value that is never stored: what a kernel links instead of reading it.
+/// What a kernel links instead of reading a value: because it is never stored, or because
+/// it is found by more than its numbers (pairs of tokens and experts, by expert).
 #[derive(Debug, Clone)]
 pub struct Prologue {
     /// The file under `shaders/input/`.

@@ -72,7 +72,7 @@ impl Block<'_> {
         layer: usize,
         e: &ExpertsConfig,
         h: ValueId,
-        mut x: ValueId,
+        x: ValueId,
     ) -> Result<ValueId> {
         let c = self.c;
         let name = |tensor: &str| format!("blk.{layer}.{tensor}");
@@ -92,9 +92,11 @@ impl Block<'_> {
             resources.push(self.tensors.vector(&mut self.tape, bias, e.count)?);
         }
         let routes = record(&mut self.tape, route, &[logits], &resources)?;
-        x = self.routed(layer, "exps", (e.count, e.used, e.ffn), e.bias, [h, routes, x])?;
-
-        let Some(shared) = e.shared else { return Ok(x) };
+        let routed = Routed { layer, kind: "exps", experts: e.count, used: e.used, ffn: e.ffn };
+        // All that reads h comes before the first sum: a norm that is a prologue reads the
+        // residual stream itself.
+        let own = self.gated(routed, e.bias, h, routes)?;
+        let Some(shared) = e.shared else { return self.summed(routed, e.bias, [own, routes, x]) };
         if shared.gated {
             // One expert that is always chosen, by its gate's weight.
             let gate = [("ffn_gate_inp_shexp", 1)];
@@ -107,52 +109,72 @@ impl Block<'_> {
                 groups: (1, 1),
                 bias: false,
             };
-            let routes = record(&mut self.tape, route, &[logit], &[])?;
-            return self.routed(layer, "shexp", (1, 1, shared.ffn), false, [h, routes, x]);
+            let always = record(&mut self.tape, route, &[logit], &[])?;
+            let one = Routed { layer, kind: "shexp", experts: 1, used: 1, ffn: shared.ffn };
+            let gated = self.gated(one, false, h, always)?;
+            let x = self.summed(routed, e.bias, [own, routes, x])?;
+            return self.summed(one, false, [gated, always, x]);
         }
         let gate_up = [name("ffn_gate_shexp.weight"), name("ffn_up_shexp.weight")];
         let gate_up = gate_up.map(|tensor| Rows::all(tensor, shared.ffn));
         let w = self.tensors.interleaved(&mut self.tape, gate_up, c.width)?;
         let gated = Linear { epilogue: Epilogue::Gated(c.activation), bias: false };
-        let h = record(&mut self.tape, gated, &[h], &[w])?;
+        let gated = record(&mut self.tape, gated, &[h], &[w])?;
+        let x = self.summed(routed, e.bias, [own, routes, x])?;
         let epilogue = Epilogue::Add { factor: c.residual_factor };
         let down = name("ffn_down_shexp.weight");
         let w = self.tensors.matrix(&mut self.tape, down, c.width, shared.ffn)?;
-        record(&mut self.tape, Linear { epilogue, bias: false }, &[h, x], &[w])
+        record(&mut self.tape, Linear { epilogue, bias: false }, &[gated, x], &[w])
     }
 
-    /// Both products of (`experts`, `used` a token, `ffn` numbers each) whose tensors are
-    /// called `kind`, of `[h, routes, x]`.
-    fn routed(
-        &mut self,
-        layer: usize,
-        kind: &str,
-        (experts, used, ffn): (usize, usize, usize),
-        bias: bool,
-        [h, routes, x]: [ValueId; 3],
-    ) -> Result<ValueId> {
+    /// Gate and up projections of each token's experts, as one gated unit.
+    fn gated(&mut self, of: Routed, bias: bool, h: ValueId, routes: ValueId) -> Result<ValueId> {
         let c = self.c;
-        let name = |tensor: &str, end: &str| format!("blk.{layer}.{tensor}_{kind}.{end}");
-        let gate_up = |end| [name("ffn_gate", end), name("ffn_up", end)];
-        let all = experts.saturating_mul(ffn);
-        let parts = gate_up("weight").map(|tensor| Rows::all(tensor, all));
+        let all = of.experts.saturating_mul(of.ffn);
+        let names = |end| [of.name("ffn_gate", end), of.name("ffn_up", end)];
+        let parts = names("weight").map(|tensor| Rows::all(tensor, all));
         let mut resources = vec![self.tensors.interleaved(&mut self.tape, parts, c.width)?];
         if bias {
-            let names = gate_up("bias");
+            let names = names("bias");
             resources.push(self.tensors.interleaved_vectors(&mut self.tape, names, all)?);
         }
-        let into = ExpertsInto::Gated(c.activation);
-        let op = Experts { experts, used, into, bias };
-        let h = record(&mut self.tape, op, &[h, routes], &resources)?;
+        let op = of.op(ExpertsInto::Gated(c.activation), bias);
+        record(&mut self.tape, op, &[h, routes], &resources)
+    }
 
-        let rows = experts.saturating_mul(c.width);
-        let down = name("ffn_down", "weight");
-        let mut resources = vec![self.tensors.matrix(&mut self.tape, down, rows, ffn)?];
+    /// Down projections of `[h, routes, x]`, summed onto x.
+    fn summed(&mut self, of: Routed, bias: bool, inputs: [ValueId; 3]) -> Result<ValueId> {
+        let c = self.c;
+        let rows = of.experts.saturating_mul(c.width);
+        let down = of.name("ffn_down", "weight");
+        let mut resources = vec![self.tensors.matrix(&mut self.tape, down, rows, of.ffn)?];
         if bias {
-            let bias = name("ffn_down", "bias");
+            let bias = of.name("ffn_down", "bias");
             resources.push(self.tensors.vectors(&mut self.tape, &[(bias, rows)])?);
         }
-        let into = ExpertsInto::Sum { factor: c.residual_factor };
-        record(&mut self.tape, Experts { experts, used, into, bias }, &[h, routes, x], &resources)
+        let op = of.op(ExpertsInto::Sum { factor: c.residual_factor }, bias);
+        record(&mut self.tape, op, &inputs, &resources)
+    }
+}
+
+/// Experts of one kind in a layer, whose tensors have `kind` in their names.
+#[derive(Clone, Copy)]
+struct Routed {
+    layer: usize,
+    kind: &'static str,
+    experts: usize,
+    /// Experts a token.
+    used: usize,
+    /// Numbers of an expert's layer.
+    ffn: usize,
+}
+
+impl Routed {
+    fn name(&self, tensor: &str, end: &str) -> String {
+        format!("blk.{}.{tensor}_{}.{end}", self.layer, self.kind)
+    }
+
+    fn op(&self, into: ExpertsInto, bias: bool) -> Experts {
+        Experts { experts: self.experts, used: self.used, into, bias }
     }
 }

@@ -50,7 +50,7 @@ pub fn cases(tuning: &wisp_gpu::Tuning) -> Result<Vec<Case>> {
         all.extend(rows(tokens)?);
         all.extend(heads(tokens)?);
     }
-    // Fewer: each token has experts of its own to read.
+    // Fewer: they are large.
     all.extend([experts(1)?, experts(16)?]);
     all.push(linear(Format::Q4_0, Epilogue::LOGITS, false, VOCAB, 1)?);
     for kv in [KvType::F32, KvType::F16, KvType::Q8_0, KvType::Q4_0] {

@@ -12,7 +12,7 @@ use wisp_graph::{
     Sequences, Shared, Step, StepToken, Tape, Target, Value, ValueId, Weight, lower,
 };
 
-use crate::linear::PACKED;
+use crate::product::PACKED;
 use crate::sample::Settings;
 
 /// One small tape with the steps to run it for.

@@ -96,7 +96,7 @@ fn rows(lower: &mut Lower<'_>, factor: f32, add: Option<AddRow>) -> Result<()> {
     for (at, rows) in lower.shards(w).into_iter().enumerate() {
         let kernel = lower
             .kernel("embed")
-            .link("weight", crate::linear::weight_file(w.format))
+            .link("weight", crate::product::weight_file(w.format))
             .set("THREADS", threads)
             .set("COLS", w.cols as u64)
             .set("N_ROWS", rows.len() as u64)

@@ -5,7 +5,8 @@ use wisp_base::{Error, Format, Result};
 use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
 
 use crate::check::{self, Case, matrix};
-use crate::linear::{dot, weight_file};
+use crate::linear::dot;
+use crate::product::weight_file;
 use crate::{nth, record, weight};
 
 /// Input: `[tokens, heads·n]`; resource: the heads' matrices one below the other,

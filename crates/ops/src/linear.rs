@@ -6,12 +6,13 @@ use std::ops::Range;
 
 use wisp_base::quant::{split_words, table};
 use wisp_base::{Error, Format, Result};
-use wisp_gpu::{Kernel, MatmulTuning, MatvecTuning, shader_defines};
+use wisp_gpu::Kernel;
 use wisp_graph::{
     Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Resource, Rows, Tail, Tape, Value, Weight,
 };
 
 use crate::check::{self, Case, matrix};
+use crate::product::{Matmul, Matvec, link_x};
 use crate::{Activation, RmsNorm, capped, expect_cols, expect_len, nth, record, weight};
 
 /// What becomes of the products: `shaders/output/`.
@@ -208,67 +209,23 @@ impl Linear {
     }
 
     fn matvec(&self, lower: &mut Lower<'_>, part: &Part<'_>, tail: Option<&Tail>) -> Result<()> {
-        let mut tuning = lower.target.tuning.matvec;
-        let lanes = lower.lanes(tuning.lanes);
         let rows_of_x = lower.input(0).rows;
         let most = lower.rows(rows_of_x) as u32;
-        // A whole subgroup, if it divides the block's quadruples of numbers.
-        let fours = part.w.format.gpu_block() as u32 / 4;
-        let subgroup = lower.lanes(u32::MAX);
-        // Packed, a workgroup loads x once.
-        let packed = tuning.packed && packs(part.w.format);
-        let shares = tuning.share_x && !packed && lanes == 1 && fours.is_multiple_of(subgroup);
-        let share = if shares { subgroup } else { 1 };
-        // Where x should be shared and cannot be, loads of it are what a row costs.
-        let tokens = if tuning.share_x && !shares && !packed { 2 } else { tuning.tokens };
-        let mut tokens = tokens.min(most.next_power_of_two());
-        if packed {
-            // What the workgroup holds of x must fit 16 KiB.
-            tokens = tokens.min((128 / lanes).max(1));
-        }
-        if tokens > 1 {
-            tuning.rows = tuning.rows_for_many;
-        }
-        let rows = part.range.len() as u32;
-        let groups = |t: &MatvecTuning| rows.div_ceil(t.threads / lanes * t.rows);
-        let passes = most.div_ceil(tokens);
-        while groups(&tuning) * passes < tuning.groups && tuning.threads > lanes.max(share).max(8) {
-            tuning.threads /= 2;
-        }
-        let (groups, up_to) = (groups(&tuning), tuning.up_to);
-        let mut kernel = self
-            .common(lower, lower.kernel("matvec"), part, tail)?
-            .set("THREADS", tuning.threads)
-            .set("LANES", lanes)
-            .set("ROWS", tuning.rows)
-            .set("TOKENS", tokens)
-            .set("SHARE", share)
-            .set_bool("FOR_OUTPUTS", rows_of_x == Rows::Outputs);
-        kernel = match packed {
-            true => kernel.link("product", PACKED).set("SPAN", lower.lanes(4)),
-            false => kernel.link("product", "product/float"),
-        };
+        let format = part.w.format;
+        let tokens = Matvec::most_tokens(lower, format).min(most.next_power_of_two());
+        let tiles = most.div_ceil(tokens);
+        let product = Matvec::new(lower, format, part.range.len(), tokens, tiles);
+        let up_to = lower.target.tuning.matvec.up_to;
+        let kernel = product.kernel(lower, format, part.w.cols);
+        let mut kernel = self.common(lower, kernel, part, tail)?;
         let mut binds = self.binds(lower, part, tail)?;
-        match lower.prologue(0) {
-            Some(prologue) => {
-                kernel = kernel.link("input", prologue.file);
-                kernel.constants.extend(prologue.constants.iter().cloned());
-                binds.extend(prologue.binds.iter().copied());
-            }
-            None => {
-                let stride4 = lower.input(0).stride() as u64 / 4;
-                kernel = kernel.link("input", "input/plain").set("X_STRIDE4", stride4);
-                binds.push(("x", lower.bind_input(0)));
-            }
-        }
-        // Folded over x and y: shaders/lib/grid.wgsl.
-        let (x, y) = if groups <= GRID_X { (groups, 1) } else { (GRID_X, groups.div_ceil(GRID_X)) };
+        kernel = link_x(lower, kernel, &mut binds);
         let count = count(rows_of_x);
         let (none, one) = (self.cost(lower, part, 0), self.cost(lower, part, 1));
         lower.dispatch(
             kernel,
             binds,
-            move |c| [x, y, if count(c) <= up_to { count(c).div_ceil(tokens) } else { 0 }],
+            move |c| product.groups(if count(c) <= up_to { count(c).div_ceil(tokens) } else { 0 }),
             move |c| {
                 let rows = u64::from(count(c));
                 Cost {
@@ -282,32 +239,38 @@ impl Linear {
     }
 
     fn matmul(&self, lower: &mut Lower<'_>, part: &Part<'_>) -> Result<()> {
-        let tuning = lower.target.tuning.matmul;
-        let above = match lower.input(0).rows {
+        let rows = lower.input(0).rows;
+        let above = match rows {
             Rows::Outputs => lower.target.tuning.matvec.up_to,
             Rows::Tokens => 0,
         };
-        let rows = lower.input(0).rows;
         let most = lower.rows(rows) as u32;
-        let memory = lower.target.workgroup_memory;
+        let (tuning, memory) = (lower.target.tuning.matmul, lower.target.workgroup_memory);
         let cut = lower.coop().and_then(|coop| coop::Cut::of(coop, &tuning, most, memory));
-        let (kernel, [tile_t, tile_r]) = match cut {
-            Some(cut) => (cut.kernel(lower.kernel("matmul_coop")), cut.tile()),
-            None => plain(lower.kernel("matmul"), &tuning, most),
+        let (format, cols, n) = (part.w.format, part.w.cols, part.range.len());
+        let (kernel, tile, groups) = match cut {
+            Some(cut) => {
+                let [tile, rows] = cut.tile();
+                (cut.kernel(lower, format, cols), tile, (n as u32).div_ceil(rows))
+            }
+            None => {
+                let tile = Matmul::tile(lower, most);
+                let product = Matmul::new(lower, n, tile);
+                (product.kernel(lower, format, cols), tile, product.groups(1)[0])
+            }
         };
-        let kernel = self
-            .common(lower, kernel, part, None)?
-            .set("X_STRIDE4", lower.input(0).stride() as u64 / 4)
-            .set_bool("FOR_OUTPUTS", rows == Rows::Outputs);
+        let mut kernel = self.common(lower, kernel, part, None)?;
         let mut binds = self.binds(lower, part, None)?;
-        binds.push(("x", lower.bind_input(0)));
-        let groups = (part.range.len() as u32).div_ceil(tile_r);
+        kernel = link_x(lower, kernel, &mut binds);
         let count = count(rows);
         let (none, one) = (self.cost(lower, part, 0), self.cost(lower, part, 1));
         lower.dispatch(
             kernel,
             binds,
-            move |c| [groups, if count(c) > above { count(c).div_ceil(tile_t) } else { 0 }, 1],
+            move |c| {
+                let many = count(c) > above;
+                [groups, if many { count(c).div_ceil(tile) } else { 0 }, 1]
+            },
             move |c| {
                 let rows = u64::from(count(c));
                 Cost {
@@ -338,8 +301,8 @@ impl Linear {
             false => kernel.link("bias", "bias/none"),
         };
         Ok(kernel
-            .link("weight", weight_file(part.w.format))
-            .set("COLS", part.w.cols as u64)
+            .link("tile", "tile/tokens")
+            .set_bool("FOR_OUTPUTS", lower.input(0).rows == Rows::Outputs)
             .set("N_ROWS", part.range.len() as u64)
             .set("FIRST_ROW", part.first as u64))
     }
@@ -407,38 +370,11 @@ impl Linear {
     }
 }
 
-/// The kernel that works everywhere, with tokens and rows of its tile.
-fn plain(kernel: Kernel, tuning: &MatmulTuning, most: u32) -> (Kernel, [u32; 2]) {
-    let tx = most.div_ceil(tuning.tokens).next_power_of_two().min(tuning.token_threads);
-    let kernel = kernel
-        .set("THREADS", tuning.threads)
-        .set("TX", tx)
-        .set("TOKENS", tuning.tokens)
-        .set("ROWS", tuning.rows);
-    (kernel, [tx * tuning.tokens, tuning.threads / tx * tuning.rows])
-}
-
-/// `GRID_X` of `shaders/lib/grid.wgsl`.
-pub(crate) const GRID_X: u32 = 32768;
-
 fn count(rows: Rows) -> impl Fn(&Counts) -> u32 + Copy + Send + Sync + 'static {
     move |c| match rows {
         Rows::Tokens => c.tokens,
         Rows::Outputs => c.outputs,
     }
-}
-
-/// The file that reads a format.
-pub(crate) fn weight_file(format: Format) -> String {
-    format!("weight/{}", format.name().to_lowercase())
-}
-
-/// The interface `product` in integers of 8 bits.
-pub(crate) const PACKED: &str = "product/packed";
-
-/// Whether its codes are integers of 8 bits, that matvec.wgsl can multiply as such.
-fn packs(format: Format) -> bool {
-    shader_defines(&weight_file(format), "packed8")
 }
 
 /// Summed in f64: the oracle adds no rounding of its own.

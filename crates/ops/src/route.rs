@@ -5,6 +5,7 @@ use wisp_base::{Error, Result};
 use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
 
 use crate::check::{self, Case};
+use crate::groups::Groups;
 use crate::{expect_len, nth, record};
 
 /// How logits become probabilities.
@@ -122,7 +123,10 @@ impl Operation for Route {
                 Cost { bytes: 4 * experts * tokens, flops: 8 * experts * tokens }
             },
         );
-        Ok(())
+        match Groups::of(lower, experts as usize, self.used) {
+            Some(groups) => groups.list(lower),
+            None => Ok(()),
+        }
     }
 }
 

@@ -47,7 +47,7 @@ const QWEN3: Shape =
 
 /// All of them. The first has no package of its own to be measured with elsewhere: it is
 /// there for tests, and for adapters that are slow.
-pub const SHAPES: [Shape; 7] = [
+pub const SHAPES: [Shape; 8] = [
     Shape {
         name: "smollm2-135m",
         layers: 30,
@@ -59,6 +59,21 @@ pub const SHAPES: [Shape; 7] = [
         vocab: 49_152,
         context: 8192,
         rope_base: 1e5,
+        ..LLAMA
+    },
+    // Experts, and small enough for a slow adapter: granite-3.0-1b-a400m.
+    Shape {
+        name: "granite-1b-a400m",
+        arch: "granitemoe",
+        layers: 24,
+        width: 1024,
+        heads: 16,
+        head_dim: 64,
+        ffn: 512,
+        vocab: 49_155,
+        context: 4096,
+        rope_base: 1e4,
+        experts: Some((32, 8)),
         ..LLAMA
     },
     Shape { name: "llama-3.2-1b", layers: 16, width: 2048, head_dim: 64, ..LLAMA },
@@ -221,6 +236,7 @@ mod tests {
     fn shapes_have_their_models_parameters() {
         for (name, millions) in [
             ("smollm2-135m", 135),
+            ("granite-1b-a400m", 1335),
             ("llama-3.2-1b", 1236),
             ("llama-3.2-3b", 3213),
             ("llama-3.1-8b", 8030),

@@ -11,8 +11,8 @@ pub struct Bench {
     #[arg(default_value = DEFAULT_MODEL, conflicts_with = "shape")]
     pub model: String,
     /// Random weights in the sizes of a published model, made on the adapter: no file is needed.
-    /// One of smollm2-135m, llama-3.2-1b, llama-3.2-3b, llama-3.1-8b, qwen3-4b, qwen3-30b-a3b,
-    /// gpt-oss-20b
+    /// One of smollm2-135m, granite-1b-a400m, llama-3.2-1b, llama-3.2-3b, llama-3.1-8b, qwen3-4b,
+    /// qwen3-30b-a3b, gpt-oss-20b
     #[arg(long, value_name = "NAME", value_parser = shape)]
     pub shape: Option<Shape>,
     /// The type of those weights, as `wisp quantize` has them

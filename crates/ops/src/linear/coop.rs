@@ -1,6 +1,10 @@
 //! How `matmul_coop.wgsl` cuts a product.
 
+use wisp_base::Format;
 use wisp_gpu::{Coop, Kernel, MatmulTuning};
+use wisp_graph::Lower;
+
+use crate::product::weight_file;
 
 /// What workgroups, subgroups and steps along the columns take.
 #[derive(Debug, Clone, Copy)]
@@ -38,10 +42,14 @@ impl Cut {
         2 * (tokens + rows) * (self.step + 8) + 4 * self.subgroups[0] * rows * self.coop.size
     }
 
-    pub(super) fn kernel(&self, kernel: Kernel) -> Kernel {
-        kernel
+    /// The kernel, without what is to be done with the results.
+    pub(super) fn kernel(&self, lower: &Lower<'_>, format: Format, cols: usize) -> Kernel {
+        lower
+            .kernel("matmul_coop")
+            .link("weight", weight_file(format))
+            .set("COLS", cols as u64)
             .link("fragment", self.coop.fragment_file())
-            .link("tile", self.coop.tile_file())
+            .link("element", self.coop.element_file())
             .set("SUBGROUP", self.coop.subgroup)
             .set("SUBGROUPS_T", self.subgroups[0])
             .set("SUBGROUPS_R", self.subgroups[1])

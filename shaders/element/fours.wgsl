@@ -1,4 +1,4 @@
-// interface tile: what a tile in workgroup memory consists of, for fragments to be read
+// interface element: what a tile in workgroup memory consists of, for fragments to be read
 // from. Here vectors: a write takes four numbers.
 const EACH: u32 = 4u; // numbers of an element
 alias Element = vec4<f16>;

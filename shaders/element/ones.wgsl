@@ -1,4 +1,4 @@
-// interface tile: what a tile in workgroup memory consists of, for fragments to be read
+// interface element: what a tile in workgroup memory consists of, for fragments to be read
 // from. Here single numbers: Metal reads fragments from nothing else.
 const EACH: u32 = 1u; // numbers of an element
 alias Element = f16;

@@ -1,0 +1,26 @@
+// interface input: where a product takes x from. Here a row has a part for each expert of
+// the token, or with PART4 = 0 the same numbers for all of them. Row number `row` of X is
+// pair row·MATRICES, then the MATRICES − 1 behind it.
+//!import lib/columns
+const X_STRIDE4: u32 = 1u;
+const PART4: u32 = 0u;
+
+const COLS4: u32 = BLOCKS * (BLOCK / 4u);
+
+@group(0) @binding(1) var<storage, read> x: array<scalar4>; // [tokens, X_STRIDE4]
+
+fn input_begin(row: u32, thread: u32) {}
+
+fn input4(row: u32, index4: u32) -> vec4f {
+    var pair = row;
+    var at = index4;
+    if (MATRICES > 1u) {
+        pair = row * MATRICES + index4 / COLS4;
+        at = index4 % COLS4;
+    }
+    return masked(vec4f(x[pair / USED * X_STRIDE4 + pair % USED * PART4 + at]), at);
+}
+
+fn input_scale(thread: u32) -> f32 {
+    return 1.0;
+}
