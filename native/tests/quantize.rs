@@ -51,8 +51,7 @@ fn a_shape_becomes_a_file_that_computes() {
     let file = std::fs::read(out).unwrap();
     let found = file.windows(random.len()).any(|window| window == random);
     assert!(found, "the embeddings are not the rows that a bench draws");
-    let inspect: Value =
-        serde_json::from_str(run_model(&["inspect", out, "--json"]).ok()).unwrap();
+    let inspect: Value = serde_json::from_str(run_model(&["inspect", out, "--json"]).ok()).unwrap();
     assert_eq!(inspect["metadata"]["tokenizer.ggml.model"], "gpt2");
     let run = run_model(&["generate", out, "--prompt", "a\n", "--max-tokens", "2", "--json"]);
     let said: Value = serde_json::from_str(run.ok()).unwrap();

@@ -115,7 +115,11 @@ fn pack(folder: &Path) -> Result {
         .args(["-c", split, "split"])
         .args([&archive, above])
         .arg(PART.to_string()))?;
-    println!("{:.1} MiB in {parts} parts: {}/partN/pieceN", bytes as f64 / 1048576.0, above.display());
+    println!(
+        "{:.1} MiB in {parts} parts: {}/partN/pieceN",
+        bytes as f64 / 1048576.0,
+        above.display()
+    );
     println!(
         "On a machine with a GPU, with every part in one folder, say PARTS:\n  \
          cat PARTS/part?/piece? | tar xz -C /tmp && bash /tmp/wisp/gpu.sh OUT\n\

@@ -129,9 +129,9 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Copies a file into a folder.
 pub fn copy(file: &Path, into: &Path) -> Result {
     let to = into.join(file.file_name().unwrap_or_default());
-    std::fs::copy(file, &to).map(|_| ()).map_err(|cause| {
-        format!("cannot copy {} into {}: {cause}", file.display(), into.display())
-    })
+    std::fs::copy(file, &to)
+        .map(|_| ())
+        .map_err(|cause| format!("cannot copy {} into {}: {cause}", file.display(), into.display()))
 }
 
 fn cannot(path: &Path, cause: &std::io::Error) -> String {
