@@ -122,9 +122,9 @@ fn pack(folder: &Path) -> Result {
     );
     println!(
         "On a machine with a GPU, with every part in one folder, say PARTS:\n  \
-         cat PARTS/part?/piece? | tar xz -C /tmp && bash /tmp/wisp/gpu.sh OUT\n\
-         If not all can be carried at once, first keep each there:\n  \
-         mkdir -p /tmp/parts && cp -r PARTS/part1 /tmp/parts\n\
+         cat PARTS/part?/piece? | tar xz && bash wisp/gpu.sh OUT\n\
+         If not all can be carried at once, first keep each there, in a folder that stays:\n  \
+         mkdir -p KEPT && cp -r PARTS/part1 KEPT\n\
          It ends within 9 minutes (LIMIT=SECONDS for less), and OUT/summary.md has what there was \
          time for."
     );
