@@ -2,6 +2,7 @@
 //! device, as a file has them. Other engines are measured with such a file.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::Write;
 use wisp_base::quant::encode;
 use wisp_base::{Error, Format, Result};
@@ -34,10 +35,10 @@ impl Random {
             done(tensor.bytes);
             return Ok(());
         }
-        if !self.0.contains_key(&(format, cols)) {
-            self.0.insert((format, cols), random_rows(format, cols as usize)?);
-        }
-        let rows = self.0.get(&(format, cols)).map_or(&[][..], Vec::as_slice);
+        let rows = match self.0.entry((format, cols)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(random_rows(format, cols as usize)?),
+        };
         let mut left = tensor.bytes;
         while left > 0 && !rows.is_empty() {
             let bytes = left.min(rows.len() as u64);
