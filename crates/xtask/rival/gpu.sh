@@ -27,12 +27,12 @@ alone="llama-3.2-1b:q4_0:32768 llama-3.1-8b:q4_0:16384 llama-3.1-8b:q4_k_m:4096
 qwen3-30b-a3b:q4_k_m:4096 gpt-oss-20b:mxfp4:4096 llama-3.1-8b:q8_0:4096
 llama-3.2-1b:q8_0:4096 llama-3.2-1b:f16:4096 qwen3-4b:q4_k_m:4096"
 prompt=512 generate=128 rounds=${ROUNDS:-5} row_limit=80 check_limit=45 one_limit=60
-prompts=128,512,2048,8192 batches=1,4,16,64 kvs="f16 q8_0 q4_0" deep=16384 kernels=""
+prompts=128,512,2048,8192 batches=1,4,16,64 kvs="f16 q8_0 q4_0" deep=16384 kernels="" each="--repeat 3"
 if [ -n "${QUICK:-}" ]; then
     rivals=smollm2-135m:q4_0 less=smollm2-135m:q4_0 alone=smollm2-135m:q4_0:128
     # Slow is no fault where it is software that draws.
     prompt=16 generate=4 rounds=${ROUNDS:-1} check_limit=5 one_limit=300 limit=${LIMIT:-1200}
-    prompts=16 batches=1,4 kvs=q8_0 deep=128 kernels=rms
+    prompts=16 batches=1,4 kvs=q8_0 deep=128 kernels=rms each="--repeat 1 --prompt-tokens 16 --generate 4"
 fi
 
 note() { printf '%s\n' "$*" | tee -a "$out/log.txt" >&2; }
@@ -219,14 +219,14 @@ for row in $alone; do
         [ "$depth" -le "$deepest" ] && printf '%s,' "$depth"
     done)
     # A decode step at a depth beyond the prompt needs no prompt: the cache holds whatever.
-    measure "$shape $type" "$wisp" bench --quiet --shape "$shape" --type "$type" --repeat 3 --prefill $prompts \
+    measure "$shape $type" "$wisp" bench --quiet --shape "$shape" --type "$type" $each --prefill $prompts \
         --depth "${depths%,}" --ops --roofline "$temporary/$shape-$type.svg"
-    measure "$shape $type, sequences at once" "$wisp" bench --quiet --shape "$shape" --type "$type" --repeat 3 --batch $batches
+    measure "$shape $type, sequences at once" "$wisp" bench --quiet --shape "$shape" --type "$type" $each --batch $batches
     tar -C "$temporary" -czf "$out/rooflines.tar.gz" $(cd "$temporary" && ls ./*.svg 2> /dev/null) 2> /dev/null
     if [ "$row" = "${alone%%[ $'\n']*}" ]; then
         # What a quantized cache costs and gains, far into a context.
         for kv in $kvs; do
-            measure "$shape $type, KV cache $kv" "$wisp" bench --quiet --shape "$shape" --type "$type" --kv "$kv" --depth $deep
+            measure "$shape $type, KV cache $kv" "$wisp" bench --quiet --shape "$shape" --type "$type" $each --kv "$kv" --depth $deep
         done
         if [ "$(left)" -gt 20 ]; then
             within 75 "$wisp" devices --bench --samples 3 ${kernels:+--filter $kernels} > "$out/kernels.txt" \
