@@ -38,6 +38,28 @@ fn a_written_file_computes_what_the_type_does_at_load() {
     }
 }
 
+/// What other engines are measured with: the same weights as `bench --shape` has.
+#[test]
+fn a_shape_becomes_a_file_that_computes() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("shape.gguf");
+    let out = out.to_str().unwrap();
+    let run = run_model(&["quantize", "shape:smollm2-135m", out, "--type", "q4_0", "--json"]);
+    let said: Value = serde_json::from_str(run.ok()).unwrap();
+    assert_eq!(said["formats"]["Q4_0"]["tensors"], 210, "{said}");
+    let random = wisp_runtime::random_rows(wisp_base::Format::Q8_0, 576).unwrap();
+    let file = std::fs::read(out).unwrap();
+    let found = file.windows(random.len()).any(|window| window == random);
+    assert!(found, "the embeddings are not the rows that a bench draws");
+    let inspect: Value = serde_json::from_str(run_model(&["inspect", out, "--json"]).ok()).unwrap();
+    assert_eq!(inspect["metadata"]["tokenizer.ggml.model"], "gpt2");
+    let run = run_model(&["generate", out, "--prompt", "a\n", "--max-tokens", "2", "--json"]);
+    let said: Value = serde_json::from_str(run.ok()).unwrap();
+    assert_eq!(said["prompt_tokens"], serde_json::json!([97, 10]), "{said}");
+    let run = run_model(&["quantize", "shape:no", out, "--type", "q8_0"]);
+    assert!(run.sentence().contains("there is no shape no"), "{}", run.sentence());
+}
+
 #[test]
 fn what_cannot_be_quantized_is_one_sentence_and_leaves_no_file() {
     let file = tiny_file();

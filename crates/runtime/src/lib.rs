@@ -40,6 +40,7 @@ pub use options::{
     Cancel, Completion, EngineOptions, FinishReason, Guess, Prepare, Request, Sampling, Timings,
 };
 pub use queue::{Event, Logprobs, Piece, Queue};
+pub use random_weights::random_rows;
 pub use shape::{SHAPES, Shape};
 pub use sweep::{Load, Point};
 pub use tokens::load_tokenizer;

@@ -66,11 +66,19 @@ pub fn bits(format: Format, cols: usize) -> Result<Split> {
 
 /// Uniform numbers, small enough that nothing overflows in f16.
 pub fn numbers(format: Format, cols: usize) -> Result<Split> {
+    split(format, &random_rows(format, cols)?, cols)
+}
+
+/// The same rows as a file has them: of `cols` columns, about a million weights together, to be
+/// repeated until a matrix is full.
+///
+/// # Errors
+/// Columns that are not whole blocks.
+pub fn random_rows(format: Format, cols: usize) -> Result<Vec<u8>> {
     let mut random = uniform(cols as u64);
     let rows = rows(cols);
     let scale = 1.0 / (cols as f32).sqrt();
     let numbers: Vec<f32> = (0..rows * cols).map(|_| random() * scale).collect();
     // Formats that nothing here writes have random bits instead.
-    let bytes = encode(format, &numbers, None).or_else(|_| example(format, 0, rows * cols))?;
-    split(format, &bytes, cols)
+    encode(format, &numbers, None).or_else(|_| example(format, 0, rows * cols))
 }

@@ -40,8 +40,9 @@ cargo xtask TASK
                       --prompt-tokens N, --generate N)
   rivals browser      speed beside transformers.js and wllama, in one headless Chromium
                       (--model FILE, --rounds N, --onnx FOLDER)
-  rivals gpu          every figure that one adapter can give, from random weights in the sizes
-                      of published models (--quick: a dry run with a small one)
+  rivals gpu          every figure that one adapter can give, beside llama.cpp's Vulkan and CUDA,
+                      from random weights in the sizes of published models (--quick: a dry run
+                      with a small one; --pack [--arch N]: packs all that a bare machine needs)
 ";
 
 fn main() -> ExitCode {

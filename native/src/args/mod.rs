@@ -221,7 +221,8 @@ pub struct Perplexity {
 /// The types are llama.cpp's, with its choice of which tensors get more bits.
 #[derive(Debug, Args)]
 pub struct Quantize {
-    /// A .gguf file, a folder with safetensors, or a known name
+    /// A .gguf file, a folder with safetensors, a known name, or shape:NAME: random weights in the
+    /// sizes of a published model (see `wisp bench --shape`), to measure other engines with
     #[arg(value_name = "IN")]
     pub model: String,
     /// The GGUF file to write

@@ -1,9 +1,10 @@
-//! `wisp quantize`: a model's weights in other formats, as a GGUF file.
+//! `wisp quantize`: a model's weights in other formats, or random weights of a shape, as a GGUF
+//! file.
 
 use crate::args::Quantize;
 use crate::bytes::shown;
 use crate::out::{self, Outcome};
-use crate::quantize::{Importance, recast, vocabulary_keys};
+use crate::quantize::{Importance, Random, filler_vocabulary, recast, vocabulary_keys};
 use crate::{engine, files, progress};
 use pollster::block_on;
 use serde_json::json;
@@ -12,6 +13,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 use wisp_base::{Error, Result};
 use wisp_formats::{Checkpoint, GgufWriter, Source, TensorInfo, Value};
+use wisp_runtime::Shape;
 
 /// Numbers that are in memory at once: 64 MiB of them.
 const CHUNK: u64 = 1 << 24;
@@ -21,15 +23,13 @@ pub fn run(args: &Quantize) -> Outcome {
     let start = Instant::now();
     // Read before the model is: a wrong file costs nothing.
     let importance = args.imatrix.as_deref().map(Importance::read).transpose()?;
-    let path = crate::store::Store::find(&args.model)?;
-    let source = engine::source(&path)?;
-    let mut checkpoint = block_on(wisp_runtime::open(source.as_ref()))?;
+    let (mut checkpoint, mut weights) = open(args)?;
     let before: u64 = checkpoint.tensors.iter().map(|tensor| tensor.bytes).sum();
     recast(&mut checkpoint, args.of, importance)?;
     warn_of_loss(&checkpoint);
 
     let mut writer = GgufWriter::new();
-    for (key, value) in metadata(&checkpoint, args.of.number)? {
+    for (key, value) in metadata(&checkpoint, args.of.number, &weights) {
         writer = writer.metadata(key, value);
     }
     for tensor in &checkpoint.tensors {
@@ -43,7 +43,11 @@ pub fn run(args: &Quantize) -> Outcome {
         let mut fill = |name: &str, out: &mut dyn Write| {
             let tensor = checkpoint.tensor(name);
             let tensor = tensor.ok_or_else(|| Error::input(format!("tensor {name} is missing")))?;
-            fill(&checkpoint, source.as_ref(), tensor, out, &mut |bytes| bar.inc(bytes))
+            let done = &mut |bytes| bar.inc(bytes);
+            match &mut weights {
+                Weights::Of(source) => fill(&checkpoint, source.as_ref(), tensor, out, done),
+                Weights::Random(random) => random.write(tensor, out, done),
+            }
         };
         writer.write_with(out, &mut fill).map_err(|error| {
             failed = Some(error);
@@ -86,6 +90,30 @@ pub fn run(args: &Quantize) -> Outcome {
     ))
 }
 
+/// Where the weights come from.
+enum Weights {
+    /// A model's own.
+    Of(Box<dyn Source>),
+    /// None has them.
+    Random(Random),
+}
+
+/// The header of IN, which may be `shape:NAME`.
+fn open(args: &Quantize) -> Result<(Checkpoint, Weights)> {
+    if let Some(name) = args.model.strip_prefix("shape:") {
+        if args.imatrix.is_some() {
+            return Err(Error::input(
+                "no column of random weights matters more than others: leave --imatrix out",
+            ));
+        }
+        return Ok((Shape::find(name)?.checkpoint()?, Weights::Random(Random::default())));
+    }
+    let path = crate::store::Store::find(&args.model)?;
+    let source = engine::source(&path)?;
+    let checkpoint = block_on(wisp_runtime::open(source.as_ref()))?;
+    Ok((checkpoint, Weights::Of(source)))
+}
+
 /// Weights that have lost digits once lose more.
 fn warn_of_loss(checkpoint: &Checkpoint) {
     let lossy = |tensor: &TensorInfo| {
@@ -99,15 +127,18 @@ fn warn_of_loss(checkpoint: &Checkpoint) {
     }
 }
 
-/// The file's own keys, or a folder's with its tokenizer.
-fn metadata(checkpoint: &Checkpoint, file_type: u32) -> Result<Vec<(String, Value)>> {
+/// The file's own keys, or a folder's with its tokenizer, or a shape's with one that will do.
+fn metadata(checkpoint: &Checkpoint, file_type: u32, weights: &Weights) -> Vec<(String, Value)> {
     const OWN: [&str; 2] = ["general.file_type", "general.quantization_version"];
     let kept = |key: &str| !OWN.contains(&key) && !key.starts_with("split.");
     let own = checkpoint.metadata.iter().filter(|(key, _)| kept(key));
     let mut keys: Vec<_> = own.map(|(key, value)| (key.to_owned(), value.clone())).collect();
     keys.push((OWN[0].into(), Value::U32(file_type)));
     keys.push((OWN[1].into(), Value::U32(2)));
-    if checkpoint.gguf_version.is_none() {
+    if matches!(weights, Weights::Random(_)) {
+        let rows = checkpoint.tensor("token_embd.weight").map_or(0, |tensor| tensor.rows());
+        keys.extend(filler_vocabulary(rows as usize));
+    } else if checkpoint.gguf_version.is_none() {
         match vocabulary_keys(checkpoint) {
             Ok(more) => keys.extend(more),
             Err(why) => {
@@ -116,7 +147,7 @@ fn metadata(checkpoint: &Checkpoint, file_type: u32) -> Result<Vec<(String, Valu
             }
         }
     }
-    Ok(keys)
+    keys
 }
 
 /// Writes a tensor, some rows at a time.

@@ -2,11 +2,13 @@
 
 mod imatrix;
 mod mix;
+mod random;
 mod vocabulary;
 
 pub use imatrix::Importance;
 pub use mix::Type;
-pub use vocabulary::keys as vocabulary_keys;
+pub use random::Random;
+pub use vocabulary::{filler as filler_vocabulary, keys as vocabulary_keys};
 
 use std::num::NonZero;
 use std::rc::Rc;

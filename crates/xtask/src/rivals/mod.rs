@@ -3,6 +3,7 @@
 
 mod browser;
 mod gpu;
+mod llama;
 mod native;
 
 use crate::step::Result;

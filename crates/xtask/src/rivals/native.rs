@@ -1,18 +1,11 @@
 //! `rivals native`: `wisp` beside llama.cpp's backends, on the same files and machine, in
 //! turns: whatever else the machine does meets all of them.
 
-use crate::step::{Result, output, root, run, step, target, wisp};
+use super::llama::{self, BACKENDS};
+use crate::step::{Result, output, step, wisp};
 use crate::{setup, tasks};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// llama.cpp's backends, by the packages that hold them built.
-const BACKENDS: [(&str, &str); 3] = [
-    ("vulkan", "@node-llama-cpp/linux-x64-vulkan"),
-    ("cpu", "@node-llama-cpp/linux-x64"),
-    ("cuda", "@node-llama-cpp/linux-x64-cuda"),
-];
-const VERSION: &str = "3.22.1";
 
 /// Tokens of context, for all.
 const CONTEXT: &str = "2048";
@@ -39,7 +32,8 @@ pub fn compare(args: &[String]) -> Result {
     let options = parse(args)?;
     setup::run()?;
     tasks::build()?;
-    let folder = step("the rivals", || install(&options.backends))?;
+    let backends: Vec<&str> = options.backends.iter().map(String::as_str).collect();
+    let folder = step("the rivals", || llama::install(&backends, None))?;
     for name in &options.models {
         let model = match Path::new(name).is_file() {
             true => PathBuf::from(name),
@@ -91,37 +85,15 @@ fn parse(args: &[String]) -> Result<Options> {
     }
 }
 
-/// The rivals' packages under `target/rival`; downloaded once.
-fn install(backends: &[String]) -> Result<PathBuf> {
-    let folder = target().join("rival");
-    let modules = folder.join("node_modules");
-    let wanted = BACKENDS.iter().filter(|(name, _)| backends.iter().any(|asked| asked == name));
-    let packages: Vec<&str> =
-        std::iter::once("node-llama-cpp").chain(wanted.map(|(_, package)| *package)).collect();
-    if packages.iter().all(|package| modules.join(package).join("package.json").is_file()) {
-        return Ok(folder);
-    }
-    std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(folder.join("package.json"), "{\"private\":true}\n"))
-        .map_err(|cause| format!("cannot write {}: {cause}", folder.display()))?;
-    // Scripts would build llama.cpp; optional packages are those of other platforms.
-    let mut npm = crate::web::npm();
-    npm.current_dir(&folder).args(["install", "--ignore-scripts", "--omit=optional"]);
-    npm.args(["--no-audit", "--no-fund"]);
-    npm.args(packages.iter().map(|package| format!("{package}@{VERSION}")));
-    run(&mut npm).map_err(|why| format!("{why}; the rivals need Node.js with npm"))?;
-    Ok(folder)
-}
-
 fn theirs(folder: &Path, model: &Path, backend: &str, options: &Options) -> Result<Speed> {
-    let script = root().join("crates").join("xtask").join("rival").join("bench.mjs");
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
     let json = output(
-        Command::new("node")
-            .arg(script)
+        Command::new(folder.join("llama"))
             .arg(folder)
             .arg(model)
             .args([options.prompt_tokens.to_string(), options.generate.to_string()])
-            .args([CONTEXT, backend])
+            .args([CONTEXT, backend, &threads.to_string()])
+            // It leaves CPU devices such as lavapipe out unless it is told which to take.
             .env("GGML_VK_VISIBLE_DEVICES", "0"),
     )?;
     speed(&json, &["prefill_tokens_per_s"], &["decode_tokens_per_s"])

@@ -3,12 +3,15 @@
 //! llama.cpp's converter finds the name of a pre-tokenizer.
 
 mod byte_level;
+mod filler;
 mod keys;
 mod pieces;
 mod probe;
 mod tokens;
 mod unigram;
 mod wordpiece;
+
+pub use filler::filler;
 
 use crate::out;
 use probe::Probe;
