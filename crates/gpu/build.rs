@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// Files and folders with cooperative matrices (`Coop::ANYWHERE`).
+/// Files and folders with cooperative matrices (`NATIVE`).
 const NATIVE: [&str; 3] = ["matmul_coop", "fragment/", "tile/"];
 
 fn main() -> io::Result<()> {

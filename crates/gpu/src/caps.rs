@@ -5,6 +5,10 @@ use wisp_base::{Error, Result};
 
 use crate::coop::Coop;
 
+/// Whether this is compiled for a program of its own. Where this is asked first, browsers do
+/// not download the code for what only such a program does.
+pub const NATIVE: bool = !cfg!(target_arch = "wasm32");
+
 /// What an adapter offers and the caller did not switch off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {

@@ -1,6 +1,6 @@
 //! Cooperative matrices: which an adapter has, of those that a kernel is written for.
 
-use crate::caps::{Scalar, Variant};
+use crate::caps::{NATIVE, Scalar, Variant};
 use crate::tuning::Tuning;
 
 /// Matrices that a subgroup holds and multiplies together, on hardware made for it where
@@ -16,14 +16,10 @@ pub struct Coop {
 }
 
 impl Coop {
-    /// Whether there are any where this is compiled for. No browser has them: where this is
-    /// asked first, it does not download the code that uses them.
-    pub const ANYWHERE: bool = !cfg!(target_arch = "wasm32");
-
     /// `coop`, if kernels of this variant, cut like that, use it: it multiplies f16, so that
     /// activations must be f16.
     pub fn used(coop: Option<Self>, variant: Variant, tuning: &Tuning) -> Option<Self> {
-        let used = Self::ANYWHERE && variant.scalar == Scalar::F16 && tuning.matmul.coop;
+        let used = NATIVE && variant.scalar == Scalar::F16 && tuning.matmul.coop;
         coop.filter(|_| used)
     }
 
@@ -39,7 +35,7 @@ impl Coop {
 
     /// The largest that `adapter` has, if it says how many threads hold one.
     pub(crate) fn of(adapter: &wgpu::Adapter) -> Option<Self> {
-        if !Self::ANYWHERE {
+        if !NATIVE {
             return None;
         }
         let needs = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;

@@ -17,7 +17,7 @@ mod signal;
 mod tuning;
 mod unroll;
 
-pub use caps::{Caps, Off, Reduce, Scalar, Variant};
+pub use caps::{Caps, NATIVE, Off, Reduce, Scalar, Variant};
 pub use coop::Coop;
 pub use device::{AdapterFacts, Gpu, adapters};
 pub use kernel::{Binding, Pipeline};

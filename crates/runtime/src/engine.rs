@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use wisp_base::{Error, Result};
 use wisp_formats::{Checkpoint, Source};
-use wisp_gpu::{Gpu, Off, Tuning, Variant};
+use wisp_gpu::{Gpu, NATIVE, Off, Tuning, Variant};
 use wisp_graph::Target;
 use wisp_tokenizer::Tokenizer;
 
@@ -127,7 +127,7 @@ impl Engine {
             workgroup_memory: facts.max_workgroup_memory,
             pages_per_sequence: 0,
         };
-        if options.autotune {
+        if NATIVE && options.autotune {
             progress(Progress::Checking);
             target.tuning = autotune::tuned(&gpu, &target, &tape, verdicts).await?;
         }

@@ -141,7 +141,6 @@ fn compile(source: &str) -> Result<Environment<'static>> {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.map_err(|cause| describe("cannot be read", &cause))?);
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-    environment.set_debug(false);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(DEPTH);
     environment.set_unknown_method_callback(python::method);
