@@ -38,6 +38,7 @@ fn row(shape: &Shape, name: &str, tuning: Tuning) -> Row {
         max_binding: 128 << 20,
         subgroup: 32,
         max_bindings: 16,
+        coop: None,
         workgroup_memory: 16 << 10,
         pages_per_sequence: DEPTH / PAGE,
     };
