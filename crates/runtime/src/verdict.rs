@@ -263,7 +263,7 @@ mod tests {
         let w = tape.resource(Resource::Weight(w));
         let product = Linear { epilogue: Epilogue::Store, bias: false };
         record(&mut tape, product, &[x], &[w]).unwrap();
-        gpu.replace_shader("tile/fours", WRONG);
+        gpu.replace_shader("element/fours", WRONG);
         let mut notes = Vec::new();
         let mut note = |progress| {
             if let Progress::Note(note) = progress {
