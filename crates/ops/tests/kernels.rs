@@ -69,12 +69,12 @@ fn all_kernels_are_valid_in_all_variants() {
 
 #[test]
 fn all_kernels_agree_with_their_definitions_by_subgroups() {
-    agree(Reduce::Subgroup);
+    agree(Reduce::Subgroup, false);
 }
 
 #[test]
 fn all_kernels_agree_with_their_definitions_in_workgroup_memory() {
-    agree(Reduce::Workgroup);
+    agree(Reduce::Workgroup, false);
 }
 
 /// Small tiles for every case, since software takes long to compile large ones; whole ones
@@ -114,8 +114,18 @@ fn line(report: &Report, tuning: &str) -> String {
     format!("{case}, {variant}, {tuning} tuning: {error:.1e} > {bound:.1e}")
 }
 
-/// Half of the variants; the two halves run side by side.
-fn agree(reduce: Reduce) {
+#[test]
+fn packed_products_agree_with_their_definitions_by_subgroups() {
+    agree(Reduce::Subgroup, true);
+}
+
+#[test]
+fn packed_products_agree_with_their_definitions_in_workgroup_memory() {
+    agree(Reduce::Workgroup, true);
+}
+
+/// Half of the variants, with or without what packing changes; they run side by side.
+fn agree(reduce: Reduce, packed: bool) {
     let gpu = pollster::block_on(Gpu::open(None, Off { coop: true, ..Off::default() })).unwrap();
     let mut failed = Vec::new();
     let mut ran = 0;
@@ -123,9 +133,8 @@ fn agree(reduce: Reduce) {
         if variant.reduce != reduce || !variant.runs_on(gpu.facts().caps) {
             continue;
         }
-        // What packing changes nothing of ran without.
-        if tuning.matvec.packed && !is_packed(&case, &target(&gpu, &case, variant, tuning)).unwrap()
-        {
+        let is_packed = || is_packed(&case, &target(&gpu, &case, variant, tuning)).unwrap();
+        if tuning.matvec.packed != packed || packed && !is_packed() {
             continue;
         }
         let report = pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
