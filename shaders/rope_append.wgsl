@@ -1,7 +1,8 @@
 // Rotary position embedding (Su et al. 2021) of queries and keys, then keys and
 // values into the paged cache. A pair (a, b) at angle φ = position·frequency
-// becomes (a·cos φ - b·sin φ, a·sin φ + b·cos φ).
+// becomes (a·cos φ - b·sin φ, a·sin φ + b·cos φ). A workgroup has a head of one token.
 //!import scalar
+//!import norm
 //!import kv
 //!import lib/pages
 //!import lib/rope
@@ -9,19 +10,16 @@ const THREADS: u32 = 64u;
 const HEADS: u32 = 1u;
 const KV_HEADS: u32 = 1u;
 const HEAD_DIM: u32 = 4u;
-const VALUES: bool = true; // there are values behind the keys
 const QUERY_STRIDE: u32 = 1u;
 const KV_STRIDE: u32 = 1u;
 const KV_FIRST: u32 = 0u; // of the keys in their row
 const Q_STRIDE: u32 = 1u;
 
-const Q_ITEMS: u32 = HEADS * HEAD_DIM / 4u;
-const KV_ITEMS: u32 = KV_HEADS * HEAD_DIM / KV_BLOCK;
-
 // Both are the same rows where queries, keys and values are.
 @group(0) @binding(1) var<storage, read> queries: array<scalar>; // [tokens, QUERY_STRIDE]
 @group(0) @binding(5) var<storage, read> kv: array<scalar>; // [tokens, KV_STRIDE]
 @group(0) @binding(2) var<storage, read_write> q: array<scalar>; // [tokens, Q_STRIDE]
+
 // A number of a query or a key.
 fn number(at: u32, is_query: bool) -> f32 {
     if (is_query) {
@@ -30,9 +28,9 @@ fn number(at: u32, is_query: bool) -> f32 {
     return f32(kv[at]);
 }
 
-// Element `i` of the head vector that starts at `at`, turned.
-fn turned(at: u32, i: u32, position: u32, is_query: bool) -> f32 {
-    let own = number(at + i, is_query);
+// Element `i` of the head vector that starts at `first`, turned.
+fn turned(first: u32, i: u32, position: u32, is_query: bool) -> f32 {
+    let own = normed(number(first + i, is_query), i, is_query);
     if (i < ROPE_FIRST || i - ROPE_FIRST >= ROPE_DIM) {
         return own;
     }
@@ -41,10 +39,9 @@ fn turned(at: u32, i: u32, position: u32, is_query: bool) -> f32 {
     let second = select(r >= HALF, r % 2u == 1u, NEIGHBOURS);
     let reach = select(HALF, 1u, NEIGHBOURS);
     let angle = turn(position, pair);
-    if (second) {
-        return number(at + i - reach, is_query) * angle.y + own * angle.x;
-    }
-    return own * angle.x - number(at + i + reach, is_query) * angle.y;
+    let at = select(i + reach, i - reach, second);
+    let other = normed(number(first + at, is_query), at, is_query);
+    return own * angle.x + select(-other, other, second) * angle.y;
 }
 
 @compute @workgroup_size(THREADS)
@@ -54,38 +51,39 @@ fn main(
 ) {
     let token = group.y;
     let position = step_position(token);
-    var item = group.x * THREADS + thread;
-    if (item < Q_ITEMS) {
-        let row = token * QUERY_STRIDE + item * 4u / HEAD_DIM * HEAD_DIM;
+    if (group.x < HEADS) {
+        let first = token * QUERY_STRIDE + group.x * HEAD_DIM;
+        norm_begin(first, true, thread);
         let heat = query_heat(position);
-        for (var i = 0u; i < 4u; i++) {
-            let value = heat * turned(row, item * 4u % HEAD_DIM + i, position, true);
-            q[token * Q_STRIDE + item * 4u + i] = to_scalar(value);
+        for (var i = thread; i < HEAD_DIM; i += THREADS) {
+            let value = heat * turned(first, i, position, true);
+            q[token * Q_STRIDE + group.x * HEAD_DIM + i] = to_scalar(value);
         }
         return;
     }
-    item -= Q_ITEMS;
-    if (item >= select(1u, 2u, VALUES) * KV_ITEMS) {
-        return;
+    // Heads of keys, then of values.
+    let part = group.x - HEADS;
+    let is_value = part >= KV_HEADS;
+    let first = token * KV_STRIDE + KV_FIRST + part * HEAD_DIM;
+    if (!is_value) {
+        norm_begin(first, false, thread);
     }
-    let is_value = item >= KV_ITEMS;
-    item = item % KV_ITEMS;
-    let head = item * KV_BLOCK / HEAD_DIM;
-    let column = item * KV_BLOCK % HEAD_DIM;
-    let vector = cache_vector(step_sequence(token), position, head);
-    let block = (vector * HEAD_DIM + column) / KV_BLOCK;
-    let row = token * KV_STRIDE + KV_FIRST + head * HEAD_DIM;
-    var part: array<vec4f, KV_BLOCK / 4u>;
-    if (is_value) {
-        let at = row + KV_HEADS * HEAD_DIM + column;
+    let vector = cache_vector(step_sequence(token), position, part % KV_HEADS);
+    for (var b = thread; b < HEAD_DIM / KV_BLOCK; b += THREADS) {
+        let block = vector * (HEAD_DIM / KV_BLOCK) + b;
+        var numbers: array<vec4f, KV_BLOCK / 4u>;
         for (var i = 0u; i < KV_BLOCK; i++) {
-            part[i / 4u][i % 4u] = number(at + i, false);
+            let at = b * KV_BLOCK + i;
+            if (is_value) {
+                numbers[i / 4u][i % 4u] = number(first + at, false);
+            } else {
+                numbers[i / 4u][i % 4u] = turned(first, at, position, false);
+            }
         }
-        store_values(block, &part);
-    } else {
-        for (var i = 0u; i < KV_BLOCK; i++) {
-            part[i / 4u][i % 4u] = turned(row, column + i, position, false);
+        if (is_value) {
+            store_values(block, &numbers);
+        } else {
+            store_keys(block, &numbers);
         }
-        store_keys(block, &part);
     }
 }

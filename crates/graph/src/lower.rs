@@ -271,9 +271,13 @@ impl<'a> Lower<'a> {
     /// Whether the output may be handed on as a prologue: a step has one token
     /// and every consumer takes it so.
     pub fn may_defer(&self) -> bool {
+        self.key.tokens == 1 && self.is_taken()
+    }
+
+    /// Whether all that read the output take it as a prologue.
+    pub fn is_taken(&self) -> bool {
         let Some(output) = self.node.output else { return false };
-        self.key.tokens == 1
-            && self.tape.consumers(output).next().is_some()
+        self.tape.consumers(output).next().is_some()
             && self.tape.consumers(output).all(|(node, at)| node.op.takes_prologue(at))
     }
 

@@ -2,7 +2,10 @@
 //! row of queries, keys and values.
 
 use wisp_base::{Error, Result};
-use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
+use wisp_gpu::wgsl_f32;
+use wisp_graph::{
+    Bind, Cost, CpuNode, Kind, Lower, Operation, Prologue, Resource, Rows, Tape, Value,
+};
 
 use crate::check::{self, Case};
 use crate::{expect_len, nth, record};
@@ -69,6 +72,16 @@ impl Operation for HeadNorm {
     }
 
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
+        if self.queries > 1 && lower.is_taken() {
+            // Head by head, they are normed where they turn.
+            let x = lower.bind_input(0);
+            let gain = Bind::Numbers(lower.id(0));
+            return lower.defer(Prologue {
+                file: "norm/rms",
+                binds: vec![("queries", x), ("kv", x), ("gain", gain)],
+                constants: vec![("EPS", wgsl_f32(self.eps))],
+            });
+        }
         let kernel = lower
             .kernel("head_norm")
             .set("THREADS", lower.target.tuning.reduce_threads)

@@ -9,7 +9,7 @@ use wisp_graph::{
 };
 
 use crate::check::{self, Case};
-use crate::{Attention, Epilogue, Linear, RmsNorm, expect_cols, nth, record};
+use crate::{Attention, Epilogue, HeadNorm, Linear, RmsNorm, expect_cols, nth, record};
 
 /// Positions of the fine part of the table; `FINE` of `shaders/lib/rope.wgsl`.
 const FINE: usize = 256;
@@ -181,6 +181,11 @@ impl Operation for RopeAppend {
         Ok(Some(Value { name: "queries".into(), rows: Rows::Tokens, cols, kind: Kind::Activation }))
     }
 
+    /// Heads that are yet to be normed.
+    fn takes_prologue(&self, at: usize) -> bool {
+        at == 0
+    }
+
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
         let table = node.numbers(0)?.to_vec();
         let (dim, kv) = (self.head_dim, node.kv);
@@ -250,21 +255,26 @@ impl Operation for RopeAppend {
                 self.head_dim
             )));
         }
-        let threads = lower.target.tuning.reduce_threads;
+        let most = (self.head_dim as u32).next_power_of_two();
         let kv_input = lower.inputs() - 1;
-        let kernel = self
+        let mut kernel = self
             .constants(lower, lower.kernel("rope_append"))?
-            .set("THREADS", threads)
-            .set_bool("VALUES", self.values)
+            .set("THREADS", lower.target.tuning.reduce_threads.min(most))
             .set("ROPE_FIRST", self.rope_first as u64)
             .set("QUERY_STRIDE", lower.input(0).stride() as u64)
             .set("KV_STRIDE", lower.input(kv_input).stride() as u64)
             .set("KV_FIRST", if kv_input == 0 { self.query_cols() } else { 0 } as u64);
         let mut binds = self.binds(lower)?;
-        binds.extend([("queries", lower.bind_input(0)), ("kv", lower.bind_input(kv_input))]);
+        if let Some(norm) = lower.prologue(0) {
+            kernel = kernel.link("norm", norm.file);
+            kernel.constants.extend(norm.constants.iter().cloned());
+            binds.extend(&norm.binds);
+        } else {
+            kernel = kernel.link("norm", "norm/none");
+            binds.extend([("queries", lower.bind_input(0)), ("kv", lower.bind_input(kv_input))]);
+        }
         let (queries, kv_cols) = (self.query_cols(), self.kv_cols());
-        let items = queries / 4 + kv_cols / kv.block();
-        let groups = (items as u32).div_ceil(threads);
+        let groups = (self.heads + kv_cols / self.head_dim) as u32;
         let bytes = lower.bytes(Kind::Activation, 2 * queries + kv_cols) + kv.bytes(kv_cols) as u64;
         let flops = 6 * (self.heads + self.kv_heads) as u64 * self.rope_dim as u64 / 2;
         lower.dispatch(
@@ -313,31 +323,29 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             ..Case::new(format!("rope_append {pairing:?} {rope_dim} of {head_dim}"), tape, step)
         });
     }
+    let heat = Some(Heat { factor: 0.3, length: 2 });
     cases.extend([
-        behind_product(Pairing::Neighbours, 16, 16, KvType::F32, None)?,
-        behind_product(Pairing::Neighbours, 12, 20, KvType::F16, None)?,
-        behind_product(
-            Pairing::Halves,
-            20,
-            20,
-            KvType::F16,
-            Some(Heat { factor: 0.3, length: 2 }),
-        )?,
-        behind_product(Pairing::Halves, 8, 12, KvType::F32, None)?,
-        behind_product(Pairing::Halves, 6, 16, KvType::F32, None)?,
-        behind_product(Pairing::Halves, 32, 32, KvType::Q8_0, None)?,
+        behind_product(Pairing::Neighbours, 16, 16, KvType::F32, None, false)?,
+        behind_product(Pairing::Neighbours, 12, 20, KvType::F16, None, false)?,
+        behind_product(Pairing::Halves, 20, 20, KvType::F16, heat, false)?,
+        behind_product(Pairing::Halves, 8, 12, KvType::F32, None, false)?,
+        behind_product(Pairing::Halves, 6, 16, KvType::F32, None, false)?,
+        behind_product(Pairing::Halves, 32, 32, KvType::Q8_0, None, false)?,
+        behind_product(Pairing::Halves, 16, 20, KvType::F32, None, true)?,
+        behind_product(Pairing::Neighbours, 32, 32, KvType::Q8_0, heat, true)?,
     ]);
     Ok(cases)
 }
 
 /// Behind the products that make queries, keys and values, whose kernel may turn and keep
-/// them itself; several tokens, some of one sequence, then one.
+/// them itself, or behind a norm of heads; several tokens, some of one sequence, then one.
 fn behind_product(
     pairing: Pairing,
     rope_dim: usize,
     head_dim: usize,
     kv: KvType,
     heat: Option<Heat>,
+    normed: bool,
 ) -> Result<Case> {
     let (heads, kv_heads, cols) = (4, 2, 96);
     let op = RopeAppend { heat, ..RopeAppend::new(heads, kv_heads, head_dim, rope_dim, pairing) };
@@ -357,7 +365,13 @@ fn behind_product(
         resources.push(tape.resource(check::vector("bias", all)));
     }
     let product = Linear { epilogue: Epilogue::Store, bias };
-    let qkv = record(&mut tape, product, &[h], &resources)?;
+    let mut qkv = record(&mut tape, product, &[h], &resources)?;
+    if normed {
+        let gains = tape.resource(check::vector("gains", 2 * head_dim));
+        let (queries, keys) = (heads, kv_heads);
+        let norm = HeadNorm { queries, query: head_dim, keys, key: head_dim, eps: 1e-5 };
+        qkv = record(&mut tape, norm, &[qkv], &[gains])?;
+    }
     let frequencies: Vec<_> = (0..rope_dim / 2).map(|i| 0.8f64.powi(i as i32)).collect();
     let data = std::sync::Arc::new(rope_table(&frequencies, 300, 1.0));
     let table = tape.resource(Resource::Table { name: "rope".into(), data });
@@ -369,7 +383,8 @@ fn behind_product(
     let mut one = check::step(&[(0, 3)], &[]);
     one.splits = 1;
     steps.push((one, PlanKey { tokens: 1, outputs: 1, decode: true, sample: false }));
-    let name = format!("rope_append behind a product, {pairing:?} {rope_dim} of {head_dim}");
+    let behind = if normed { "a norm" } else { "a product" };
+    let name = format!("rope_append behind {behind}, {pairing:?} {rope_dim} of {head_dim}");
     let first = Case::new(format!("{name}, {} cache", kv.name()), tape, steps[0].0.clone());
     let bound = match kv {
         KvType::F32 => 2e-5,
