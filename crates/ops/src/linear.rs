@@ -200,11 +200,15 @@ impl Linear {
         }
         own += lower.prologue(0).map_or(1, |x| x.binds.len()) + usize::from(self.bias);
         let (matvec, most) = (lower.target.tuning.matvec, lower.target.max_bindings as usize);
+        // With one row of x in a tile, or more.
+        let each = if lower.key.tokens == 1 {
+            vec![matvec.rows]
+        } else {
+            vec![matvec.rows, matvec.rows_for_many]
+        };
         Ok(lower.tail(|tail| {
             own + tail.binds.len() <= most
-                && [matvec.rows, matvec.rows_for_many]
-                    .iter()
-                    .all(|rows| rows.is_multiple_of(tail.together))
+                && each.iter().all(|rows| rows.is_multiple_of(tail.together))
         }))
     }
 

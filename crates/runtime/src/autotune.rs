@@ -55,7 +55,7 @@ const TRIALS: [(usize, Adapters, &str, &[u32]); 14] = [
     (PROMPT, Adapters::Gpu, "matmul.threads", &[128, 256]),
     (1, Adapters::Cpu, "matvec.rows", &[4]),
     (1, Adapters::Cpu, "matvec.groups", &[16]),
-    (PROMPT, Adapters::Cpu, "matvec.rows_for_many", &[8]),
+    (PROMPT, Adapters::Cpu, "matvec.rows_for_many", &[6, 8]),
 ];
 
 /// Kinds of adapter whose kernels are cut differently.
