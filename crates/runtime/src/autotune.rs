@@ -76,14 +76,14 @@ pub async fn tuned(
     tape: &Tape,
     kept: Option<&Verdicts>,
 ) -> Result<Tuning> {
-    let Some(weight) = typical(tape) else { return Ok(target.tuning) };
-    let (adapter, variant, format) = (adapter(gpu), target.variant, weight.format);
+    let Some((largest, layer)) = typical(tape) else { return Ok(target.tuning) };
+    let (adapter, variant, format) = (adapter(gpu), target.variant, largest.format);
     let key = format!("tuning | {adapter} | {variant} | {format} | {:016x}", shaders_hash());
     let known = kept.and_then(|kept| kept.find(&key));
     if let Some(known) = known.and_then(|text| target.tuning.with(&text).ok()) {
         return Ok(known);
     }
-    let found = search(gpu, target, weight).await;
+    let found = search(gpu, target, &layer).await;
     gpu.forget_pipelines();
     let Ok(tuning) = found else {
         // No memory for it: as good as not measured.
@@ -96,8 +96,9 @@ pub async fn tuned(
     Ok(tuning)
 }
 
-/// The largest matrix of a layer: what is right for it is right for most of a step.
-fn typical(tape: &Tape) -> Option<&Weight> {
+/// The largest matrix of a layer, and all of that layer: what is right for it is right for
+/// most of a step.
+fn typical(tape: &Tape) -> Option<(&Weight, Vec<&Weight>)> {
     let matrices = tape.resources().iter().filter_map(|resource| match resource {
         Resource::Weight(weight) => Some(weight),
         _ => None,
@@ -106,16 +107,20 @@ fn typical(tape: &Tape) -> Option<&Weight> {
         let named = |part: &Part| part.tensor.starts_with("blk.") && !part.tensor.contains("_exps");
         weight.parts.iter().all(named)
     };
-    matrices.filter(of_layer).max_by_key(|weight| weight.rows * weight.cols)
+    let matrices: Vec<_> = matrices.filter(of_layer).collect();
+    let largest = matrices.iter().copied().max_by_key(|weight| weight.rows * weight.cols)?;
+    let layer = |weight: &Weight| Some(weight.parts.first()?.tensor.split('.').nth(1)?.to_owned());
+    let same = matrices.into_iter().filter(|weight| layer(weight) == layer(largest));
+    Some((largest, same.collect()))
 }
 
-async fn search(gpu: &Gpu, target: &Target, weight: &Weight) -> Result<Tuning> {
+async fn search(gpu: &Gpu, target: &Target, layer: &[&Weight]) -> Result<Tuning> {
     let start = Instant::now();
     let kind = if gpu.facts().kind == "cpu" { Adapters::Cpu } else { Adapters::Gpu };
-    Bench::new(gpu, target, weight).await?.best(gpu, kind, start).await
+    Bench::new(gpu, target, layer).await?.best(gpu, kind, start).await
 }
 
-/// Matrices like the typical one, and what a step with them needs.
+/// Matrices like those of the typical layer, and what a step with them needs.
 struct Bench {
     tape: Tape,
     target: Target,
@@ -123,19 +128,21 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(gpu: &Gpu, target: &Target, weight: &Weight) -> Result<Self> {
+    async fn new(gpu: &Gpu, target: &Target, layer: &[&Weight]) -> Result<Self> {
         let mut tape = Tape::new();
-        let name = "x".into();
-        let (rows, kind) = (Rows::Tokens, Kind::Activation);
-        let x = tape.input(Value { name, rows, cols: weight.cols, kind });
-        let bytes = (weight.rows * weight.format.bytes(weight.cols)).max(1);
-        for number in 0..(BYTES / bytes).clamp(1, 16) {
-            let tensor = format!("tuned.{number}");
-            let parts = vec![Part { tensor, rows: 0..weight.rows }];
-            let like = Weight { parts, interleave: false, ..weight.clone() };
-            let matrix = tape.resource(Resource::Weight(like));
-            let op = Linear { epilogue: Epilogue::Store, bias: false };
-            record(&mut tape, op, &[x], &[matrix])?;
+        let bytes: usize = layer.iter().map(|w| w.rows * w.format.bytes(w.cols)).sum();
+        for number in 0..(BYTES / bytes.max(1)).clamp(1, 8) {
+            for (at, weight) in layer.iter().enumerate() {
+                let (rows, kind) = (Rows::Tokens, Kind::Activation);
+                let name = format!("x {number} {at}");
+                let x = tape.input(Value { name, rows, cols: weight.cols, kind });
+                let tensor = format!("tuned.{number}.{at}");
+                let parts = vec![Part { tensor, rows: 0..weight.rows }];
+                let like = Weight { parts, interleave: false, ..(*weight).clone() };
+                let matrix = tape.resource(Resource::Weight(like));
+                let op = Linear { epilogue: Epilogue::Store, bias: false };
+                record(&mut tape, op, &[x], &[matrix])?;
+            }
         }
         let target = Target { pages_per_sequence: 1, ..target.clone() };
         let shared = Shared::sizes(Step::capacity(LONG, LONG), 1, 1, 1);
