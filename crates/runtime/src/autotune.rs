@@ -170,6 +170,7 @@ impl Bench {
                     Some(before) => before,
                     None => self.seconds(gpu, best, tokens).await?,
                 };
+                gpu.forget_pipelines();
                 *least = Some(before);
                 let Ok(tried) = best.with(&format!("{name}={value}")) else { continue };
                 let more = tried.matvec.packed && !best.matvec.packed;
@@ -177,7 +178,9 @@ impl Bench {
                     continue;
                 }
                 // What does not compile or is too large for the adapter is no candidate.
-                let Ok(seconds) = self.seconds(gpu, tried, tokens).await else {
+                let seconds = self.seconds(gpu, tried, tokens).await;
+                gpu.forget_pipelines();
+                let Ok(seconds) = seconds else {
                     gpu.check()?;
                     continue;
                 };

@@ -47,8 +47,17 @@ fn debian(sid: &Path) -> Result {
         return Ok(());
     }
     let packages = "--include=libvulkan1,mesa-vulkan-drivers";
-    run(Command::new("debootstrap").args(["--variant=minbase", packages, "sid"]).arg(sid))
-        .map_err(|why| format!("{why} (it needs root, and the package debootstrap)"))
+    let mut command = Command::new("debootstrap");
+    command.args(["--variant=minbase", packages, "sid"]).arg(sid).args(mirror());
+    run(&mut command).map_err(|why| format!("{why} (it needs root, and the package debootstrap)"))
+}
+
+/// Where this system takes its own packages from; without it debootstrap asks Debian's servers.
+fn mirror() -> Option<String> {
+    let flags = ["indextargets", "--format", "$(REPO_URI)"];
+    let said = output(Command::new("apt-get").args(flags)).ok()?;
+    let debian = |address: &&str| address.trim_end_matches('/').ends_with("/debian");
+    said.lines().find(debian).map(str::to_owned)
 }
 
 /// The test program of a package, built.
