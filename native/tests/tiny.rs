@@ -307,7 +307,7 @@ fn devices_are_listed_checked_and_chosen() {
     assert!(run_model(&["devices"]).ok().contains(name));
 
     // The variant that every adapter has; `ops/tests` compares all of them.
-    let caps = ["--caps", "subgroups=off,f16=off", "--device", "0"];
+    let caps = ["--caps", "subgroups=off,f16=off,dot=off", "--device", "0"];
     let checked = run_model(&[&["devices", "--check", "--json"], &caps[..]].concat());
     let value = object(&checked, &["devices"]);
     let checks = value["devices"][0]["checks"].as_array().unwrap();
