@@ -7,7 +7,7 @@ const PART4: u32 = 0u;
 
 const COLS4: u32 = BLOCKS * (BLOCK / 4u);
 
-@group(0) @binding(1) var<storage, read> x: array<scalar4>; // [tokens, X_STRIDE4]
+@group(0) @binding(1) var<storage, read> x: array<packed4>; // [tokens, X_STRIDE4]
 
 fn input_begin(row: u32, thread: u32) {}
 
@@ -18,7 +18,7 @@ fn input4(row: u32, index4: u32) -> vec4f {
         pair = row * MATRICES + index4 / COLS4;
         at = index4 % COLS4;
     }
-    return masked(vec4f(x[pair / USED * X_STRIDE4 + pair % USED * PART4 + at]), at);
+    return masked(unpacked4(x[pair / USED * X_STRIDE4 + pair % USED * PART4 + at]), at);
 }
 
 fn input_scale(thread: u32) -> f32 {

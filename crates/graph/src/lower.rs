@@ -114,12 +114,26 @@ impl fmt::Debug for Dispatch {
 /// it is found by more than its numbers (pairs of tokens and experts, by expert).
 #[derive(Debug, Clone)]
 pub struct Prologue {
-    /// The file under `shaders/input/`.
+    /// The file under `shaders/`: of the interface `input`, `tile` or `norm`.
     pub file: &'static str,
     /// What its variables are bound to.
     pub binds: Vec<(&'static str, Bind)>,
     /// Its constants.
     pub constants: Vec<(&'static str, String)>,
+}
+
+impl Prologue {
+    /// Lets it stand for `interface` in a kernel, and binds what it reads.
+    pub fn link(
+        &self,
+        mut kernel: Kernel,
+        interface: &'static str,
+        binds: &mut Vec<(&'static str, Bind)>,
+    ) -> Kernel {
+        kernel.constants.extend(self.constants.iter().cloned());
+        binds.extend(&self.binds);
+        kernel.link(interface, self.file)
+    }
 }
 
 /// An operation without a dispatch of its own: what the product before it links as its

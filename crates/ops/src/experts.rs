@@ -205,9 +205,7 @@ impl Experts {
         ]);
         match lower.prologue(1) {
             Some(list) if groups.is_some() => {
-                kernel = kernel.link("tile", list.file);
-                kernel.constants.extend(list.constants.iter().cloned());
-                binds.extend(list.binds.iter().copied());
+                kernel = list.link(kernel, "tile", &mut binds);
             }
             _ => {
                 let tile = if one_sum { "tile/summed" } else { "tile/routed" };

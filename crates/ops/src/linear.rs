@@ -189,7 +189,8 @@ impl Linear {
 
     /// The operation behind, where products may hand their results on to it.
     fn tail(&self, lower: &mut Lower<'_>) -> Result<Option<Tail>> {
-        let mut own = 0;
+        let most = lower.rows(lower.input(0).rows) as u32;
+        let (mut own, mut each) = (0, Vec::new());
         for at in 0..self.matrices(lower.resource_count()) {
             let w = lower.weight(at)?;
             if self.epilogue != Epilogue::Store || lower.shards(w).len() > 1 {
@@ -197,17 +198,12 @@ impl Linear {
             }
             let parts = [true, split_words(w.format, 1, w.cols).1 > 0, !table(w.format).is_empty()];
             own = own.max(parts.into_iter().filter(|there| *there).count());
+            each.push(Matvec::rows(lower, Matvec::tokens(lower, w.format, most)));
         }
         own += lower.prologue(0).map_or(1, |x| x.binds.len()) + usize::from(self.bias);
-        let (matvec, most) = (lower.target.tuning.matvec, lower.target.max_bindings as usize);
-        // With one row of x in a tile, or more.
-        let each = if lower.key.tokens == 1 {
-            vec![matvec.rows]
-        } else {
-            vec![matvec.rows, matvec.rows_for_many]
-        };
+        let bindings = lower.target.max_bindings as usize;
         Ok(lower.tail(|tail| {
-            own + tail.binds.len() <= most
+            own + tail.binds.len() <= bindings
                 && each.iter().all(|rows| rows.is_multiple_of(tail.together))
         }))
     }
@@ -216,7 +212,7 @@ impl Linear {
         let rows_of_x = lower.input(0).rows;
         let most = lower.rows(rows_of_x) as u32;
         let format = part.w.format;
-        let tokens = Matvec::most_tokens(lower, format).min(most.next_power_of_two());
+        let tokens = Matvec::tokens(lower, format, most);
         let tiles = most.div_ceil(tokens);
         let product = Matvec::new(lower, format, part.range.len(), tokens, tiles);
         let up_to = lower.target.tuning.matvec.up_to;
@@ -260,7 +256,7 @@ impl Linear {
             None => {
                 let tile = Matmul::tile(lower, most);
                 let product = Matmul::new(lower, n, tile);
-                (product.kernel(lower, format, cols), tile, product.groups(1)[0])
+                (product.kernel(lower, format, cols), tile, product.groups)
             }
         };
         let mut kernel = self.common(lower, kernel, part, None)?;

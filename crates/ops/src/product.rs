@@ -18,6 +18,11 @@ pub(crate) fn weight_file(format: Format) -> String {
     format!("weight/{}", format.name().to_lowercase())
 }
 
+/// A kernel that multiplies with rows of `cols` weights of `format`.
+pub(crate) fn kernel(lower: &Lower<'_>, name: &'static str, format: Format, cols: usize) -> Kernel {
+    lower.kernel(name).link("weight", weight_file(format)).set("COLS", cols as u64)
+}
+
 /// The interface `product` in integers of 8 bits.
 pub(crate) const PACKED: &str = "product/packed";
 
@@ -38,10 +43,7 @@ pub(crate) fn link_x(
         let stride4 = lower.input(0).stride() as u64 / 4;
         return kernel.link("input", "input/plain").set("X_STRIDE4", stride4);
     };
-    let mut kernel = kernel.link("input", prologue.file);
-    kernel.constants.extend(prologue.constants.iter().cloned());
-    binds.extend(prologue.binds.iter().copied());
-    kernel
+    prologue.link(kernel, "input", binds)
 }
 
 /// A product by `matvec.wgsl`.
@@ -58,8 +60,12 @@ pub(crate) struct Matvec {
 }
 
 impl Matvec {
-    /// Rows of x that a tile should have at most, with matrices of `format`.
-    pub(crate) fn most_tokens(lower: &Lower<'_>, format: Format) -> u32 {
+    /// Rows of x a tile (a power of two), with matrices of `format`, where there are `most`.
+    pub(crate) fn tokens(lower: &Lower<'_>, format: Format, most: u32) -> u32 {
+        Self::most_tokens(lower, format).min(most.next_power_of_two())
+    }
+
+    fn most_tokens(lower: &Lower<'_>, format: Format) -> u32 {
         let tuning = lower.target.tuning.matvec;
         if packed(lower, format) {
             // What the workgroup holds of x must fit 16 KiB.
@@ -79,6 +85,12 @@ impl Matvec {
         if tuning.share_x && alone && fours.is_multiple_of(subgroup) { subgroup } else { 1 }
     }
 
+    /// Rows of W a thread, for a tile of so many rows of x.
+    pub(crate) fn rows(lower: &Lower<'_>, tokens: u32) -> u32 {
+        let tuning = lower.target.tuning.matvec;
+        if tokens > 1 { tuning.rows_for_many } else { tuning.rows }
+    }
+
     /// For `rows` rows of a matrix of `format`, and up to `tiles` tiles of `tokens` rows of x
     /// (a power of two).
     pub(crate) fn new(
@@ -91,7 +103,7 @@ impl Matvec {
         let tuning = lower.target.tuning.matvec;
         let lanes = lower.lanes(tuning.lanes);
         let share = Self::share(lower, format);
-        let rows_each = if tokens > 1 { tuning.rows_for_many } else { tuning.rows };
+        let rows_each = Self::rows(lower, tokens);
         let groups = |threads: u32| (rows as u32).div_ceil(threads / lanes * rows_each);
         let mut threads = tuning.threads;
         while groups(threads).saturating_mul(tiles) < tuning.groups
@@ -104,14 +116,13 @@ impl Matvec {
 
     /// The kernel, without what is to be done with the results.
     pub(crate) fn kernel(&self, lower: &Lower<'_>, format: Format, cols: usize) -> Kernel {
-        let kernel = lower.kernel("matvec");
         let kernel = match packed(lower, format) {
-            true => kernel.link("product", PACKED).set("SPAN", lower.lanes(4)),
-            false => kernel.link("product", "product/float"),
+            true => kernel(lower, "matvec", format, cols)
+                .link("product", PACKED)
+                .set("SPAN", lower.lanes(4)),
+            false => kernel(lower, "matvec", format, cols).link("product", "product/float"),
         };
         kernel
-            .link("weight", weight_file(format))
-            .set("COLS", cols as u64)
             .set("THREADS", self.threads)
             .set("LANES", self.lanes)
             .set("ROWS", self.rows)
@@ -132,7 +143,7 @@ pub(crate) struct Matmul {
     /// Threads along the rows of x.
     tx: u32,
     /// Workgroups along the rows of W.
-    groups: u32,
+    pub(crate) groups: u32,
 }
 
 impl Matmul {
@@ -154,10 +165,7 @@ impl Matmul {
     /// The kernel, without what is to be done with the results.
     pub(crate) fn kernel(&self, lower: &Lower<'_>, format: Format, cols: usize) -> Kernel {
         let tuning = lower.target.tuning.matmul;
-        lower
-            .kernel("matmul")
-            .link("weight", weight_file(format))
-            .set("COLS", cols as u64)
+        kernel(lower, "matmul", format, cols)
             .set("THREADS", tuning.threads)
             .set("TX", self.tx)
             .set("TOKENS", tuning.tokens)

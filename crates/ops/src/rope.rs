@@ -266,9 +266,7 @@ impl Operation for RopeAppend {
             .set("KV_FIRST", if kv_input == 0 { self.query_cols() } else { 0 } as u64);
         let mut binds = self.binds(lower)?;
         if let Some(norm) = lower.prologue(0) {
-            kernel = kernel.link("norm", norm.file);
-            kernel.constants.extend(norm.constants.iter().cloned());
-            binds.extend(&norm.binds);
+            kernel = norm.link(kernel, "norm", &mut binds);
         } else {
             kernel = kernel.link("norm", "norm/none");
             binds.extend([("queries", lower.bind_input(0)), ("kv", lower.bind_input(kv_input))]);

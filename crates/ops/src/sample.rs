@@ -55,21 +55,24 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            repetition: 1.0,
-            presence: 0.0,
-            frequency: 0.0,
-            biased: false,
-            seed: 0,
-        }
+        Self::GREEDY
     }
 }
 
 impl Settings {
+    /// The likeliest token, always.
+    pub const GREEDY: Self = Self {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+        min_p: 0.0,
+        repetition: 1.0,
+        presence: 0.0,
+        frequency: 0.0,
+        biased: false,
+        seed: 0,
+    };
+
     /// Whether tokens must be counted.
     pub fn penalties(&self) -> bool {
         self.repetition != 1.0 || self.presence != 0.0 || self.frequency != 0.0

@@ -7,17 +7,7 @@ use wisp_gpu::{Gpu, Off, Reduce, Scalar, Tuning, Variant};
 use wisp_ops::check::{Case, run};
 use wisp_ops::{Settings, sample_case};
 
-const WARM: Settings = Settings {
-    temperature: 0.8,
-    top_k: 0,
-    top_p: 1.0,
-    min_p: 0.0,
-    repetition: 1.0,
-    presence: 0.0,
-    frequency: 0.0,
-    biased: false,
-    seed: 0x1234_5678_9abc,
-};
+const WARM: Settings = Settings { temperature: 0.8, seed: 0x1234_5678_9abc, ..Settings::GREEDY };
 
 /// Three sequences each.
 fn settings() -> Vec<(&'static str, [Settings; 3])> {

@@ -170,7 +170,6 @@ impl Bench {
                     Some(before) => before,
                     None => self.seconds(gpu, best, tokens).await?,
                 };
-                gpu.forget_pipelines();
                 *least = Some(before);
                 let Ok(tried) = best.with(&format!("{name}={value}")) else { continue };
                 let more = tried.matvec.packed && !best.matvec.packed;
@@ -178,9 +177,7 @@ impl Bench {
                     continue;
                 }
                 // What does not compile or is too large for the adapter is no candidate.
-                let seconds = self.seconds(gpu, tried, tokens).await;
-                gpu.forget_pipelines();
-                let Ok(seconds) = seconds else {
+                let Ok(seconds) = self.seconds(gpu, tried, tokens).await else {
                     gpu.check()?;
                     continue;
                 };
@@ -195,6 +192,8 @@ impl Bench {
     /// The least time of some steps of so many tokens.
     async fn seconds(&self, gpu: &Gpu, tuning: Tuning, tokens: usize) -> Result<f64> {
         const ROUNDS: usize = 3;
+        // Those of the candidate before: together they take much memory.
+        gpu.forget_pipelines();
         let target = Target { tuning, ..self.target.clone() };
         let key = PlanKey { tokens, outputs: 1, decode: tokens == 1, sample: false };
         let mut scratch = Scratch::default();

@@ -1,7 +1,7 @@
 //! `coop`: cooperative matrices without a GPU. Debian's next release has a lavapipe with them,
 //! which needs the rest of that release: all of it goes into a folder of its own.
 
-use crate::step::{Result, cargo, output, run, step, target, wisp};
+use crate::step::{Result, cargo, copy, output, root, run, step, target, wisp};
 use crate::tasks::{self, MODEL, home, pull};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,7 +31,7 @@ pub fn check() -> Result {
     }
     copy(&wisp(), &files.join("wisp"))?;
     copy(&model, &files.join("model.gguf"))?;
-    copy(&crate::step::root().join(TEXT), &files.join("text"))?;
+    copy(&root().join(TEXT), &files.join("text"))?;
     step("a model", || {
         let [with, without] = ["1", "0"].map(|coop| likelihood(&sid, coop));
         let (with, without) = (with?, without?);
@@ -72,11 +72,6 @@ fn executable(package: &str, of: &str) -> Result<PathBuf> {
     let mut found: Vec<_> = found.collect();
     found.sort_by_key(|path| !path.contains("kernels"));
     found.first().map(PathBuf::from).ok_or_else(|| format!("{package} has no tests"))
-}
-
-fn copy(from: &Path, to: &Path) -> Result {
-    let copied = std::fs::copy(from, to);
-    copied.map(drop).map_err(|cause| format!("{} → {}: {cause}", from.display(), to.display()))
 }
 
 /// A program of `files`, run with the other system's libraries.

@@ -15,6 +15,14 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(&here).to_path_buf()
 }
 
+/// Copies a file, under its own name where `to` is a folder.
+pub fn copy(file: &Path, to: &Path) -> Result {
+    let named = to.join(file.file_name().unwrap_or_default());
+    std::fs::copy(file, if to.is_dir() { &named } else { to })
+        .map(drop)
+        .map_err(|cause| format!("cannot copy {} to {}: {cause}", file.display(), to.display()))
+}
+
 /// The cargo that runs us, without what it told us of this package: some crates would be built
 /// anew for it.
 pub fn cargo() -> Command {

@@ -4,7 +4,7 @@ use wisp_base::Format;
 use wisp_gpu::{Coop, Kernel, MatmulTuning};
 use wisp_graph::Lower;
 
-use crate::product::weight_file;
+use crate::product::kernel;
 
 /// What workgroups, subgroups and steps along the columns take.
 #[derive(Debug, Clone, Copy)]
@@ -44,10 +44,7 @@ impl Cut {
 
     /// The kernel, without what is to be done with the results.
     pub(super) fn kernel(&self, lower: &Lower<'_>, format: Format, cols: usize) -> Kernel {
-        lower
-            .kernel("matmul_coop")
-            .link("weight", weight_file(format))
-            .set("COLS", cols as u64)
+        kernel(lower, "matmul_coop", format, cols)
             .link("fragment", self.coop.fragment_file())
             .link("element", self.coop.element_file())
             .set("SUBGROUP", self.coop.subgroup)

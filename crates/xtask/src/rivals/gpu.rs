@@ -2,8 +2,8 @@
 //! `wisp`, llama.cpp with its backends, the loader of Vulkan. The folder is made here, and used
 //! here, or packed for a bare machine.
 
-use super::llama::{self, copy};
-use crate::step::{Result, output, root, run, step, target, wisp};
+use super::llama;
+use crate::step::{Result, copy, output, root, run, step, target, wisp};
 use crate::{setup, tasks};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! llama.cpp, built by others: its libraries out of npm packages, and a program of ours on its
 //! C interface (`rival/llama.c`), since a language between would be measured too.
 
-use crate::step::{Result, output, root, run, target};
+use crate::step::{Result, copy, output, root, run, target};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -124,14 +124,6 @@ fn one_architecture(folder: &Path, from: &Path, to: &Path, arch: &str) -> Result
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(|cause| cannot(folder, &cause))?;
     Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
-}
-
-/// Copies a file into a folder.
-pub fn copy(file: &Path, into: &Path) -> Result {
-    let to = into.join(file.file_name().unwrap_or_default());
-    std::fs::copy(file, &to)
-        .map(|_| ())
-        .map_err(|cause| format!("cannot copy {} into {}: {cause}", file.display(), into.display()))
 }
 
 fn cannot(path: &Path, cause: &std::io::Error) -> String {
