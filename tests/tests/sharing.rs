@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use pollster::block_on;
 use wisp_base::Error;
 use wisp_formats::BytesSource;
-use wisp_runtime::{Completion, Engine, EngineOptions, Event, FinishReason, Queue};
+use wisp_runtime::{Completion, Engine, EngineOptions, Event, FinishReason, Queue, Request};
 use wisp_tests::tiny::Tiny;
 use wisp_tests::{ask, ask_all, greedy, load_tiny};
 
@@ -140,4 +140,90 @@ fn a_request_goes_on_after_a_lost_device() {
         assert_eq!((&answer.tokens, answer.finish), (alone, FinishReason::Length));
     }
     assert_eq!(tokens.get(), 120, "a token was told twice or not at all");
+}
+
+/// What a queue's requests were told, in order: whose token, or whose end with its reason.
+type Told = RefCell<Vec<(usize, Option<FinishReason>)>>;
+
+/// A queue of `requests` that tells `told`, and the index of whose token it is `then`.
+fn telling<'a>(requests: &[Request], told: &'a Told, then: &'a dyn Fn(usize)) -> Queue<'a> {
+    let queue = Queue::new();
+    for (index, request) in requests.iter().enumerate() {
+        queue.push(request.clone(), move |event| {
+            match event {
+                Event::Piece(piece) if piece.token.is_some() => {
+                    told.borrow_mut().push((index, None));
+                    then(index);
+                }
+                Event::Piece(_) => {}
+                Event::Done(result) => {
+                    told.borrow_mut().push((index, Some(result.unwrap().finish)))
+                }
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    queue
+}
+
+/// Tokens that a request was told of, and how many of another's came after its end.
+fn tokens_and_after(told: &Told, of: usize, other: usize) -> (usize, usize) {
+    let told = told.borrow();
+    let end = told.iter().position(|(who, end)| *who == of && end.is_some()).unwrap();
+    let of = told.iter().filter(|t| **t == (of, None)).count();
+    (of, told[end..].iter().filter(|t| **t == (other, None)).count())
+}
+
+/// Two sequences of 64 positions each: the first request fills its context.
+fn one_fills_its_context() -> (Engine, [Request; 2]) {
+    let options = EngineOptions { ctx: Some(64), max_sequences: 2, ..EngineOptions::default() };
+    let engine = load_tiny(&Tiny::new(), options).unwrap().0;
+    (engine, [greedy(&prompt(12, 50), 1000), greedy(&prompt(13, 4), 60)])
+}
+
+#[test]
+fn who_fills_the_context_ends_while_others_go_on() {
+    let (mut engine, requests) = one_fills_its_context();
+    let told = Told::default();
+    let queue = telling(&requests, &told, &|_| ());
+    block_on(engine.serve(&queue)).unwrap();
+    // The last token drawn needs no position: 64 − 50 + 1.
+    let (tokens, after) = tokens_and_after(&told, 0, 1);
+    assert_eq!(tokens, 15);
+    assert!(after >= 40, "it waited for the other, which had {after} tokens to come");
+}
+
+#[test]
+fn a_full_context_at_a_lost_device_holds_up_nobody() {
+    let (mut engine, requests) = one_fills_its_context();
+    let (told, gpu, count) = (Told::default(), engine.gpu().clone(), Cell::new(0));
+    let lose = |index| {
+        count.set(count.get() + usize::from(index == 0));
+        if count.get() == 15 && index == 0 {
+            gpu.destroy();
+        }
+    };
+    let queue = telling(&requests, &told, &lose);
+    block_on(engine.serve(&queue)).unwrap_err();
+    let source = BytesSource::new("tiny.gguf", Tiny::new().bytes());
+    block_on(engine.restore(&source, &mut |_| ())).unwrap();
+    block_on(engine.serve(&queue)).unwrap();
+    assert_eq!(tokens_and_after(&told, 0, 1).0, 15);
+    assert_eq!(tokens_and_after(&told, 1, 0), (60, 0));
+}
+
+#[test]
+fn a_common_prefix_is_waited_for_only_until_it_is_computed() {
+    let options = EngineOptions { max_sequences: 3, ..EngineOptions::default() };
+    let mut engine = load_tiny(&Tiny::new(), options).unwrap().0;
+    let long = greedy(&prompt(14, 1200), 3);
+    let sharing = greedy(&[&long.prompt[..64], &prompt(15, 9)[..]].concat(), 3);
+    let requests = [long, sharing, greedy(&prompt(16, 20), 3)];
+    let alone = ask(&mut shared_cache(1), &requests[1]).tokens;
+    let (answers, order) = ask_all(&mut engine, &requests);
+    let first = |who| order.iter().position(|other| *other == who).unwrap();
+    assert!(first(1) < first(0) && first(2) < first(0), "they waited for all of it: {order:?}");
+    let answer = answers[1].as_ref().unwrap();
+    // Two pages were found.
+    assert_eq!((&answer.tokens, answer.timings.prefill_tokens), (&alone, 9));
 }

@@ -21,6 +21,8 @@ pub struct PagePool {
     by_chain: HashMap<Chain, u32>,
     /// Pages without owners, the longest unused first; those with contents may be revived.
     free: VecDeque<u32>,
+    /// How often pages became free.
+    releases: u64,
 }
 
 /// One sequence's pages: entry i holds positions 32i … 32i + 31.
@@ -51,6 +53,7 @@ impl PagePool {
             contents: vec![None; pages],
             by_chain: HashMap::new(),
             free: (0..pages as u32).collect(),
+            releases: 0,
         }
     }
 
@@ -62,6 +65,11 @@ impl PagePool {
     /// Pages that nobody owns.
     pub fn free(&self) -> usize {
         self.free.len()
+    }
+
+    /// How often pages became free: while it stays, there is no more room than there was.
+    pub fn releases(&self) -> u64 {
+        self.releases
     }
 
     /// The pages that already hold the start of `tokens`, now owned once more. The
@@ -131,6 +139,7 @@ impl PagePool {
             let owners = &mut self.owners[page as usize];
             *owners = owners.saturating_sub(1);
             if *owners == 0 {
+                self.releases += 1;
                 match self.contents[page as usize] {
                     Some(_) => self.free.push_back(page),
                     None => self.free.push_front(page),

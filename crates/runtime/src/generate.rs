@@ -14,7 +14,7 @@ use crate::cache::{PagePool, Pages};
 use crate::draft::Drafter;
 use crate::logprobs;
 use crate::options::FinishReason;
-use crate::queue::{Job, Piece, Queue};
+use crate::queue::{Job, Piece, Queue, Turn};
 use crate::speculate::{Pace, Row};
 use crate::stepper::{Stepper, Want};
 use crate::text::Text;
@@ -156,7 +156,7 @@ impl<'e, 'q> Generator<'e, 'q> {
             }
             match self.flights.pop_front() {
                 Some(flight) => self.land(flight).await?,
-                None if self.end_full() || !self.queue.is_empty() => {}
+                None if !self.queue.is_empty() => {}
                 None => return Ok(()),
             }
         }
@@ -173,10 +173,14 @@ impl<'e, 'q> Generator<'e, 'q> {
     /// Gives slots and pages to jobs that wait, as long as there are any for the first.
     fn admit(&mut self) {
         while let Some(slot) = self.slots.iter().position(Option::is_none) {
-            let slots = &self.slots;
-            let Some(mut job) = self.queue.pop(|job| !shares_a_prompt(slots, job)) else { return };
+            let (slots, pool) = (&self.slots, &self.pool);
+            let alone = slots.iter().all(Option::is_none);
+            let Some(mut job) = self.queue.pop(|job| turn(slots, pool, job)) else { return };
             job.start();
-            let alone = self.slots.iter().all(Option::is_none);
+            if job.tokens.len() > self.ctx && job.answered() > 0 {
+                job.end(FinishReason::Length); // It filled the context before it was interrupted.
+                continue;
+            }
             match self.place(&job) {
                 Ok((text, pages)) => {
                     let fed = pages.shared() * wisp_graph::PAGE;
@@ -194,7 +198,10 @@ impl<'e, 'q> Generator<'e, 'q> {
                     }
                 }
                 // Others will give their pages back.
-                Err(Error::Memory(_)) if !alone => return self.queue.put_back(job),
+                Err(Error::Memory(_)) if !alone => {
+                    job.no_room = Some(self.pool.releases());
+                    return self.queue.put_back(job);
+                }
                 Err(error) => job.fail(error),
             }
         }
@@ -417,16 +424,10 @@ impl<'e, 'q> Generator<'e, 'q> {
             self.end(slot, FinishReason::Cancelled);
         } else if stopped {
             self.end(slot, FinishReason::Stop);
-        } else if job.answered() >= job.request.max_tokens {
+        } else if job.answered() >= job.request.max_tokens || job.tokens.len() > self.ctx {
+            // The last token of a full context has no position to be fed at.
             self.end(slot, FinishReason::Length);
         }
-    }
-
-    /// With nothing under way and nothing to submit, contexts are full: ends those jobs.
-    fn end_full(&mut self) -> bool {
-        let full: Vec<usize> = (0..self.slots.len()).filter(|s| self.slots[*s].is_some()).collect();
-        full.iter().for_each(|slot| self.end(*slot, FinishReason::Length));
-        !full.is_empty()
     }
 
     /// Ends the job in a slot.
@@ -458,11 +459,28 @@ fn drawing(slot: usize, live: &Live<'_, '_>) -> Drew {
     Drew { slot, id: live.id, logprobs: live.job.request.logprobs.is_some() }
 }
 
-/// Does a prompt begin like one that is being computed? It waits, and shares the pages.
-fn shares_a_prompt(slots: &[Option<Live<'_, '_>>], job: &Job<'_>) -> bool {
-    let first = job.tokens.get(..wisp_graph::PAGE);
-    let in_prefill = slots.iter().flatten().filter(|live| live.in_prefill());
-    first.is_some() && in_prefill.map(|l| l.job.tokens.get(..wisp_graph::PAGE)).any(|l| l == first)
+/// Whether a job that waits may be admitted now.
+fn turn(slots: &[Option<Live<'_, '_>>], pool: &PagePool, job: &Job<'_>) -> Turn {
+    let mut prefills = slots.iter().flatten().filter(|live| live.in_prefill());
+    // Whole pages that another prompt has in common with this one, and will have computed soon:
+    // worth waiting for, but only until then.
+    if prefills.any(|live| common_pages(live, job) > live.fed / wisp_graph::PAGE) {
+        return Turn::Skip;
+    }
+    let alone = slots.iter().all(Option::is_none);
+    match job.no_room {
+        // Nobody has given back pages since there were too few of them.
+        Some(then) if then == pool.releases() && !alone => Turn::Stop,
+        _ => Turn::Take,
+    }
+}
+
+/// Pages that a job could share with a prompt, once they are computed.
+fn common_pages(live: &Live<'_, '_>, job: &Job<'_>) -> usize {
+    let (prompt, tokens) = (&live.job.tokens[..live.known], &job.tokens);
+    let alike = prompt.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+    // A job's last token is always computed: see `PagePool::share`.
+    alike.min(tokens.len().saturating_sub(1)) / wisp_graph::PAGE
 }
 
 /// # Errors

@@ -40,7 +40,7 @@ pub enum Event {
     Done(Result<Completion>),
 }
 
-/// Hears of one request, and may break it off.
+/// Hears of one request, and may break it off: then it hears only of the end.
 type Sink<'a> = Box<dyn FnMut(Event) -> ControlFlow<()> + 'a>;
 
 /// A request, and how far it is. Device and cache may go: a job goes on from its tokens.
@@ -54,7 +54,11 @@ pub(crate) struct Job<'a> {
     pub computed: usize,
     /// Tokens that came by a guess.
     pub guessed: usize,
+    /// Where there were too few pages for it: how often pages had been given back by then.
+    pub no_room: Option<u64>,
     sink: Sink<'a>,
+    /// The sink wants no more pieces.
+    broken_off: bool,
     started: Option<Instant>,
     first: Option<Instant>,
     last: Option<Instant>,
@@ -87,10 +91,15 @@ impl Job<'_> {
         self.last = Some(now);
     }
 
-    /// Tells the sink of a piece.
+    /// Tells the sink of a piece, unless it has broken off.
     pub fn tell(&mut self, piece: Piece) -> ControlFlow<()> {
+        if self.broken_off {
+            return ControlFlow::Break(());
+        }
         self.shown.push_str(&piece.text);
-        (self.sink)(Event::Piece(piece))
+        let flow = (self.sink)(Event::Piece(piece));
+        self.broken_off = flow.is_break();
+        flow
     }
 
     /// Tells the sink of the end.
@@ -116,6 +125,17 @@ impl Job<'_> {
     }
 }
 
+/// What may become of a job that waits.
+#[derive(Clone, Copy)]
+pub(crate) enum Turn {
+    /// It goes on.
+    Take,
+    /// It waits a little; those behind it may go first.
+    Skip,
+    /// It waits, and so does everyone behind it.
+    Stop,
+}
+
 /// Requests that wait for [`Engine::serve`](crate::Engine::serve). Clones are the same
 /// queue: more may be pushed while it is served, from sinks too.
 #[derive(Clone, Default)]
@@ -127,7 +147,8 @@ impl<'a> Queue<'a> {
         Self::default()
     }
 
-    /// Adds a request. `sink` hears each piece, and the end; `Break` cancels.
+    /// Adds a request. `sink` hears each piece, and the end. `Break` cancels: after it, only
+    /// the end is told.
     pub fn push(&self, request: Request, sink: impl FnMut(Event) -> ControlFlow<()> + 'a) {
         let job = Job {
             tokens: request.prompt.clone(),
@@ -135,7 +156,9 @@ impl<'a> Queue<'a> {
             shown: String::new(),
             computed: 0,
             guessed: 0,
+            no_room: None,
             sink: Box::new(sink),
+            broken_off: false,
             started: None,
             first: None,
             last: None,
@@ -164,10 +187,15 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// The job at the front, if it may go now.
-    pub(crate) fn pop(&self, may: impl FnOnce(&Job<'a>) -> bool) -> Option<Job<'a>> {
-        let go = self.0.borrow().front().is_some_and(may);
-        if go { self.0.borrow_mut().pop_front() } else { None }
+    /// The first job whose turn it is.
+    pub(crate) fn pop(&self, mut turn: impl FnMut(&Job<'a>) -> Turn) -> Option<Job<'a>> {
+        let turns = |(at, job): (usize, &Job<'a>)| match turn(job) {
+            Turn::Take => Some(Some(at)),
+            Turn::Skip => None,
+            Turn::Stop => Some(None),
+        };
+        let at = self.0.borrow().iter().enumerate().find_map(turns).flatten();
+        at.and_then(|at| self.0.borrow_mut().remove(at))
     }
 
     /// Back to the front: its turn was before that of all others.
@@ -210,6 +238,37 @@ mod tests {
         queue.fail(&Error::device("gone"));
         assert_eq!(told.borrow()[1..], [("a", None), ("c", None)]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn who_broke_off_hears_of_the_end_alone() {
+        let told = RefCell::new(Vec::new());
+        let queue = Queue::new();
+        queue.push(request(), |event| {
+            told.borrow_mut().push(matches!(event, Event::Done(_)));
+            ControlFlow::Break(())
+        });
+        let mut job = queue.pop(|_| Turn::Take).unwrap();
+        let piece = || Piece { token: Some(1), text: "a".into(), logprobs: None };
+        assert!(job.tell(piece()).is_break());
+        assert!(job.tell(piece()).is_break());
+        assert_eq!(job.shown, "a");
+        job.end(FinishReason::Cancelled);
+        assert_eq!(*told.borrow(), [false, true]);
+    }
+
+    #[test]
+    fn one_that_waits_a_little_is_passed_and_one_without_room_is_not() {
+        let queue = Queue::new();
+        for prompt in 0..3 {
+            let request = Request { prompt: vec![prompt], ..request() };
+            queue.push(request, |_| ControlFlow::Continue(()));
+        }
+        let first = |job: &Job<'_>| job.tokens[0] == 0;
+        let or_take = |other| move |job: &Job<'_>| if first(job) { other } else { Turn::Take };
+        assert!(queue.pop(or_take(Turn::Stop)).is_none());
+        assert_eq!(queue.pop(or_take(Turn::Skip)).unwrap().tokens, [1]);
+        assert_eq!(queue.pop(|_| Turn::Take).unwrap().tokens, [0]);
     }
 
     #[test]
