@@ -4,6 +4,7 @@ import { batch, signal } from "@preact/signals";
 import type { ChatCompletionRequest, ChatMessage } from "wisp-llm";
 import * as store from "./conversations";
 import * as model from "./model";
+import { notify, sentence } from "./notices";
 import type { Conversation, Message, Settings } from "./schema";
 import { begin, type Live, reduce, type StreamEvent, toMessage } from "./stream";
 
@@ -37,6 +38,22 @@ export function stop(): void {
 }
 
 async function answer(id: string, messages: Message[]): Promise<void> {
+  if (!model.ready.value || live.value) return;
+  const mine = await onlyHere(id, () => answerHere(id, messages));
+  if (!mine) {
+    notify("Another tab is answering in this conversation: wait for its end, or begin a new chat here.", { tone: "bad" });
+  }
+}
+
+/** Does something of a conversation that one tab at a time may do; false if another tab does it. */
+async function onlyHere(id: string, work: () => Promise<void>): Promise<boolean> {
+  return navigator.locks.request(`wisp-answer-${id}`, { ifAvailable: true }, async (lock) => {
+    if (lock) await work();
+    return lock !== null;
+  });
+}
+
+async function answerHere(id: string, messages: Message[]): Promise<void> {
   const engine = model.ready.value;
   if (!engine || live.value) return;
   stopper = new AbortController();
@@ -44,8 +61,9 @@ async function answer(id: string, messages: Message[]): Promise<void> {
   const answering = new Answering(id);
   const onDevice = (event: "lost" | "restored") => answering.take({ type: event });
   model.listeners.add(onDevice);
+  const trouble = new Trouble();
   try {
-    await store.change(id, { messages });
+    await trouble.survive(store.change(id, { messages }));
     const conversation = store.conversations.value.find((one) => one.id === id);
     if (!conversation) return;
     const stream = await engine.engine.chat.completions.create(toRequest(conversation), { signal: stopped });
@@ -55,7 +73,7 @@ async function answer(id: string, messages: Message[]): Promise<void> {
       answering.take({ type: "chunk", chunk, at });
       if (at - kept < KEEP_MS) continue;
       kept = at;
-      await store.keep(id, [...messages, toMessage(answering.now, engine.choice.name)]);
+      await trouble.survive(store.keep(id, [...messages, toMessage(answering.now, engine.choice.name)]));
     }
   } catch (error) {
     if (stopped.aborted) answering.take({ type: "stopped" });
@@ -67,8 +85,26 @@ async function answer(id: string, messages: Message[]): Promise<void> {
     // At once, or the answer would be shown twice for a moment.
     await batch(() => {
       live.value = null;
-      return store.change(id, { messages: [...messages, toMessage(answering.now, engine.choice.name)] });
+      return trouble.survive(
+        store.change(id, { messages: [...messages, toMessage(answering.now, engine.choice.name)] }),
+      );
     });
+  }
+}
+
+/** The browser's storage may be full or gone. The answer goes on; that it is not kept is said once. */
+class Trouble {
+  private told = false;
+
+  async survive(writing: Promise<void>): Promise<void> {
+    try {
+      await writing;
+    } catch (error) {
+      if (!this.told) {
+        notify(`This conversation could not be stored and will be gone with the tab. ${sentence(error)}`, { tone: "bad" });
+      }
+      this.told = true;
+    }
   }
 }
 
@@ -97,18 +133,29 @@ class Answering {
 }
 
 export function toRequest(conversation: Conversation): ChatCompletionRequest & { stream: true } {
-  const said = conversation.messages
-    // An answer that was broken off before its first word says nothing.
-    .filter(({ role, text }) => role === "user" || text !== "")
-    .map(({ role, text }): ChatMessage => ({ role, content: text }));
   const system = conversation.system.trim();
   const first: ChatMessage[] = system ? [{ role: "system", content: system }] : [];
   return {
-    messages: [...first, ...said],
+    messages: [...first, ...inTurns(conversation.messages)],
     stream: true,
     stream_options: { include_usage: true },
     ...toSampling(conversation.settings),
   };
+}
+
+/**
+ * User and assistant in turns, as many templates demand. An answer that was broken off before its
+ * first word says nothing: the questions before and after it become one.
+ */
+function inTurns(messages: Message[]): ChatMessage[] {
+  const turns: { role: Message["role"]; content: string }[] = [];
+  for (const { role, text } of messages) {
+    const last = turns.at(-1);
+    if (role === "assistant" && text === "") continue;
+    if (last?.role === role) last.content += `\n\n${text}`;
+    else turns.push({ role, content: text });
+  }
+  return turns;
 }
 
 function toSampling(settings: Settings) {

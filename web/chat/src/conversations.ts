@@ -56,7 +56,8 @@ export async function create(first: string): Promise<Conversation> {
     messages: [],
   };
   conversations.value = [conversation, ...conversations.value];
-  await Promise.all([put(conversation), select(conversation.id)]);
+  // Storage may be full or gone: it is here all the same, and the next change says so.
+  await Promise.allSettled([put(conversation), select(conversation.id)]);
   return conversation;
 }
 

@@ -22,8 +22,12 @@ async function connect(): Promise<IDBPDatabase<Schema>> {
       db.createObjectStore("conversations", { keyPath: "id" }).createIndex("updated", "updated");
       db.createObjectStore("values");
     },
-    // Another tab has a newer page and wants to upgrade: let it.
-    blocking: (_current, _blocked, event) => (event.target as IDBDatabase).close(),
+    // Another tab has a newer page and wants to upgrade: let it. What is asked for after that
+    // is answered by the upgraded database, or by none.
+    blocking: (_current, _blocked, event) => {
+      opened = undefined;
+      (event.target as IDBDatabase).close();
+    },
     terminated: () => void (opened = undefined),
   });
 }

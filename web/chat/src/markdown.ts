@@ -48,10 +48,6 @@ purify.addHook("afterSanitizeAttributes", (node) => {
 
 const clean = (html: string): string => purify.sanitize(html, ALLOWED);
 
-/** By the block's source text: all but the last block of a growing answer are found here. */
-const known = new Map<string, Block>();
-const MOST_KNOWN = 2000;
-
 function toBlock(token: Token): Block {
   if (token.type === "code") {
     const { lang, text } = token as Tokens.Code;
@@ -61,18 +57,50 @@ function toBlock(token: Token): Block {
   return token.type === "table" ? { kind: "table", html } : { kind: "html", html };
 }
 
+const isBlock = (token: Token): boolean => token.type !== "space" && token.type !== "def";
+
+/** What was written last, as it was shown when it ended: it need not be read once more. */
+let written: { text: string; blocks: Block[] } | null = null;
+
 export function toBlocks(text: string): Block[] {
-  const tokens = marked.lexer(text);
-  // Link definitions change what other blocks mean.
-  const plain = Object.keys(tokens.links).length === 0;
-  return tokens
-    .filter((token) => token.type !== "space" && token.type !== "def")
-    .map((token) => {
-      const found = plain ? known.get(token.raw) : undefined;
-      if (found) return found;
-      const block = toBlock(token);
-      if (known.size >= MOST_KNOWN) known.clear();
-      if (plain) known.set(token.raw, block);
-      return block;
-    });
+  return written?.text === text ? written.blocks : marked.lexer(text).filter(isBlock).map(toBlock);
+}
+
+/** The blocks of a text that grows at its end. Only what may still change is looked at again. */
+export class Growing {
+  /** Characters whose blocks are done. */
+  private done = 0;
+  private text = "";
+  private readonly blocks: Block[] = [];
+  /** Links are defined, perhaps below their use: only the whole text tells. */
+  private defines = false;
+
+  /** The blocks of `text`; cheap if it begins with the text of the call before. */
+  update(text: string): Block[] {
+    const lines = text.replace(/\r\n?/g, "\n");
+    if (!lines.startsWith(this.text)) {
+      this.done = 0;
+      this.blocks.length = 0;
+    }
+    this.text = lines;
+    const tokens = marked.lexer(lines.slice(this.done));
+    this.defines ||= tokens.some((token) => token.type === "def");
+    for (const token of tokens.splice(0, firstOpen(tokens))) {
+      this.done += token.raw.length;
+      if (isBlock(token)) this.blocks.push(toBlock(token));
+    }
+    const blocks = [...this.blocks, ...tokens.filter(isBlock).map(toBlock)];
+    written = this.defines ? null : { text, blocks };
+    return blocks;
+  }
+}
+
+/**
+ * The first token that what follows may change: the last block, or the one before while the last
+ * is only the beginning of a line (`2` may become the list item `2. …`).
+ */
+function firstOpen(tokens: Token[]): number {
+  const last = tokens.findLastIndex(isBlock);
+  const hasLine = tokens.slice(last).some((token) => token.raw.includes("\n"));
+  return Math.max(0, hasLine ? last : tokens.slice(0, Math.max(last, 0)).findLastIndex(isBlock));
 }

@@ -6,6 +6,7 @@ import * as wisp from "wisp-llm";
 import type { Info, Memory, Progress, Quota, StoredModel, Support, WispEngine } from "wisp-llm";
 import * as db from "./db";
 import { asSentence, notify, sentence } from "./notices";
+import { estimate, ranked, thisMachine } from "./needs";
 import { firstIssue, type ModelEntry, ModelList } from "./schema";
 import { confinedWorker } from "./worker";
 
@@ -15,7 +16,8 @@ export interface Choice {
   source: { url: string; sha256?: string | undefined } | { file: File } | { stored: StoredModel };
 }
 
-export type Failure = { kind: string; message: string };
+/** `details`: what the engine said, where that is no sentence for everybody. */
+export type Failure = { kind: string; message: string; details?: string };
 
 export type State =
   | { at: "none" }
@@ -27,12 +29,18 @@ export const state = signal<State>({ at: "none" });
 export const support = signal<Support | null>(null);
 export const stored = signal<StoredModel[]>([]);
 export const quota = signal<Quota | null>(null);
-export const offered = signal<ModelList>({ models: [] });
+/** As models.json has them. */
+const listed = signal<{ models: ModelEntry[]; local: ModelEntry[] }>({ models: [], local: [] });
 /** Tokens of context to make room for. */
 export const contextLength = signal(4096);
 export const CONTEXTS = [512, 1024, 2048, 4096, 8192, 16_384, 32_768] as const;
 /** To be told of a lost device while an answer is written. */
 export const listeners = new Set<(event: "lost" | "restored") => void>();
+
+/** What is offered for download, the best for this machine first. */
+export const offered = computed(() => ranked(listed.value.models, contextLength.value, thisMachine(support.value)));
+/** Models on the page's own host, for whoever runs it for themselves. */
+export const local = computed(() => ranked(listed.value.local, contextLength.value, thisMachine(support.value)));
 
 export const ready = computed(() => (state.value.at === "ready" ? state.value : null));
 export const modelName = computed(() => (state.value.at === "none" ? null : state.value.choice.name));
@@ -64,8 +72,9 @@ async function readOffered(): Promise<void> {
     const parsed = v.safeParse(ModelList, await response.json());
     if (!parsed.success) throw new Error(firstIssue(parsed.issues));
     const absolute = (url: string) => new URL(url, document.baseURI).href;
-    const models = parsed.output.models.map((one) => ({ ...one, url: absolute(one.url) }));
-    offered.value = { ...parsed.output, models };
+    const { models, local = [] } = parsed.output;
+    const all = (list: ModelEntry[]) => list.map((one) => ({ ...one, url: absolute(one.url) }));
+    listed.value = { models: all(models), local: all(local) };
   } catch (error) {
     notify(`The list of models (models.json) can't be read. ${sentence(error)}`, { tone: "bad" });
   }
@@ -105,13 +114,39 @@ const sourceOf = (choice: Choice) =>
       ? choice.source.file
       : choice.source.stored;
 
-/** GPU memory that a model needs, by its header alone. */
-export async function plan(choice: Choice, tokens: number): Promise<Memory> {
+/** The host that would have to be asked what a model needs; null where it can be read here. */
+export function askedHost({ source }: Choice): string | null {
+  if (!("url" in source) || findStored(source.url)?.complete) return null;
+  const { origin, host } = new URL(source.url, document.baseURI);
+  return origin === location.origin ? null : host;
+}
+
+/** About what a model of the list needs, in bytes. */
+export function roughly(choice: Choice, tokens: number): number | null {
+  const entry = [...listed.value.models, ...listed.value.local].find((one) => one.url === urlOf(choice));
+  return entry ? estimate(entry, tokens) : null;
+}
+
+/** Asked once for each model and context. */
+const plans = new Map<string, Promise<Memory>>();
+
+/** GPU memory that a model needs, by its header. Contacts [askedHost], so a person has to ask for it. */
+export function plan(choice: Choice, tokens: number): Promise<Memory> {
+  const url = urlOf(choice);
+  const key = `${tokens} ${url}`;
+  const known = url === "" ? undefined : plans.get(key);
+  if (known) return known;
   planner ??= confinedWorker();
-  const here = "url" in choice.source ? findStored(choice.source.url) : undefined;
+  const here = url === "" ? undefined : findStored(url);
   // What is here can be read without a network.
   const source = here?.complete ? here : sourceOf(choice);
-  return wisp.planMemory(source, { contextLength: tokens, worker: planner });
+  const found = wisp.planMemory(source, { contextLength: tokens, worker: planner });
+  if (url !== "") {
+    plans.set(key, found);
+    // A host that could not be reached may be the next time.
+    found.catch(() => plans.delete(key));
+  }
+  return found;
 }
 
 /** Made for the first plan; a load, before which one looks at plans, takes its memory back. */
@@ -175,7 +210,22 @@ function onEvent(event: wisp.EngineEvent): void {
 
 export function toFailure(error: unknown): Failure {
   const kind = (error as { kind?: unknown } | null)?.kind;
-  return { kind: typeof kind === "string" ? kind : "internal", message: sentence(error) };
+  const message = sentence(error);
+  const address = /https?:\/\/[^\s,;)]+/.exec(message)?.[0];
+  if (kind === "network" && address !== undefined) {
+    const host = hostOf(address);
+    const what = host === location.host ? "This page’s host could not deliver the file" : `${host} could not be reached, or did not deliver the file`;
+    return { kind, message: `${what}. Look at your network connection, then try again.`, details: message };
+  }
+  return { kind: typeof kind === "string" ? kind : "internal", message };
+}
+
+function hostOf(address: string): string {
+  try {
+    return new URL(address).host;
+  } catch {
+    return "The model’s host";
+  }
 }
 
 /** Ends a load, or gives the GPU's memory back. */

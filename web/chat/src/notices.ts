@@ -6,18 +6,20 @@ export interface Notice {
   id: number;
   text: string;
   tone: "calm" | "bad";
+  /** Until it is put away, as bad news does. */
+  stays?: boolean;
   action?: { label: string; run: () => void };
 }
 
 export const notices = signal<Notice[]>([]);
 let last = 0;
 
-export function notify(text: string, options: Partial<Pick<Notice, "tone" | "action">> = {}): void {
+export function notify(text: string, options: Partial<Pick<Notice, "tone" | "stays" | "action">> = {}): void {
   last += 1;
   const notice: Notice = { id: last, text, tone: "calm", ...options };
   notices.value = [...notices.value.slice(-2), notice];
-  // Bad news stays until it is put away.
-  if (notice.tone === "calm") setTimeout(() => dismiss(notice.id), notice.action ? 10_000 : 5_000);
+  const passes = notice.tone === "calm" && notice.stays !== true;
+  if (passes) setTimeout(() => dismiss(notice.id), notice.action ? 10_000 : 5_000);
 }
 
 export function dismiss(id: number): void {
@@ -27,7 +29,10 @@ export function dismiss(id: number): void {
 /** Messages of libraries are sentences without their ends. */
 export function asSentence(text: string): string {
   const closed = /[.!?…:]["”’)]*$/.test(text) ? text : `${text}.`;
-  return closed.charAt(0).toUpperCase() + closed.slice(1);
+  // An address or a file name stays as it is written.
+  const first = /^\S*/.exec(closed)?.[0] ?? "";
+  const isName = /[/\\_]|\.\w|:$/.test(first);
+  return isName ? closed : closed.charAt(0).toUpperCase() + closed.slice(1);
 }
 
 export const sentence = (error: unknown): string =>

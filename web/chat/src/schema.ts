@@ -82,11 +82,17 @@ export const ModelEntry = v.object({
   bytes: integer(1, 2 ** 50),
   sha256: v.optional(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))),
   license: v.optional(text(100)),
+  /** Bytes of KV cache (f16) for each token of context: with `bytes`, what the model needs. */
+  kv_bytes_per_token: v.optional(integer(0, 2 ** 30)),
+  /** False for a base model, which continues a text instead of answering. */
+  chat: v.optional(v.boolean()),
 });
 export type ModelEntry = v.InferOutput<typeof ModelEntry>;
 
 export const ModelList = v.object({
   models: v.pipe(v.array(ModelEntry), v.minLength(1)),
+  /** Models on the page's own host that are not for all the world: `cargo xtask web` adds them. */
+  local: v.optional(v.array(ModelEntry)),
   redirects: v.optional(v.array(v.string())),
 });
 export type ModelList = v.InferOutput<typeof ModelList>;

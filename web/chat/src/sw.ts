@@ -21,20 +21,44 @@ self.addEventListener("install", (event) => {
 });
 
 self.addEventListener("activate", (event) => {
-  event.waitUntil(
-    (async () => {
-      for (const name of await caches.keys()) {
-        if (name.startsWith(OURS) && name !== CACHE) await caches.delete(name);
-      }
-      await self.clients.claim();
-    })(),
-  );
+  event.waitUntil(self.clients.claim());
 });
 
-// The page says when: never under a running answer.
 self.addEventListener("message", (event) => {
+  // The page says when: never under a running answer.
   if (event.data === "activate") void self.skipWaiting();
+  // A page was opened, so one of an older version may have been closed.
+  if (event.data === "opened") event.waitUntil(dropUnused());
 });
+
+/** Older versions of the page, of this path of this host. */
+const older = async (): Promise<string[]> =>
+  (await caches.keys()).filter((name) => name.startsWith(OURS) && name !== CACHE);
+
+/** Removes the files of older versions that no tab runs any more. */
+async function dropUnused(): Promise<void> {
+  const names = await older();
+  if (names.length === 0) return;
+  const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const scripts = await Promise.all(pages.map(scriptOf));
+  // A page that does not tell which version it runs may run any of them.
+  if (scripts.includes(null)) return;
+  for (const name of names) {
+    const cache = await caches.open(name);
+    const used = await Promise.all(scripts.map((script) => cache.match(script as string)));
+    if (used.every((found) => found === undefined)) await caches.delete(name);
+  }
+}
+
+/** The address of a page's own script, whose name has a hash: that tells its version. */
+function scriptOf(page: Client): Promise<string | null> {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = ({ data }: MessageEvent<unknown>) => resolve(typeof data === "string" ? data : null);
+    setTimeout(() => resolve(null), 2000);
+    page.postMessage("which version?", [port2]);
+  });
+}
 
 self.addEventListener("fetch", (event) => {
   const { request } = event;
@@ -48,12 +72,23 @@ self.addEventListener("fetch", (event) => {
     event.respondWith(freshFirst(request));
   } else if (__FILES__.includes(file)) {
     event.respondWith(kept(request, file));
+  } else if (file.startsWith("assets/")) {
+    event.respondWith(outlived(request, file));
   }
 });
 
 async function kept(request: Request, file: string): Promise<Response> {
   const cache = await caches.open(CACHE);
   return (await cache.match(new URL(file, scope))) ?? fetch(request);
+}
+
+/** A tab that has not been loaded since an update asks for files that only its version had. */
+async function outlived(request: Request, file: string): Promise<Response> {
+  for (const name of await older()) {
+    const found = await (await caches.open(name)).match(new URL(file, scope));
+    if (found) return found;
+  }
+  return fetch(request);
 }
 
 /** Whoever hosts the page may change this one file. */

@@ -1,6 +1,6 @@
 // An engine that needs no GPU, behind the interface of `wisp-llm`: for the page's own tests and
 // for looking at the page (`vite --mode fake`). Words in the address choose what happens:
-// `?fake=memory`, `no-webgpu`, `slow`, `software`, `broken-download`, `no-storage`.
+// `?fake=memory`, `no-webgpu`, `slow`, `software`, `broken-download`, `unreachable`, `no-storage`.
 
 import type * as wisp from "wisp-llm";
 import { answerTo } from "./fake-answers";
@@ -48,8 +48,12 @@ const memory = (contextLength: number): wisp.Memory => {
   return { weights: 104e6, kv, scratch: 21e6, total: 125e6 + kv, contextLength };
 };
 
-export const planMemory: typeof wisp.planMemory = async (_model, options) => {
+export const planMemory: typeof wisp.planMemory = async (model, options) => {
   await pause(100);
+  // As the engine does: it asks the model's host.
+  if (typeof model === "string" && new URL(model).origin !== location.origin) {
+    await fetch(model, { mode: "no-cors" }).catch(() => undefined);
+  }
   const tokens = options?.contextLength ?? 4096;
   if (when("memory") && tokens > 1024) throw tooBig(tokens);
   return memory(tokens);
@@ -65,6 +69,10 @@ export const load: typeof wisp.load = async (model, options = {}) => {
   const kept = typeof model === "object" && "complete" in model ? model : MODELS().find((one) => one.url === from && from !== "");
   const size = kept?.size ?? file?.size ?? 98_362_432;
   const pace = when("slow") ? 250 : 15;
+  if (when("unreachable")) {
+    const address = "https://huggingface.co/someone/with-a-name/resolve/0123456789abcdef0123456789abcdef01234567/a-rather-long-file-name-without-any-space.Q4_K_M.gguf";
+    throw new FakeError("network", `${address}: cannot be reached (Failed to fetch)`);
+  }
   if (!kept) {
     for (let part = 1; part <= 20; part += 1) {
       await pause(pace);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { toBlocks } from "../src/markdown";
+import { Growing, toBlocks } from "../src/markdown";
 
 const html = (text: string): string =>
   toBlocks(text)
@@ -61,13 +61,51 @@ describe("what it shows", () => {
   it("keeps the number with which a list begins", () => {
     expect(html("3. c\n4. d")).toContain('<ol start="3">');
   });
-  it("gives finished blocks back as they were", () => {
-    const [before] = toBlocks("One.\n\nTw");
-    const [after] = toBlocks("One.\n\nTwo");
-    expect(after).toBe(before);
-  });
   it("resolves a link that is defined later", () => {
     expect(html("See [it].")).not.toContain("href");
     expect(html("See [it].\n\n[it]: https://a.example")).toContain('href="https://a.example"');
+  });
+});
+
+describe("a text that grows", () => {
+  const TEXTS = {
+    prose: "# Head\n\nOne *two*\nthree.\n\nA head\n===\n\n***\n\nEnd",
+    lists: "Do:\n\n1. a\n\n2. b\n\n   more\n3. c\n\nThen\n\n- x\n  - y\n\n- z\n\n12\n\nEnd.",
+    code: "So:\n\n```py\nprint(1)\n\n\nprint(2)\n```\n\n    indented\n\n    more\n\n~~~\nopen\n\nstill",
+    table: "See\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n| 3 | 4 |\n\n> quoted\nlazily\n\n> more\n\nEnd",
+    html: "<div>\n<b>x</b>\n\ny\n</div>\n\nafter\r\n\r\nlast\r\n",
+  };
+  it.each(Object.entries(TEXTS))("has the blocks of the whole at each of its lines: %s", { timeout: 60_000 }, (_, text) => {
+    for (const step of [2, 5]) {
+      const growing = new Growing();
+      for (let end = step; end < text.length + step; end += step) {
+        const part = text.slice(0, end);
+        const grown = growing.update(part);
+        if (part.endsWith("\n") || end >= text.length) {
+          // Asked anew, so that it is not what was just written.
+          toBlocksAnew(part, grown);
+        }
+      }
+    }
+  });
+  const toBlocksAnew = (part: string, grown: unknown) => {
+    new Growing().update("");
+    expect(grown).toEqual(toBlocks(part));
+  };
+  it("gives finished blocks back as they were", () => {
+    const growing = new Growing();
+    const [before] = growing.update("One.\n\nTwo\n\nTh");
+    const [after] = growing.update("One.\n\nTwo\n\nThree");
+    expect(after).toBe(before);
+  });
+  it("begins anew with another text", () => {
+    const growing = new Growing();
+    growing.update("One.\n\nTwo\n\nThree");
+    expect(growing.update("Four")).toEqual(toBlocks("Four"));
+  });
+  it("is read as a whole at its end if links are defined", () => {
+    const text = "See [it].\n\nThen\n\n[it]: https://a.example";
+    new Growing().update(text);
+    expect(html(text)).toContain('href="https://a.example"');
   });
 });

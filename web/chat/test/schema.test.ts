@@ -1,5 +1,7 @@
+import { readFileSync } from "node:fs";
+import * as v from "valibot";
 import { describe, expect, it } from "vitest";
-import { type Conversation, DEFAULTS, parseExport, toExport } from "../src/schema";
+import { type Conversation, DEFAULTS, ModelList, parseExport, toExport } from "../src/schema";
 
 const one: Conversation = {
   id: "a",
@@ -66,5 +68,20 @@ describe("import", () => {
     ],
   ])("refuses %s in one sentence", (_, text, message) => {
     expect(() => parseExport(text)).toThrowError(message);
+  });
+});
+
+describe("the models that this page offers", () => {
+  const list = JSON.parse(readFileSync(`${import.meta.dirname}/../public/models.json`, "utf8")) as unknown;
+
+  it("are as the page reads them, and say how much memory they need", () => {
+    const { models } = v.parse(ModelList, list);
+    for (const model of models) expect(model.kv_bytes_per_token, model.id).toBeGreaterThan(0);
+  });
+
+  it("have a checksum only where their address is of one revision: another one would fail after the whole download", () => {
+    for (const { id, url, sha256 } of v.parse(ModelList, list).models) {
+      if (sha256 !== undefined) expect(url, id).toMatch(/\/resolve\/[0-9a-f]{40}\//);
+    }
   });
 });

@@ -42,8 +42,12 @@ export interface Host {
   stop(): Promise<void>;
 }
 
-/** A host of static files: no headers but the type, and not at the root. `extra` files lie beside. */
-export async function hostFiles(folder: string, extra: Record<string, string> = {}): Promise<Host> {
+/** What the page offers in these tests: a model on its own host, and one elsewhere. */
+const OFFERED = fileURLToPath(new URL("../pages/models.json", import.meta.url));
+
+/** A host of static files: no headers but the type, and not at the root. */
+export async function hostFiles(folder: string): Promise<Host> {
+  const extra: Record<string, string> = { "models.json": OFFERED };
   const path = "/some/where/";
   const missing: string[] = [];
   const server = createServer((request, response) => {

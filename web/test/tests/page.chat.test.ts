@@ -260,3 +260,110 @@ test("without WebGPU the page says what is lacking and what to do", async () => 
   await page.getByText("Version 113 or later on Windows").waitFor();
   expect(await person.box.count()).toBe(0);
 });
+
+test("a question whose answer was stopped before its first word is asked together with the next", async () => {
+  await visit("slow");
+  await person.start();
+  await person.ask("Why is the sky blue?");
+  await page.locator("[data-live]").waitFor();
+  await person.button("Stop").click();
+  await page.locator("[data-live]").waitFor({ state: "detached" });
+  await person.hear("[request]");
+  const body = JSON.parse(await person.answers.last().locator("pre").innerText());
+  expect(body.messages).toEqual([{ role: "user", content: "Why is the sky blue?\n\n[request]" }]);
+});
+
+test("one tab at a time answers in a conversation", async () => {
+  await visit("slow");
+  await person.start();
+  await person.ask("[long]");
+  await page.locator("[data-live]").getByText("Sunlight").waitFor();
+  const first = { page, person };
+  // Until it was stored.
+  await page.waitForTimeout(3000);
+  await visit("");
+  await person.answers.first().waitFor();
+  await page.getByRole("button", { name: /SmolLM2.*ready/ }).waitFor();
+  await person.ask("And here?");
+  await page.getByText("Another tab is answering in this conversation").waitFor();
+  await first.person.button("Stop").click();
+  await first.person.answers.last().getByText(/ tokens · stopped$/).waitFor();
+  await person.hear("And now?");
+  await expect.poll(() => first.person.questions.count()).toBe(2);
+});
+
+test("an answer goes on where the browser's storage fails, and that is said once", async () => {
+  await person.start();
+  await page.evaluate(() => {
+    IDBObjectStore.prototype.put = () => {
+      throw new DOMException("The disk is full.", "QuotaExceededError");
+    };
+  });
+  expect(await person.hear("Why is the sky blue?")).toContain("Sunlight holds all colours.");
+  expect(await page.getByText("This conversation could not be stored").count()).toBe(1);
+  expect(await person.hear("And code?")).toContain("count_words");
+});
+
+test("Enter that takes an input method's offer does not send", async () => {
+  await person.start();
+  await person.box.fill("にほんご");
+  // Safari ends the composition first: only the key's old code tells.
+  await person.box.evaluate((box) => {
+    const init = { key: "Enter", keyCode: 229, which: 229, bubbles: true, cancelable: true };
+    box.dispatchEvent(new KeyboardEvent("keydown", init));
+  });
+  expect(await person.questions.count()).toBe(0);
+  await person.box.press("Enter");
+  await person.questions.getByText("にほんご").waitFor();
+});
+
+test("a long conversation does not slow down an answer", { timeout: 120_000 }, async () => {
+  await person.start();
+  const paragraph = "Sunlight holds **all** colours, and `air` scatters some of them more than others.\n\n";
+  const long = `${paragraph.repeat(24)}\n- one\n- two\n\n\`\`\`py\n${"print('x')\n".repeat(180)}\`\`\`\n`;
+  expect(long.length).toBeGreaterThan(3900);
+  const messages = Array.from({ length: 60 }, (_, at) => [
+    { role: "user", text: `Question ${at}` },
+    { role: "assistant", text: long },
+  ]).flat();
+  const settings = { temperature: 0, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0, maxTokens: 100, seed: 1 };
+  const conversation = { id: "long", title: "Long", created: 1, updated: 1, system: "", settings, messages };
+  const chooser = page.waitForEvent("filechooser");
+  await person.button("Import conversations").click();
+  const file = JSON.stringify({ format: "wisp-conversations", version: 1, conversations: [conversation] });
+  await (await chooser).setFiles({ name: "long.json", mimeType: "application/json", buffer: Buffer.from(file) });
+  await page.getByRole("navigation").getByText("Long").click();
+  await person.answers.last().getByText("print").waitFor();
+  await person.ask("[long]");
+  await page.locator("[data-live]").getByText("Sunlight").first().waitFor();
+  // Tasks by the processor's time: a busy machine makes others last longer.
+  const tasks = await tasksOf(page, 3000);
+  expect(tasks.length).toBeGreaterThan(20);
+  expect(Math.max(...tasks)).toBeGreaterThan(0);
+  expect(Math.max(...tasks)).toBeLessThan(50);
+  expect(await page.locator("[data-live]").count()).toBe(1);
+});
+
+interface TraceEvent {
+  name: string;
+  pid: number;
+  tid: number;
+  tdur?: number;
+  args: { name?: string };
+}
+
+/** Milliseconds of the processor's time that each task of the page's main thread took. */
+async function tasksOf(page: Page, milliseconds: number): Promise<number[]> {
+  const session = await page.context().newCDPSession(page);
+  const events: TraceEvent[] = [];
+  session.on("Tracing.dataCollected", ({ value }) => events.push(...(value as unknown as TraceEvent[])));
+  const ended = new Promise<void>((resolve) => session.once("Tracing.tracingComplete", () => resolve()));
+  await session.send("Tracing.start", { traceConfig: { includedCategories: ["devtools.timeline", "disabled-by-default-devtools.timeline"] }, transferMode: "ReportEvents" });
+  await page.waitForTimeout(milliseconds);
+  await session.send("Tracing.end");
+  await ended;
+  const isMain = (event: TraceEvent) => event.name === "thread_name" && event.args.name === "CrRendererMain";
+  const main = new Set(events.filter(isMain).map(({ pid, tid }) => `${pid} ${tid}`));
+  const tasks = events.filter(({ name, pid, tid }) => name === "RunTask" && main.has(`${pid} ${tid}`));
+  return tasks.map(({ tdur }) => (tdur ?? 0) / 1000);
+}

@@ -57,6 +57,14 @@ const STATES: Record<string, { words?: string; reach: () => Promise<unknown> }> 
       await page.getByText("was not loaded").waitFor();
     },
   },
+  "hub out of reach": {
+    words: "unreachable",
+    reach: async () => {
+      await page.getByRole("button", { name: /^Download/ }).click();
+      await page.getByText("huggingface.co could not be reached").waitFor();
+      await page.getByText("Details").click();
+    },
+  },
   conversation: {
     reach: async () => {
       await person.start();
@@ -101,7 +109,7 @@ describe.each(Object.keys(STATES))("%s", (name) => {
     expect(serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)).toEqual([]);
   });
 
-  test.each([360, 768])("nothing is cut off at %d px", async (width) => {
+  test.each([360, 390, 768])("nothing is cut off at %d px", async (width) => {
     await visit({ width, words });
     await reach();
     const wide = await page.evaluate(() => {

@@ -1,7 +1,7 @@
 // What the chat page promises: nothing leaves, and it comes back without network.
 
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { buildFake, type Host, hostFiles, Person, startBrowser } from "../src/page.js";
@@ -72,6 +72,36 @@ test("nothing in an answer is run or fetched", async () => {
   expect(strangers).toEqual([]);
 });
 
+test("nobody but the page's own host is contacted before a person asks for it", async () => {
+  const others: string[] = [];
+  const own = new URL(site.url).origin;
+  context.on("request", (request) => {
+    const url = request.url();
+    if (/^https?:/.test(url) && new URL(url).origin !== own) others.push(url);
+  });
+  await context.route(/huggingface\.co/, (route) => route.fulfill({ status: 200, body: "" }));
+  page = await context.newPage();
+  person = new Person(page);
+  await page.goto(site.url);
+  await person.kept();
+  await person.button("Choose a model").click();
+  const dialog = page.locator("dialog[open]");
+  await dialog.getByText("Needs about 9.3 GB of GPU memory with a context of 4,096 tokens").waitFor();
+  await page.waitForTimeout(500);
+  expect(others).toEqual([]);
+  await dialog.getByRole("button", { name: "Ask huggingface.co for its exact need" }).click();
+  // Of both models of the list now.
+  const exact = () => dialog.getByText("Needs 314 MB").count();
+  await expect.poll(exact).toBe(2);
+  expect(others).toHaveLength(1);
+  // Once is enough.
+  await person.closeDialog();
+  await person.button("Choose a model").click();
+  await dialog.getByRole("button", { name: "Ask huggingface.co for its exact need" }).click();
+  await expect.poll(exact).toBe(2);
+  expect(others).toHaveLength(1);
+});
+
 test("a model of another host needs a person's consent, which can be taken back", async () => {
   await person.kept();
   const look = async () => {
@@ -137,6 +167,46 @@ test("a newer page waits until it is asked for", async () => {
     await person.button("Update").waitFor({ state: "detached" });
   } finally {
     writeFileSync(worker, before);
+  }
+});
+
+test("an update in one tab leaves the others whole, and tells them", async () => {
+  await person.kept();
+  const other = await context.newPage();
+  const otherPerson = new Person(other);
+  await other.goto(site.url);
+  await person.button("Choose a model").waitFor();
+  // A newer version, whose scripts have other names; the old ones are gone from the host.
+  const assets = join(folder, "assets");
+  const scripts = readdirSync(assets).filter((name) => name.endsWith(".js"));
+  const texts = [join(folder, "index.html"), join(folder, "sw.js"), ...scripts.map((name) => join(assets, name))];
+  const before = new Map(texts.map((path) => [path, readFileSync(path, "utf8")]));
+  const newer = (name: string) => name.replace(/\.js$/, "x.js");
+  const renameAll = (text: string) => scripts.reduce((all, name) => all.replaceAll(name, newer(name)), text);
+  try {
+    for (const [path, text] of before) {
+      rmSync(path);
+      const version = text.replace(/(["'`])[0-9a-f]{16}\1/, '"0123456789abcdef"');
+      writeFileSync(scripts.includes(basename(path)) ? newer(path) : path, renameAll(path.endsWith("sw.js") ? version : text));
+    }
+    await page.reload();
+    const loaded = page.waitForEvent("load");
+    await person.button("Update").click();
+    await loaded;
+    await other.getByText("Another tab updated this page.").waitFor();
+    // The other tab's worker is a file that only its own version had.
+    await otherPerson.start();
+    expect(await otherPerson.hear("[worker]")).toContain("The worker’s message was refused.");
+    expect(otherPerson.errors).toEqual([]);
+    // When no tab runs it any more, the old version goes.
+    await other.close();
+    const versions = () => page.evaluate(() => caches.keys().then((names) => names.filter((name) => name.startsWith("wisp-page-")).length));
+    expect(await versions()).toBe(2);
+    await page.reload();
+    await expect.poll(versions, { timeout: 10_000 }).toBe(1);
+  } finally {
+    for (const name of scripts) rmSync(join(assets, newer(name)), { force: true });
+    for (const [path, text] of before) writeFileSync(path, text);
   }
 });
 

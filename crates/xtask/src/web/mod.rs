@@ -7,7 +7,7 @@ mod test;
 mod toolchain;
 mod wasm;
 
-use crate::step::{Result, root, run, step};
+use crate::step::{Result, output, root, run, step, wisp};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,7 +18,7 @@ pub use test::{chromium, test};
 /// `--sizes` builds nothing and fails where what is there is too large.
 pub fn web(args: &[String]) -> Result {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => build().and_then(|()| serve::serve(&folder("chat").join("dist"))),
+        [] => build().and_then(|()| serve::Site::new(&folder("chat").join("dist"), local())?.serve()),
         ["--build"] => build(),
         ["--models"] => models(),
         ["--sizes"] => sizes::check(),
@@ -27,6 +27,13 @@ pub fn web(args: &[String]) -> Result {
             Err(format!("web does not know {other}: give nothing, --build, --models or --sizes"))
         }
     }
+}
+
+/// The models that `wisp`, where it was built, has in its store: the page offers them as being on
+/// this computer, so that it works where a model's own host is out of reach.
+fn local() -> Vec<(String, PathBuf)> {
+    let listing = output(Command::new(wisp()).arg("models"));
+    listing.map_or_else(|_| Vec::new(), |listing| serve::models_of(&listing))
 }
 
 /// From Rust to a folder of static files.

@@ -7,8 +7,32 @@ import { allowedHosts, canAllow, setAllowedHosts } from "../offline";
 import { Fit } from "./Fit";
 import { loadNow } from "./Models";
 
-/** Survives the reload that a new host needs. */
-export const PENDING = "wisp-pending-address";
+/** What survives the reload that a new host needs. */
+const PENDING = "wisp-pending-address";
+
+// Where the browser keeps nothing for this page, even asking is an error.
+export function hasPending(): boolean {
+  try {
+    return sessionStorage.getItem(PENDING) !== null;
+  } catch {
+    return false;
+  }
+}
+
+function takePending(): string | null {
+  if (!hasPending()) return null;
+  const pending = sessionStorage.getItem(PENDING);
+  sessionStorage.removeItem(PENDING);
+  return pending;
+}
+
+function setPending(address: string): void {
+  try {
+    sessionStorage.setItem(PENDING, address);
+  } catch {
+    // It has to be typed once more after the reload.
+  }
+}
 
 /** A model by its address, if the page's policy lets it be fetched. */
 export function Address() {
@@ -25,9 +49,8 @@ export function Address() {
     }
   };
   useEffect(() => {
-    const pending = sessionStorage.getItem(PENDING);
+    const pending = takePending();
     if (!pending) return;
-    sessionStorage.removeItem(PENDING);
     typed.value = pending;
     take();
   }, []);
@@ -74,7 +97,7 @@ function Found({ url }: { url: URL }) {
   return (
     <div class="model">
       <strong>{name}</strong>
-      <Fit choice={choice} />
+      <Fit choice={choice} asked />
       <div class="buttons">
         <button type="button" class="solid" onClick={() => loadNow(choice)}>
           Download
@@ -87,7 +110,7 @@ function Found({ url }: { url: URL }) {
 function Refused({ url }: { url: URL }) {
   const allow = async () => {
     await setAllowedHosts([...(await allowedHosts()), url.origin]);
-    sessionStorage.setItem(PENDING, url.href);
+    setPending(url.href);
     location.reload();
   };
   return (

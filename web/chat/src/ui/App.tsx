@@ -5,7 +5,7 @@ import * as store from "../conversations";
 import * as model from "../model";
 import { notify, orSay } from "../notices";
 import { useUpdate, update } from "../offline";
-import { PENDING } from "./Address";
+import { hasPending } from "./Address";
 import { Composer } from "./Composer";
 import { IconButton } from "./icons";
 import { importFile } from "./importing";
@@ -21,7 +21,7 @@ import { Welcome } from "./Welcome";
 
 export function App() {
   useEffect(() => {
-    if (sessionStorage.getItem(PENDING)) dialog.value = "models";
+    if (hasPending()) dialog.value = "models";
     document.addEventListener("keydown", onKey);
     // In a wide window the list stands beside the page and can't be closed.
     matchMedia("(min-width: 900px)").addEventListener("change", () => (drawer.value = false));

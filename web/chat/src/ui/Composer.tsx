@@ -3,6 +3,7 @@ import * as chat from "../chat";
 import * as model from "../model";
 import { orSay } from "../notices";
 import { Icon } from "./icons";
+import { isPlainEnter } from "./keys";
 import { dialog, draft, focusComposer } from "./shell";
 
 export function Composer() {
@@ -44,7 +45,7 @@ export function Composer() {
           value={draft.value}
           onInput={(event) => (draft.value = event.currentTarget.value)}
           onKeyDown={(event) => {
-            if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+            if (!isPlainEnter(event)) return;
             event.preventDefault();
             send();
           }}

@@ -5,14 +5,18 @@ import { bytes, count } from "../format";
 import * as model from "../model";
 import { Icon } from "./icons";
 
-type Found = { at: "asking" } | { at: "fits"; memory: Memory } | { at: "fails"; failure: model.Failure };
+type Found = { at: "unasked" } | { at: "asking" } | { at: "fits"; memory: Memory } | { at: "fails"; failure: model.Failure };
 
-/** What a model needs, by its header: asked before anything is downloaded. */
-export function Fit({ choice }: { choice: model.Choice }) {
-  const found = useSignal<Found>({ at: "asking" });
+/** What a model needs. Another host is asked for it only when a person `asked`, or presses the button. */
+export function Fit({ choice, asked = false }: { choice: model.Choice; asked?: boolean }) {
+  const found = useSignal<Found>({ at: "unasked" });
+  const pressed = useSignal(false);
   const tokens = model.contextLength.value;
   const key = "url" in choice.source ? choice.source.url : choice.name;
+  const host = model.askedHost(choice);
+  const may = asked || pressed.value || host === null;
   useEffect(() => {
+    if (!may) return void (found.value = { at: "unasked" });
     let stale = false;
     found.value = { at: "asking" };
     const set = (value: Found) => void (stale || (found.value = value));
@@ -21,7 +25,8 @@ export function Fit({ choice }: { choice: model.Choice }) {
       (error: unknown) => set({ at: "fails", failure: model.toFailure(error) }),
     );
     return () => void (stale = true);
-  }, [key, tokens]);
+  }, [key, tokens, may]);
+  if (!may) return <Guess choice={choice} tokens={tokens} host={host} ask={() => (pressed.value = true)} />;
   return (
     <p class="fit" data-at={found.value.at}>
       {words(found.value)}
@@ -29,8 +34,29 @@ export function Fit({ choice }: { choice: model.Choice }) {
   );
 }
 
+/** What the page's own list tells, and the way to more. */
+function Guess({ choice, tokens, host, ask }: { choice: model.Choice; tokens: number; host: string; ask: () => void }) {
+  const about = model.roughly(choice, tokens);
+  return (
+    <p class="fit">
+      <Icon name="chip" />
+      <span>
+        {about !== null && `Needs about ${bytes(about)} of GPU memory with a context of ${count(tokens)} tokens${storage()}. `}
+        <button type="button" class="link" onClick={ask}>
+          Ask {host} for its exact need
+        </button>
+      </span>
+    </p>
+  );
+}
+
+function storage(): string {
+  const room = model.quota.value;
+  return room ? `; ${bytes(room.available)} of storage are free here` : "";
+}
+
 function words(found: Found) {
-  if (found.at === "asking") return "Finding out how much memory it needs…";
+  if (found.at === "asking" || found.at === "unasked") return "Finding out how much memory it needs…";
   if (found.at === "fails") {
     const { kind, message } = found.failure;
     // Not being able to tell is not the same as not fitting.
@@ -43,11 +69,10 @@ function words(found: Found) {
     );
   }
   const { total, contextLength } = found.memory;
-  const room = model.quota.value;
   return (
     <>
       <Icon name="done" /> Needs {bytes(total)} of GPU memory with a context of {count(contextLength)} tokens
-      {room && `; ${bytes(room.available)} of storage are free here`}.
+      {storage()}.
     </>
   );
 }

@@ -1,12 +1,20 @@
 import { useSignal } from "@preact/signals";
+import { useMemo, useRef } from "preact/hooks";
 import { memo } from "./memo";
-import { type Block, toBlocks } from "../markdown";
+import { type Block, Growing, toBlocks } from "../markdown";
 import { Icon } from "./icons";
 
-export function Markdown({ text }: { text: string }) {
+/** `grows`: the text is being written. When it is done, it is read once more as a whole, since a link may be defined below its use. */
+export function Markdown({ text, grows }: { text: string; grows: boolean }) {
+  const growing = useRef<Growing | null>(null);
+  const blocks = useMemo(() => {
+    if (!grows) return toBlocks(text);
+    growing.current ??= new Growing();
+    return growing.current.update(text);
+  }, [text, grows]);
   return (
     <div class="prose">
-      {toBlocks(text).map((block, index) => (
+      {blocks.map((block, index) => (
         <BlockView block={block} key={index} />
       ))}
     </div>

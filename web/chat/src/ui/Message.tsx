@@ -1,4 +1,4 @@
-import { useSignal } from "@preact/signals";
+import { computed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import * as chat from "../chat";
 import { count, perSecond, seconds } from "../format";
@@ -8,11 +8,15 @@ import type { Conversation, Message, Stats } from "../schema";
 import type { Live } from "../stream";
 import { Icon, IconButton } from "./icons";
 import { CopyButton, Markdown } from "./Markdown";
+import { isPlainEnter } from "./keys";
+import { memo } from "./memo";
 import { focusComposer } from "./shell";
 
-const canAnswer = (): boolean => model.ready.value !== null && chat.live.value === null;
+/** A signal of its own: what is written changes at every frame, this does not. */
+const canAnswer = computed(() => model.ready.value !== null && chat.live.value === null);
 
-export function Question(props: { conversation: Conversation; index: number; text: string }) {
+/** Rendered again only when something of it changed: not at every frame of an answer. */
+export const Question = memo((props: { conversation: Conversation; index: number; text: string }) => {
   const { conversation, index, text } = props;
   const editing = useSignal(false);
   if (editing.value) {
@@ -27,11 +31,11 @@ export function Question(props: { conversation: Conversation; index: number; tex
       <div class="bubble">{text}</div>
       <div class="actions">
         <CopyButton text={text} label="Copy the question" />
-        <IconButton icon="edit" label="Edit the question" disabled={!canAnswer()} onClick={() => (editing.value = true)} />
+        <IconButton icon="edit" label="Edit the question" disabled={!canAnswer.value} onClick={() => (editing.value = true)} />
       </div>
     </article>
   );
-}
+});
 
 function Editor({ text, save, cancel }: { text: string; save: (text: string) => void; cancel: () => void }) {
   const box = useRef<HTMLTextAreaElement>(null);
@@ -57,7 +61,7 @@ function Editor({ text, save, cancel }: { text: string; save: (text: string) => 
         aria-label="Edit the question"
         defaultValue={text}
         onKeyDown={(event) => {
-          if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+          if (isPlainEnter(event)) {
             event.preventDefault();
             done();
           } else if (event.key === "Escape") {
@@ -86,21 +90,22 @@ interface AnswerProps {
   live?: Live;
 }
 
-export function Answer({ conversation, message, last, live }: AnswerProps) {
+/** Rendered again only when something of it changed. */
+export const Answer = memo(({ conversation, message, last, live }: AnswerProps) => {
   const { text, stats } = message;
   return (
     <article class="answer" aria-label="Wisp" aria-busy={live ? true : undefined} data-live={live && (live.lost ? "lost" : "writing")}>
-      {text !== "" && <Markdown text={text} />}
+      {text !== "" && <Markdown text={text} grows={live !== undefined} />}
       {live && <Waiting live={live} />}
       {!live && stats?.error && <Failed error={stats.error} conversation={conversation} last={last} />}
       <div class="actions">
         {!live && text !== "" && <CopyButton text={text} label="Copy the answer" />}
-        {last && <IconButton icon="again" label="Answer again" disabled={!canAnswer()} onClick={() => orSay(chat.regenerate(conversation))} />}
+        {last && <IconButton icon="again" label="Answer again" disabled={!canAnswer.value} onClick={() => orSay(chat.regenerate(conversation))} />}
         {stats && <Figures stats={stats} running={live !== undefined} />}
       </div>
     </article>
   );
-}
+});
 
 function Waiting({ live }: { live: Live }) {
   if (live.lost) {
@@ -160,7 +165,7 @@ function Failed({ error, conversation, last }: { error: { kind: string; message:
               Try with a context of {count(smaller)}
             </button>
           )}
-          <button type="button" class="plain" disabled={!canAnswer()} onClick={() => orSay(chat.regenerate(conversation))}>
+          <button type="button" class="plain" disabled={!canAnswer.value} onClick={() => orSay(chat.regenerate(conversation))}>
             Try again
           </button>
         </div>

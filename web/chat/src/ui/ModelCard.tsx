@@ -86,6 +86,17 @@ function shownPhase({ progress, phase }: Extract<model.State, { at: "loading" }>
   return phase === "weights" && downloading ? "download" : phase;
 }
 
+/** What the engine said, for whoever wants to know. */
+export function Details({ text }: { text: string | undefined }) {
+  if (text === undefined) return null;
+  return (
+    <details class="details">
+      <summary>Details</summary>
+      <p>{text}</p>
+    </details>
+  );
+}
+
 function Failed({ state }: { state: Extract<model.State, { at: "failed" }> }) {
   const { choice, failure, contextLength } = state;
   const smaller = failure.kind === "memory" ? model.smallerContext(contextLength) : null;
@@ -100,6 +111,7 @@ function Failed({ state }: { state: Extract<model.State, { at: "failed" }> }) {
         <strong>{choice.name} was not loaded</strong>
       </div>
       <p>{failure.message}</p>
+      <Details text={failure.details} />
       <div class="buttons">
         <button type="button" class="plain" onClick={() => (dialog.value = "models")}>
           Another model

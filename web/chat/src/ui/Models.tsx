@@ -14,7 +14,8 @@ export function Models() {
   return (
     <Dialog name="models" title="Models">
       <Loaded />
-      <Offered />
+      <Offered title="On this computer" models={model.local.value} />
+      <Offered title="Offered here" models={model.offered.value} />
       <section class="part">
         <h3>From elsewhere</h3>
         <Address />
@@ -74,11 +75,12 @@ function Loaded() {
   );
 }
 
-function Offered() {
+function Offered({ title, models }: { title: string; models: ModelEntry[] }) {
+  if (models.length === 0) return null;
   return (
     <section class="part">
-      <h3>Offered here</h3>
-      {model.offered.value.models.map((entry) => (
+      <h3>{title}</h3>
+      {models.map((entry) => (
         <Entry entry={entry} key={entry.id} />
       ))}
     </section>

@@ -8,6 +8,7 @@ import type { Conversation } from "../schema";
 import { nextTheme, theme } from "../theme";
 import { Icon, IconButton, Mark } from "./icons";
 import { importFile } from "./importing";
+import { isComposing } from "./keys";
 import { dialog, download, drawer, focusComposer, pickFile } from "./shell";
 
 export function Sidebar() {
@@ -133,6 +134,7 @@ function Rename({ title, done }: { title: string; done: (title: string | null) =
       maxLength={200}
       onBlur={(event) => done(event.currentTarget.value.trim() || null)}
       onKeyDown={(event) => {
+        if (isComposing(event)) return;
         if (event.key === "Escape") {
           event.preventDefault();
           event.currentTarget.value = title;

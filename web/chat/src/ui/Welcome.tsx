@@ -29,11 +29,11 @@ export function Welcome() {
   );
 }
 
-/** The first model of the list, one click away. */
+/** The best model for this machine, one click away; what is on this computer before all else. */
 function First() {
-  const first = model.offered.value.models[0];
+  const first = model.local.value[0] ?? model.offered.value[0];
   if (!first) return <button class="solid" onClick={() => (dialog.value = "models")}>Choose a model</button>;
-  const here = model.findStored(first.url)?.complete === true;
+  const here = model.findStored(first.url)?.complete === true || model.local.value.includes(first);
   const choice = model.offeredChoice(first);
   const load = () => {
     orSay(model.load(choice));
