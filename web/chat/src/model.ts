@@ -74,10 +74,16 @@ async function readOffered(): Promise<void> {
     const absolute = (url: string) => new URL(url, document.baseURI).href;
     const { models, local = [] } = parsed.output;
     const all = (list: ModelEntry[]) => list.map((one) => ({ ...one, url: absolute(one.url) }));
-    listed.value = { models: all(models), local: all(local) };
+    listed.value = { models: all(models), local: all(local.map((one) => described(one, models))) };
   } catch (error) {
     notify(`The list of models (models.json) can't be read. ${sentence(error)}`, { tone: "bad" });
   }
+}
+
+/** A model of the local store, with what the list knows of the same one. */
+function described(local: ModelEntry, models: ModelEntry[]): ModelEntry {
+  const known = models.find(({ id }) => local.id === `local-${id}`);
+  return known ? { ...known, id: local.id, url: local.url, bytes: local.bytes } : local;
 }
 
 /** What is stored, and how much room there is. */

@@ -91,7 +91,8 @@ function Entry({ entry }: { entry: ModelEntry }) {
   const choice = model.offeredChoice(entry);
   const here = model.findStored(entry.url);
   const running = model.ready.value && model.isSame(model.ready.value.choice, choice);
-  const label = running ? "Load again" : here?.complete ? "Load" : here ? "Go on downloading" : "Download";
+  const isLocal = model.local.value.includes(entry);
+  const label = running ? "Load again" : here?.complete || isLocal ? "Load" : here ? "Go on downloading" : "Download";
   return (
     <div class="model">
       <div class="card-head">
