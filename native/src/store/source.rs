@@ -5,13 +5,13 @@ use super::download::{self, Span, Want};
 use super::folder;
 use super::http::{self, Http};
 use super::name::{HubFile, Spec};
+use super::token::Token;
 use super::wheels::Way;
 use crate::out;
 use std::io::Read;
 use std::path::Path;
 use wisp_base::{Error, Result};
 
-const HUB: &str = "https://huggingface.co";
 const INDEX: &str = "https://pypi.org/simple";
 
 /// What may be asked for models.
@@ -27,13 +27,17 @@ pub struct Network {
 
 impl Network {
     /// As the environment says.
-    pub fn usual() -> Self {
-        Self {
-            http: Http::new(),
-            hub: base("WISP_HUB", HUB),
+    ///
+    /// # Errors
+    /// What stands where a token for the hub is looked for is none.
+    pub fn usual() -> Result<Self> {
+        let hub = base("WISP_HUB", http::HUB);
+        Ok(Self {
+            http: Http::usual(&hub, Token::find()?),
+            hub,
             index: base("WISP_PYPI", &base("PIP_INDEX_URL", INDEX)),
             pythons: &["python3", "python", "py"],
-        }
+        })
     }
 
     fn hub_url(&self, repo: &str, revision: &str, file: &str) -> String {
@@ -43,7 +47,7 @@ impl Network {
 
 /// Downloads `spec` to `path`.
 pub fn bring(spec: &Spec, path: &Path) -> Result<()> {
-    let network = Network::usual();
+    let network = Network::usual()?;
     let http = &network.http;
     match spec {
         Spec::Known(known) => bring_known(&network, known, path),
@@ -140,12 +144,15 @@ fn hub_want(http: &Http, url: &str, label: &str, known: Option<Expected>) -> Res
         let host = http::host(url);
         if let Some(bytes) = bytes.filter(|bytes| *bytes != known.bytes) {
             return Err(Error::input(format!(
-                "{host} has a file of {bytes} bytes, not of {}",
+                "size mismatch: expected {} bytes, but {host} has {bytes}",
                 known.bytes
             )));
         }
-        if sha256.as_ref().is_some_and(|sha256| !sha256.eq_ignore_ascii_case(known.sha256)) {
-            return Err(Error::input(format!("{host} has a file of another SHA-256")));
+        if let Some(other) = sha256.as_ref().filter(|it| !it.eq_ignore_ascii_case(known.sha256)) {
+            return Err(Error::input(format!(
+                "checksum mismatch: expected {}, but {host} has {other} (SHA-256)",
+                known.sha256
+            )));
         }
     }
     Ok(Want {
@@ -160,15 +167,22 @@ fn hub_want(http: &Http, url: &str, label: &str, known: Option<Expected>) -> Res
 /// A download of which only the server's word is known: it must at least be a model.
 fn fetch_gguf(http: &Http, want: &Want, path: &Path) -> Result<()> {
     download::fetch(http, want, path)?;
-    let mut magic = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(4).read_to_end(&mut magic));
-    if read.is_ok() && magic == b"GGUF" {
+    let mut start = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(40).read_to_end(&mut start));
+    if read.is_ok() && start.starts_with(b"GGUF") {
         return Ok(());
     }
     // What cannot be deleted is at least named.
     let _ = std::fs::remove_file(path);
+    if wisp_formats::is_lfs_pointer(&start) {
+        return Err(Error::input(format!(
+            "{} sent a Git LFS pointer, the small text that stands for a large file: give the \
+             file's own address (on the hub, with /resolve/ in place of /raw/)",
+            http::host(&want.url)
+        )));
+    }
     Err(Error::input(format!(
-        "what came is not a GGUF file: it begins with \"{}\"",
-        magic.escape_ascii()
+        "the download is not a GGUF file: it begins with \"{}\"",
+        start.get(..4).unwrap_or(&start).escape_ascii()
     )))
 }

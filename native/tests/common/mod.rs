@@ -41,6 +41,14 @@ pub fn wisp(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wisp"));
     command.env("WISP_HOME", home).env("PATH", "").env_remove("WISP_CAPS");
     command.env("WISP_HUB", "http://127.0.0.1:9").env("WISP_PYPI", "http://127.0.0.1:9");
+    // Neither a person's token nor the proxies of this machine.
+    command.env("HF_HOME", home);
+    for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"] {
+        command.env_remove(name);
+    }
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
     command.stdin(Stdio::null());
     command
 }

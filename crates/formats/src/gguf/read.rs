@@ -6,6 +6,7 @@ use super::{
     tensor_bytes,
 };
 use crate::Source;
+use crate::source::{is_lfs_pointer, lfs_pointer};
 use std::collections::HashMap;
 use wisp_base::{Error, Format, Result};
 
@@ -68,6 +69,11 @@ async fn version(source: &dyn Source, cursor: &mut Cursor<'_>) -> Result<u32> {
     let length = usize::try_from(cursor.remaining()).unwrap_or(usize::MAX).min(MAGIC.len());
     let magic = cursor.bytes(length).await?;
     if magic != MAGIC {
+        let mut start = vec![0; source.len().min(64) as usize];
+        source.read(0, &mut start).await?;
+        if is_lfs_pointer(&start) {
+            return Err(lfs_pointer(name));
+        }
         return Err(Error::input(format!(
             "{name} is not a GGUF file: it begins with \"{}\", not \"GGUF\"; give the path of a \
              .gguf file",

@@ -1,6 +1,8 @@
 //! A file on disk.
 
-use super::{FolderSource, LocalFuture, Source, in_bounds};
+use super::{
+    FolderSource, LFS_POINTER_MOST, LocalFuture, Source, in_bounds, is_lfs_pointer, lfs_pointer,
+};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ impl FileSource {
     /// Opens `path`.
     ///
     /// # Errors
-    /// It is a folder, does not exist, or may not be read.
+    /// It is a folder, a Git LFS pointer, does not exist, or may not be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let name = path.as_ref().display().to_string();
         let cannot = |cause| Error::io(format!("cannot open {name}"), cause);
@@ -29,7 +31,15 @@ impl FileSource {
         if metadata.is_dir() {
             return Err(Error::input(format!("{name} is a folder: give a file in it")));
         }
-        Ok(Self { len: metadata.len(), file: Mutex::new(file), name })
+        let opened = Self { len: metadata.len(), file: Mutex::new(file), name };
+        if (1..LFS_POINTER_MOST).contains(&opened.len) {
+            let mut start = vec![0; opened.len as usize];
+            opened.read_at(0, &mut start)?;
+            if is_lfs_pointer(&start) {
+                return Err(lfs_pointer(&opened.name));
+            }
+        }
+        Ok(opened)
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<()> {

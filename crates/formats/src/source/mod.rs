@@ -99,3 +99,20 @@ fn past_end(source: &dyn Source, offset: u64, bytes: usize) -> Error {
         source.len()
     ))
 }
+
+/// A Git LFS pointer has fewer bytes than this, says its specification.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) const LFS_POINTER_MOST: u64 = 1024;
+
+/// Is this the beginning of a Git LFS pointer: the small text that stands for a large file
+/// where a repository was cloned without it?
+pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"version https://git-lfs.")
+}
+
+pub(crate) fn lfs_pointer(name: &str) -> Error {
+    Error::input(format!(
+        "{name} is a Git LFS pointer, the small text that stands for a large file: run `git lfs \
+         pull` in its repository, or download the file itself"
+    ))
+}

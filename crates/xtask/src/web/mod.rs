@@ -18,7 +18,9 @@ pub use test::{chromium, test};
 /// `--sizes` builds nothing and fails where what is there is too large.
 pub fn web(args: &[String]) -> Result {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => build().and_then(|()| serve::Site::new(&folder("chat").join("dist"), local())?.serve()),
+        [] => {
+            build().and_then(|()| serve::Site::new(&folder("chat").join("dist"), local())?.serve())
+        }
         ["--build"] => build(),
         ["--models"] => models(),
         ["--sizes"] => sizes::check(),

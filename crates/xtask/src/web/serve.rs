@@ -70,7 +70,8 @@ impl Site {
         let mut head = BufReader::new(stream.try_clone()?.take(HEAD));
         head.read_line(&mut line)?;
         // All of it is read, for a connection that closes with unread bytes is cut off.
-        let rest = head.by_ref().lines().map_while(|rest| rest.ok().filter(|rest| !rest.is_empty()));
+        let rest =
+            head.by_ref().lines().map_while(|rest| rest.ok().filter(|rest| !rest.is_empty()));
         let ranges: Vec<String> = rest.filter_map(|rest| range_header(&rest)).collect();
         let mut words = line.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -95,7 +96,8 @@ impl Site {
                 return respond(&mut stream, "416 Range Not Satisfiable", kind, 0, &size);
             };
             part = wanted;
-            let place = format!("Content-Range: bytes {}-{}/{length}\r\n", part.start, part.end - 1);
+            let place =
+                format!("Content-Range: bytes {}-{}/{length}\r\n", part.start, part.end - 1);
             respond(&mut stream, "206 Partial Content", kind, part.end - part.start, &place)?;
         } else {
             respond(&mut stream, "200 OK", kind, length, "")?;
@@ -263,7 +265,8 @@ mod tests {
     fn parts_of_a_file_are_served_and_others_refused() {
         let whole = std::fs::read_to_string(here().root.join("Cargo.toml")).unwrap();
         for (range, want) in [("bytes=3-12", &whole[3..13]), ("bytes=7-", &whole[7..])] {
-            let (head, body) = said(&here(), &format!("GET /Cargo.toml HTTP/1.1\r\nrange: {range}"));
+            let (head, body) =
+                said(&here(), &format!("GET /Cargo.toml HTTP/1.1\r\nrange: {range}"));
             assert!(head.starts_with("HTTP/1.1 206 Partial Content"), "{head}");
             assert!(head.contains(&format!("/{}", whole.len())), "{head}");
             assert_eq!(body, want);
