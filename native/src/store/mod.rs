@@ -264,8 +264,7 @@ impl Store {
         };
         Error::input(format!(
             "there is no model {name}{hint}: give the path of a .gguf file, hf:OWNER/REPO/FILE.gguf, \
-             an https URL, or one of {}",
-            names.join(", ")
+             an https URL, or one of the names that `wisp models` lists"
         ))
     }
 }
