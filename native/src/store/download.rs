@@ -257,6 +257,9 @@ fn gave_up(want: &Want, path: &Path, patience: &Patience) -> String {
         );
     }
     forget(path);
+    if patience.most == 0 {
+        return format!("gave up after {attempts} attempts: try again later");
+    }
     format!(
         "gave up after {attempts} attempts, which brought {}{all} bytes at most; the server cannot \
          continue a download: try again later, or fetch the file in another way and give its path",
@@ -278,7 +281,7 @@ fn receive(
     {
         forget(path);
         return Err(Error::input(format!(
-            "{host} offers {total} bytes, but the file has {bytes}: it is another file"
+            "size mismatch: expected {bytes} bytes, but {host} offers {total}: it is another file"
         )));
     }
     let total = answer.total.or(want.bytes);

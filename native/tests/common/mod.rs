@@ -43,6 +43,8 @@ pub fn wisp(home: &Path) -> Command {
     command.env("WISP_HUB", "http://127.0.0.1:9").env("WISP_PYPI", "http://127.0.0.1:9");
     // Neither a person's token nor the proxies of this machine.
     command.env("HF_HOME", home);
+    // A Python that is found without a path must not go out either.
+    command.env("PIP_NO_INDEX", "1");
     for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"] {
         command.env_remove(name);
     }
