@@ -2,7 +2,7 @@
 // serves it under a path of a plain host, and does what a person does with it.
 
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -44,6 +44,8 @@ export interface Host {
 
 /** What the page offers in these tests: a model on its own host, and one elsewhere. */
 const OFFERED = fileURLToPath(new URL("../pages/models.json", import.meta.url));
+
+export const offered = () => (JSON.parse(readFileSync(OFFERED, "utf8")) as { models: { url: string }[] }).models;
 
 /** A host of static files: no headers but the type, and not at the root. */
 export async function hostFiles(folder: string): Promise<Host> {

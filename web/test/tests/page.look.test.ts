@@ -61,7 +61,7 @@ const STATES: Record<string, { words?: string; reach: () => Promise<unknown> }> 
     words: "unreachable",
     reach: async () => {
       await page.getByRole("button", { name: /^Download/ }).click();
-      await page.getByText("huggingface.co could not be reached").waitFor();
+      await page.getByText("could not be reached, or did not deliver the file").waitFor();
       await page.getByText("Details").click();
     },
   },
