@@ -1,5 +1,6 @@
 //! Reading and writing whole files.
 
+use serde::de::DeserializeOwned;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use wisp_base::{Error, Result};
@@ -9,9 +10,18 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|cause| Error::io(format!("cannot read {}", path.display()), cause))
 }
 
+/// A value out of JSON, which may begin with a byte-order mark, as some editors write it.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err("it is UTF-16: save it as UTF-8".into());
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    serde_json::from_slice(bytes).map_err(|cause| cause.to_string())
+}
+
 /// The text of a line of stdin that is a JSON string.
 pub fn json_text(number: usize, line: &[u8]) -> Result<String> {
-    serde_json::from_slice(line).map_err(|cause| {
+    from_json(line).map_err(|cause| {
         Error::input(format!("line {number} of stdin is not a JSON string: {cause}"))
     })
 }
@@ -72,7 +82,7 @@ fn builder() -> tempfile::Builder<'static, 'static> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_windows_device;
+    use super::*;
 
     #[test]
     fn windows_devices_are_known_by_their_names() {
@@ -82,5 +92,14 @@ mod tests {
         for file in ["null", "com", "com10", "a.con", "console", "", "con--b"] {
             assert!(!is_windows_device(file), "{file}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        assert_eq!(from_json("\u{feff}[1]".as_bytes()), Ok(vec![1]));
+        assert_eq!(from_json("[1]".as_bytes()), Ok(vec![1]));
+        let wide = from_json::<Vec<u32>>(b"\xff\xfe[\0").unwrap_err();
+        assert_eq!(wide, "it is UTF-16: save it as UTF-8");
+        assert!(json_text(1, "\u{feff}\"a\"\n".as_bytes()).is_ok_and(|text| text == "a"));
     }
 }

@@ -29,7 +29,7 @@ impl Messages {
     pub fn load(path: &Path) -> Result<Self> {
         let text = files::read(path)?;
         let name = path.display();
-        let value: Value = serde_json::from_slice(&text)
+        let value: Value = files::from_json(&text)
             .map_err(|cause| Error::input(format!("{name} is not JSON: {cause}")))?;
         Self::from_json(value).map_err(|why| {
             Error::input(format!("{name} {why}; give [{{\"role\":\"user\",\"content\":\"…\"}}, …]"))

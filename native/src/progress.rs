@@ -12,6 +12,11 @@ pub fn bytes(what: impl Into<Cow<'static, str>>, total: u64) -> ProgressBar {
     bar(ProgressBar::hidden(), what, template).with_total(total)
 }
 
+/// A bar of things that are counted.
+pub fn count(what: impl Into<Cow<'static, str>>, total: usize) -> ProgressBar {
+    bar(ProgressBar::hidden(), what, "{msg} [{bar:30}] {pos}/{len} {eta}").with_total(total as u64)
+}
+
 /// Something that goes on for an unknown time.
 pub fn spinner(what: impl Into<Cow<'static, str>>) -> ProgressBar {
     let spinner = bar(ProgressBar::hidden(), what, "{spinner} {msg}");

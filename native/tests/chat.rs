@@ -109,14 +109,84 @@ fn a_wrong_command_ends_a_script_with_a_sentence() {
 }
 
 #[test]
-fn a_conversation_longer_than_the_context_says_so() {
+fn a_message_longer_than_the_context_says_so() {
     let file = tiny_file();
     let run = run_with(chat(file.path()).args(["--quiet"]), "y".repeat(600));
     let sentence = run.sentence();
     assert!(
-        sentence.contains("but the context has room for 512: /clear begins anew"),
+        sentence.contains("but the context has room for 512: give a shorter one"),
         "{sentence}"
     );
+}
+
+/// Prompt tokens that each answer found not in the cache.
+fn computed(stderr: &str) -> Vec<usize> {
+    let after = stderr.split("prompt ").skip(1);
+    after.filter_map(|text| text.split_once(" new")?.0.parse().ok()).collect()
+}
+
+#[test]
+fn a_full_context_leaves_out_the_oldest_turns() {
+    let file = tiny_file();
+    let saved = Temp::new("saved.json", "");
+    let long = "y".repeat(50);
+    let mut input: String = (0..20).map(|turn| format!("turn {turn} {long}\n")).collect();
+    input += &format!("/stats\n/save {}\n/clear\n/stats\n", saved.path());
+    let run = run_with(chat(file.path()).args(["--system", "Be brief."]), input);
+    assert_eq!(run.ok(), "xxxx\n".repeat(20));
+    let said = run.stderr.matches("the context is full: from now on the oldest messages").count();
+    assert_eq!(said, 1, "{}", run.stderr);
+    // All that was said is kept, and most answers compute little more than the last turn.
+    let messages: Value =
+        serde_json::from_str(&std::fs::read_to_string(saved.path()).unwrap()).unwrap();
+    assert_eq!(messages.as_array().unwrap().len(), 41);
+    assert_eq!(messages[0]["content"], "Be brief.");
+    let left_out = run.stderr.split(" in 41 messages, the oldest ").nth(1).unwrap();
+    let left_out: usize = left_out.split_once(" left out").unwrap().0.parse().unwrap();
+    assert!(left_out % 2 == 0 && (20..40).contains(&left_out), "{left_out}");
+    assert!(run.stderr.contains(" in 1 messages\n"), "{}", run.stderr);
+    let computed = computed(&run.stderr);
+    let short = computed.iter().take(20).filter(|count| **count < 130).count();
+    assert!(short >= 12, "{computed:?}");
+}
+
+#[test]
+fn an_answer_that_the_context_cuts_says_so() {
+    let file = tiny_file();
+    let with = |most: &'static str| {
+        let mut command = wisp(&home());
+        command.args(["chat", file.path(), "hello", "--ctx", "128", "--max-tokens", most]);
+        let run = common::run(command.args(["--ignore-eos", "--logit-bias", "120=1000"]));
+        (run.ok().len(), run.stderr)
+    };
+    for most in ["-1", "1000"] {
+        let (len, stderr) = with(most);
+        assert!(len > 60 && stderr.contains("; context full]"), "{len}: {stderr}");
+    }
+    let (len, stderr) = with("8");
+    assert!(len == 9 && stderr.contains("; length]"), "{len}: {stderr}");
+}
+
+#[test]
+fn a_message_may_begin_with_a_path() {
+    let file = tiny_file();
+    let input = "/some/file is what?\n /help\n/no-such/file\n";
+    let run = run_with(&mut chat(file.path()), input);
+    assert_eq!(run.ok(), "xxxx\n".repeat(3), "{}", run.stderr);
+}
+
+#[test]
+fn what_is_piped_in_follows_the_prompt() {
+    let file = tiny_file();
+    let tokens = |prompt: &str, input: &[u8]| {
+        let run = run_with(chat(file.path()).arg(prompt), input);
+        assert_eq!(run.ok(), "xxxx\n");
+        computed(&run.stderr)[0]
+    };
+    let alone = tokens("Summarize", b"");
+    assert_eq!(tokens("Summarize", b"one\ntwo\n"), alone + "\n\none\ntwo".len());
+    // U+FFFD, which has three bytes.
+    assert_eq!(tokens("Summarize", b"caf\xe9"), alone + 8);
 }
 
 #[cfg(unix)]
@@ -216,6 +286,8 @@ mod interrupts {
     fn one_shot_chat_ends_with_the_status_of_an_interrupt() {
         let file = tiny_file();
         let mut child = spawn(endless("chat", file.path()).arg("hello"));
+        // What is piped in would follow.
+        drop(child.stdin.take());
         first_text(&mut child);
         interrupt(&child);
         assert_eq!(end(child).1, Some(130));

@@ -208,13 +208,20 @@ fn wrong_requests_are_one_sentence() {
             "presence_penalty is 1000000000",
         ),
         (&["generate", path, "--tokens", "1", "--kv", "q4_0"], "but heads have 16: give --kv f16"),
+        (
+            &["chat", path, "hello", "--kv", "q8_0"],
+            "a KV cache of q8_0 stores 32 numbers together, but heads have 16",
+        ),
         (&["logits", path, "--tokens", "265", "--out", "o.npy"], "token 265 is not in"),
         (&["logits", path, "--tokens", &long, "--out", "o.npy"], "the context is 64"),
         (&["logits", path, "--tokens", "1", "--out", folder], "is a folder: give a file's name"),
         (&["logits", path, "--tokens", "1", "--out", out], "cannot write "),
         (&["detokenize", path, "--tokens", "265"], "token 265 is not in"),
         (&["perplexity", path, "--tokens-file", short.path()], "token 999 is not in"),
-        (&["perplexity", path, "--tokens-file", wide.path()], "the context is 64"),
+        (
+            &["perplexity", path, "--tokens-file", wide.path(), "--stride", "64"],
+            "--stride is 64, but the context has 64 tokens: give a smaller one",
+        ),
         (
             &["perplexity", path, "--text-file", empty.path()],
             "needs at least 2 tokens, but there are 0",
@@ -228,8 +235,77 @@ fn wrong_requests_are_one_sentence() {
     ] {
         let run = run_model(&[args, &["--ctx", "64"]].concat());
         assert!(run.sentence().contains(part), "{args:?}: {}", run.sentence());
+        assert!(!run.sentence().contains("rope_append"), "{args:?}: {}", run.sentence());
         assert_eq!((run.status, run.stdout.as_str()), (1, ""), "{args:?}");
     }
+}
+
+/// The tokens' NLL as `wisp perplexity` gives it.
+fn nll(path: &str, tokens: &[u32], more: &[&str]) -> Vec<f64> {
+    let file = Temp::new("t.json", json!(tokens).to_string());
+    let args = ["perplexity", path, "--tokens-file", file.path(), "--json", "--caps", "f16=off"];
+    let run = run_model(&[&args[..], &["--ctx", "64"], more].concat());
+    let value = object(&run, &["nll", "mean_nll", "perplexity"]);
+    value["nll"].as_array().unwrap().iter().map(|one| one.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn a_text_longer_than_the_context_is_read_in_windows() {
+    let file = tiny_file();
+    let path = file.path();
+    let tokens: Vec<u32> = (0..150u32).map(|i| (i * i + 7 * i) % 251).collect();
+    // The last token is not read.
+    assert_eq!(nll(path, &tokens[..65], &[]).len(), 64);
+    for (more, starts) in [(&[][..], &[0, 32, 64, 96][..]), (&["--stride", "50"], &[0, 50, 100])] {
+        let all = nll(path, &tokens, more);
+        // Each window by itself: of what it predicts the end counts, which is new.
+        let mut want = Vec::new();
+        for start in starts {
+            let own = nll(path, &tokens[*start..150.min(start + 64)], &[]);
+            let new = start + own.len() - want.len();
+            want.extend_from_slice(&own[own.len() - new..]);
+        }
+        assert_eq!((all.len(), want.len()), (149, 149));
+        for (index, (one, want)) in all.iter().zip(&want).enumerate() {
+            assert!((one - want).abs() < 1e-5, "{index}: {one}, not {want}");
+        }
+    }
+}
+
+#[test]
+fn json_may_begin_with_a_byte_order_mark() {
+    let file = tiny_file();
+    let path = file.path();
+    let chat = Temp::new("c.json", "\u{feff}[{\"role\":\"user\",\"content\":\"a\"}]");
+    let run =
+        run_model(&["generate", path, "--chat-file", chat.path(), "--max-tokens", "0", "--json"]);
+    let value: Value = serde_json::from_str(run.ok()).unwrap();
+    assert!(value["prompt_tokens"].as_array().unwrap().len() > 10);
+    let ids = Temp::new("t.json", "\u{feff}[1,2,3]");
+    run_model(&["perplexity", path, "--tokens-file", ids.path()]).ok();
+    let mut lines = wisp(&home());
+    let run = run_with(lines.args(["tokenize", path, "--lines"]), "\u{feff}\"a\"\n\"b\"\n");
+    assert_eq!(run.ok(), "{\"tokens\":[97]}\n{\"tokens\":[98]}\n");
+    let wide = Temp::new("w.json", b"\xff\xfe[\0");
+    let run = run_model(&["generate", path, "--chat-file", wide.path()]);
+    assert!(run.sentence().contains("it is UTF-16: save it as UTF-8"), "{}", run.sentence());
+}
+
+#[test]
+fn minus_one_is_what_llama_cpp_means_by_it() {
+    let file = tiny_file();
+    let args =
+        ["generate", file.path(), "--tokens", "1,2", "--json", "--ctx", "64", "--ignore-eos"];
+    let tokens = |more: &[&str]| {
+        let run = run_model(&[&args[..], more].concat());
+        let value: Value = serde_json::from_str(run.ok()).unwrap();
+        assert_eq!(value["finish_reason"], "length");
+        value["tokens"].as_array().unwrap().clone()
+    };
+    assert!(tokens(&["--max-tokens", "-1"]).len() >= 62);
+    assert_eq!(tokens(&["--max-tokens", "0"]).len(), 0);
+    let drawn = || tokens(&["--max-tokens", "20", "--temp", "1", "--seed", "-1"]);
+    assert_ne!(drawn(), drawn());
 }
 
 #[test]

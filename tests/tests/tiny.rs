@@ -240,6 +240,30 @@ fn stop_texts_may_lie_across_tokens_and_are_never_shown() {
 }
 
 #[test]
+fn a_stop_text_may_be_that_of_a_control_token() {
+    SHARED.with(|engine| {
+        // The bias of a token wanes with each time it comes: x, x, then the control token.
+        let mut request = Request {
+            sampling: biased(&[(u32::from(b'x'), 1e6), (END, 1e6 - 150.0)]),
+            ignore_eos: true,
+            ..greedy(&prompt(62, 10), 10)
+        };
+        request.sampling.frequency_penalty = 100.0;
+        let mut with = |stops: &[&str]| {
+            request.stop = stops.iter().map(|stop| stop.to_string()).collect();
+            let answer = ask(engine, &request);
+            (answer.text, answer.tokens.len(), answer.finish)
+        };
+        assert_eq!(with(&[]).2, FinishReason::Length);
+        assert_eq!(with(&["<|im_end|>"]), ("xx".into(), 3, FinishReason::Stop));
+        assert_eq!(with(&["x<|im_end|>"]), ("x".into(), 3, FinishReason::Stop));
+        assert_eq!(with(&["im_end"]), ("xx".into(), 3, FinishReason::Stop));
+        assert_eq!(with(&["<|im_end|>x", "xxx"]), ("".into(), 4, FinishReason::Stop));
+        assert_eq!(with(&["<|im_end|>!"]).2, FinishReason::Length);
+    });
+}
+
+#[test]
 fn the_same_seed_gives_the_same_tokens_whatever_the_batch() {
     SHARED.with(|engine| {
         let one = ask(engine, &drawn(1, 40)).tokens;

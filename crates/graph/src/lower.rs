@@ -181,10 +181,7 @@ pub fn lower(tape: &Tape, target: &Target, key: PlanKey) -> Result<Lowered> {
             before: lowered.dispatches.len(),
             lowered: &mut lowered,
         };
-        node.op.gpu(&mut at).map_err(|e| match e {
-            Error::Unsupported(m) => Error::Unsupported(format!("{}: {m}", node.op.name())),
-            other => other,
-        })?;
+        node.op.gpu(&mut at)?;
     }
     Ok(lowered)
 }

@@ -188,7 +188,10 @@ impl Tape {
             let inputs: Vec<_> = inputs.iter().map(|i| self.value(*i)).collect();
             let resources: Vec<_> = resources.iter().map(|r| self.get(*r)).collect();
             op.infer(&inputs, &resources)
-                .map_err(|e| Error::input(format!("{} at {}: {e}", op.name(), self.nodes.len())))?
+                // Names of operations say nothing to whoever gave the file.
+                .map_err(|e| {
+                    Error::input(format!("the model's sizes cannot be computed with: {e}"))
+                })?
         };
         let output = output.map(|value| {
             self.values.push(value);

@@ -259,9 +259,10 @@ pub struct Timings {
 }
 
 impl Timings {
-    /// Prompt tokens a second; 0 for none.
+    /// Prompt tokens a second; 0 where there is none, or no token came after them.
     pub fn prefill_tokens_per_s(&self) -> f64 {
-        rate(self.prefill_tokens, self.prefill_ms).unwrap_or(0.0)
+        let tokens = if self.prefill_ms > 0.0 { self.prefill_tokens } else { 0 };
+        rate(tokens, self.prefill_ms).unwrap_or(0.0)
     }
 
     /// New tokens a second after the first; `None` where there was at most one.

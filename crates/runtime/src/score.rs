@@ -24,7 +24,8 @@ impl Engine {
         chunk: Option<usize>,
     ) -> Result<Vec<f32>> {
         let mut logits = Vec::new();
-        self.score(tokens, all, chunk, &Cancel::default(), &mut |rows| {
+        let first = if all { 0 } else { tokens.len().saturating_sub(1) };
+        self.score(tokens, first, chunk, &Cancel::default(), &mut |rows| {
             logits.extend_from_slice(rows);
         })
         .await?;
@@ -36,13 +37,27 @@ impl Engine {
     /// # Errors
     /// As [`Self::logits`]; [`Error::Cancelled`].
     pub async fn nll(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f64>> {
+        self.nll_from(tokens, 1, cancel).await
+    }
+
+    /// `-ln p(tokens[i] | tokens[..i])` for each `i` from `first` on, which is at least 1.
+    ///
+    /// # Errors
+    /// As [`Self::nll`].
+    pub async fn nll_from(
+        &mut self,
+        tokens: &[u32],
+        first: usize,
+        cancel: &Cancel,
+    ) -> Result<Vec<f64>> {
         self.expect_decoder()?;
         let vocab = self.vocab();
         let mut nll = Vec::new();
         let fed = tokens.len().saturating_sub(1);
-        self.score(&tokens[..fed], true, None, cancel, &mut |rows| {
+        let first = first.max(1);
+        self.score(&tokens[..fed], first - 1, None, cancel, &mut |rows| {
             for row in rows.chunks_exact(vocab) {
-                let next = tokens.get(nll.len() + 1).map_or(0, |token| *token as usize);
+                let next = tokens.get(nll.len() + first).map_or(0, |token| *token as usize);
                 let own = row.get(next).map_or(f64::NEG_INFINITY, |logit| f64::from(*logit));
                 nll.push(log_sum_exp(row) - own);
             }
@@ -51,11 +66,12 @@ impl Engine {
         Ok(nll)
     }
 
-    /// Runs `tokens` as one new sequence; `rows` sees the logits as they come.
+    /// Runs `tokens` as one new sequence; `rows` sees the logits of the positions from `first`
+    /// on, as they come.
     async fn score(
         &mut self,
         tokens: &[u32],
-        all: bool,
+        first: usize,
         chunk: Option<usize>,
         cancel: &Cancel,
         rows: &mut dyn FnMut(&[f32]),
@@ -66,7 +82,7 @@ impl Engine {
         }
         let mut pages = Pages::default();
         self.pool.grow(&mut pages, tokens.len())?;
-        let result = self.score_in(&pages, tokens, all, chunk, cancel, rows).await;
+        let result = self.score_in(&pages, tokens, first, chunk, cancel, rows).await;
         self.pool.release(pages);
         result
     }
@@ -75,13 +91,14 @@ impl Engine {
         &mut self,
         pages: &Pages,
         tokens: &[u32],
-        all: bool,
+        wanted: usize,
         chunk: Option<usize>,
         cancel: &Cancel,
         rows: &mut dyn FnMut(&[f32]),
     ) -> Result<()> {
         self.stepper.write_pages(0, 0, &pages.list);
-        let most = if all { self.stepper.most_scored() } else { self.stepper.most_tokens() };
+        let several = wanted + 1 < tokens.len();
+        let most = if several { self.stepper.most_scored() } else { self.stepper.most_tokens() };
         let both_ways = self.is_encoder();
         let each = if both_ways { tokens.len() } else { chunk.unwrap_or(most).min(most) };
         for (number, part) in tokens.chunks(each).enumerate() {
@@ -90,14 +107,10 @@ impl Engine {
             }
             let first = number * each;
             let end = first + part.len();
-            let outputs = match (all, end == tokens.len()) {
-                (true, _) => (0..part.len() as u32).collect(),
-                (false, true) => vec![part.len() as u32 - 1],
-                (false, false) => Vec::new(),
-            };
+            let outputs = (wanted.saturating_sub(first)..part.len()).map(|row| row as u32);
             let step = Step {
                 tokens: StepToken::run(part, first, 0).collect(),
-                outputs,
+                outputs: outputs.collect(),
                 splits: splits(&self.stepper.target.tuning, end),
                 both_ways,
             };

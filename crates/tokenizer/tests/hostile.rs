@@ -67,6 +67,20 @@ fn memory_is_bounded() {
         "{{ '%999999999999d' | format(1) }}".to_string(),
         "{{ '{:>999999999999}'.format(1) }}".to_string(),
         "{{ '{:>{}}'.format(1, 999999999999) }}".to_string(),
+        "{{ '%999999999999d' % 1 }}".to_string(),
+        "{{ '%*d' % (999999999999, 1) }}".to_string(),
+        "{{ '%.*f' % (999999999999, 1) }}".to_string(),
+        "{{ '{:{}}'.format(1, 999999999999) }}".to_string(),
+        "{{ '{:%>{w}}'.format_map({'w': 99999999999}) }}".to_string(),
+        "{{ 'a'.ljust(999999999999) }}".to_string(),
+        "{{ 'a'.center(999999999999, '-') }}".to_string(),
+        "{{ '1'.zfill(999999999999) }}".to_string(),
+        "{{ '\\t\\t'.expandtabs(999999999999) }}".to_string(),
+        "{{ 'a' | center(999999999999) }}".to_string(),
+        "{{ 'a\\nb' | indent(999999999999) }}".to_string(),
+        grow("'a'", "ns.x.replace('a', 'aaaaaaaa')", ""),
+        grow("'%s%s'", "ns.x % (ns.x, ns.x)", ""),
+        grow("'a'", "ns.x.join([ns.x, ns.x, ns.x])", ""),
         "{{ 'x' | indent(1000000000000, true) }}".to_string(),
         "{{ [1] | batch(100000000000, 0) | list }}".to_string(),
         "{{ 9 ** 9 ** 9 ** 9 }}".to_string(),
@@ -147,6 +161,7 @@ fn depth_is_bounded() {
         let _ = render(&(open + &close));
     }
     let _ = render(&format!("{{{{ {}1 }}}}", "1+".repeat(LENGTH / 2)));
+    let _ = render(&format!("{{{{ {}1 }}}}", "1%".repeat(LENGTH / 2)));
     let _ = render(&format!("{{{{ a{} }}}}", "[0]".repeat(LENGTH / 3)));
     let _ = render(&format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(LENGTH / 12)));
 }

@@ -10,7 +10,7 @@ mod tokens;
 pub use bench::Bench;
 pub use guessing::Guessing;
 pub use parse::parse;
-pub use sampling::SamplingArgs;
+pub use sampling::{SamplingArgs, any_seed, seed};
 pub use tokenizer::{Task as TokenizerTask, Tokenizer, Train};
 pub use tokens::{TokenList, from_file, within};
 
@@ -106,7 +106,9 @@ pub enum Command {
     Bench(Bench),
 }
 
-/// Chat with a model, by its own template.
+/// Chat with a model, by its own template. Text that is piped in follows PROMPT.
+///
+/// When the context is full, the oldest turns are left out; what --system says stays.
 ///
 /// Unless set otherwise, answers are drawn at temperature 0.6, top-p 0.95, min-p 0.05 and
 /// repetition penalty 1.1 (1 with --lookup or --draft), with a new seed each time.
@@ -118,8 +120,8 @@ pub struct Chat {
     /// What the model is told before the conversation
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub system: Option<String>,
-    /// Longest answer in tokens [default: until the context is full]
-    #[arg(long, value_name = "N")]
+    /// Longest answer in tokens [default: until the context is full, as with -1]
+    #[arg(long, value_name = "N", value_parser = parse::most, allow_negative_numbers = true)]
     pub max_tokens: Option<usize>,
     #[command(flatten)]
     pub sampling: SamplingArgs,
@@ -144,8 +146,9 @@ pub struct Generate {
     /// A JSON file with messages for the model's chat template
     #[arg(long, group = "input", value_name = "FILE")]
     pub chat_file: Option<PathBuf>,
-    /// Most tokens to generate
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    /// Most tokens to generate; -1 goes on to the answer's end, or until the context is full
+    #[arg(long, value_name = "N", default_value = "256", value_parser = parse::most)]
+    #[arg(allow_negative_numbers = true)]
     pub max_tokens: usize,
     #[command(flatten)]
     pub sampling: SamplingArgs,
@@ -211,6 +214,10 @@ pub struct Perplexity {
     /// A text
     #[arg(long, group = "input", value_name = "FILE")]
     pub text_file: Option<PathBuf>,
+    /// A text longer than the context is read in windows of it, each so many tokens further on,
+    /// of which those that no window had before count [default: half the context]
+    #[arg(long, value_name = "N", value_parser = parse::positive)]
+    pub stride: Option<usize>,
     /// Print {"nll":[…],"mean_nll":…,"perplexity":…}
     #[arg(long)]
     pub json: bool,

@@ -69,6 +69,15 @@ pub fn kv(text: &str) -> Result<KvType, String> {
     text.parse().map_err(|_| "give one of f32, f16, q8_0, q4_0".into())
 }
 
+/// A number of tokens at most; -1, as llama.cpp has it, is none.
+pub fn most(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) => Ok(count),
+        Err(_) if text == "-1" => Ok(usize::MAX),
+        Err(_) => Err("give a whole number from 0 on, or -1 for as many as the context has".into()),
+    }
+}
+
 /// A count of at least 1.
 pub fn positive(text: &str) -> Result<usize, String> {
     text.parse()
@@ -108,6 +117,9 @@ mod tests {
         );
         assert!(refused(&["models", "--jsom"]).contains("; a similar argument exists: '--json'"));
         assert!(refused(&["models", "--ctx", "0"]).contains("a whole number from 1 on"));
+        let refused_most = refused(&["generate", "m.gguf", "--tokens", "1", "--max-tokens", "-2"]);
+        assert!(refused_most.contains("from 0 on, or -1 for as many"), "{refused_most}");
+        assert_eq!((most("0"), most("7"), most("-1")), (Ok(0), Ok(7), Ok(usize::MAX)));
         assert!(refused(&["models", "--caps", "f16=0"]).contains("`f16=0` is not one of"));
     }
 }

@@ -1,7 +1,6 @@
 //! How the next token is drawn, as flags.
 
 use clap::Args;
-use wisp_base::Result;
 use wisp_runtime::Sampling;
 
 /// Flags that `chat` and `generate` share. What is not given keeps the command's default.
@@ -33,8 +32,8 @@ pub struct SamplingArgs {
     /// Add VALUE to a token's logit; may be given again
     #[arg(long, value_name = "ID=VALUE", value_parser = bias)]
     pub logit_bias: Vec<(u32, f32)>,
-    /// The same seed on the same adapter gives the same answer
-    #[arg(long, value_name = "N")]
+    /// The same seed on the same adapter gives the same answer; -1 is another one each time
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// End the answer before this text; may be given again
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -46,7 +45,7 @@ pub struct SamplingArgs {
 
 impl SamplingArgs {
     /// `base` with what was given put in its place, each within its range.
-    pub fn over(&self, base: Sampling) -> Result<Sampling> {
+    pub fn over(&self, base: Sampling) -> wisp_base::Result<Sampling> {
         let sampling = Sampling {
             temperature: self.temperature.unwrap_or(base.temperature),
             top_k: self.top_k.unwrap_or(base.top_k),
@@ -62,6 +61,21 @@ impl SamplingArgs {
         sampling.check(usize::MAX)?;
         Ok(sampling)
     }
+}
+
+/// A seed; -1, as llama.cpp has it, is a random one.
+pub fn seed(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(seed) => Ok(seed),
+        Err(_) if text == "-1" => Ok(any_seed()),
+        Err(_) => Err("give a whole number from 0 on, or -1 for a random seed".into()),
+    }
+}
+
+/// A seed that differs from run to run.
+pub fn any_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// `ID=VALUE`.
@@ -84,6 +98,15 @@ mod tests {
         assert_eq!(args.over(base.clone()).unwrap(), Sampling { top_k: 5, ..base.clone() });
         let wrong = SamplingArgs { temperature: Some(-1.0), ..SamplingArgs::default() };
         assert!(wrong.over(base).unwrap_err().to_string().starts_with("temperature is -1"));
+    }
+
+    #[test]
+    fn a_seed_of_minus_one_is_random() {
+        assert_eq!(seed("18446744073709551615"), Ok(u64::MAX));
+        assert_ne!(seed("-1").unwrap(), seed("-1").unwrap());
+        for wrong in ["-2", "x", "", "1.5"] {
+            assert!(seed(wrong).unwrap_err().contains("-1 for a random seed"), "{wrong}");
+        }
     }
 
     #[test]

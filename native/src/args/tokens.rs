@@ -49,7 +49,7 @@ pub fn from_file(path: &Path) -> Result<TokenList> {
     let name = path.display();
     let text =
         std::fs::read(path).map_err(|cause| Error::io(format!("cannot read {name}"), cause))?;
-    let items: Vec<serde_json::Value> = serde_json::from_slice(&text).map_err(|cause| {
+    let items: Vec<serde_json::Value> = crate::files::from_json(&text).map_err(|cause| {
         Error::input(format!("{name} is not a JSON array of token ids ({cause}): give [1,2,3]"))
     })?;
     let ids = items.iter().enumerate().map(|(index, item)| {

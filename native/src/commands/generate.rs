@@ -59,7 +59,8 @@ pub fn run(global: &Global, args: Generate) -> Outcome {
         return out::json(&value);
     }
     out::end_text()?;
-    out::detail(speed(&completion));
+    let is_full = args.max_tokens > completion.tokens.len();
+    out::detail(speed(&completion, Finish::of(completion.finish, is_full)));
     match completion.finish {
         FinishReason::Cancelled => Err(Stop::Status(INTERRUPTED)),
         FinishReason::Stop | FinishReason::Length => Ok(()),
@@ -141,8 +142,19 @@ fn object(prompt: &[u32], completion: &Completion, load_ms: f64) -> serde_json::
     })
 }
 
-/// `[34 tokens, 28.1 tokens/s; prompt 120 tokens, 211.0 tokens/s; stop]`
-pub fn speed(completion: &Completion) -> String {
+/// Why an answer ended, as a person reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finish(&'static str);
+
+impl Finish {
+    /// `is_full`: at [`FinishReason::Length`] the context was what cut the answer.
+    pub fn of(reason: FinishReason, is_full: bool) -> Self {
+        Self(if reason == FinishReason::Length && is_full { "context full" } else { reason.name() })
+    }
+}
+
+/// `[34 tokens, 28.1 tokens/s; prompt 120 new, 211.0 tokens/s; stop]`
+pub fn speed(completion: &Completion, finish: Finish) -> String {
     let timings = &completion.timings;
     let count = completion.tokens.len();
     let decode = timings.decode_tokens_per_s();
@@ -151,12 +163,16 @@ pub fn speed(completion: &Completion) -> String {
         0 => String::new(),
         guessed => format!(", {guessed} of them guessed"),
     };
+    // One that was broken off has no speed.
+    let prefill = match timings.prefill_tokens_per_s() {
+        0.0 => String::new(),
+        rate => format!(", {rate:.1} tokens/s"),
+    };
     format!(
-        "[{count} token{}{decode}{guessed}; prompt {} new, {:.1} tokens/s; {}]",
+        "[{count} token{}{decode}{guessed}; prompt {} new{prefill}; {}]",
         if count == 1 { "" } else { "s" },
         timings.prefill_tokens,
-        timings.prefill_tokens_per_s(),
-        completion.finish.name()
+        finish.0
     )
 }
 
@@ -164,6 +180,20 @@ pub fn speed(completion: &Completion) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prompt_that_was_broken_off_has_no_speed() {
+        let mut completion = Completion { finish: FinishReason::Cancelled, ..nothing() };
+        completion.timings.prefill_tokens = 330;
+        let word = Finish::of(completion.finish, true);
+        assert_eq!(speed(&completion, word), "[0 tokens; prompt 330 new; cancelled]");
+        assert_eq!(object(&[1], &completion, 1.0)["timings"]["prefill_tokens_per_s"], 0.0);
+        completion.timings.prefill_ms = 100.0;
+        let full = Finish::of(FinishReason::Length, true);
+        let line = "[0 tokens; prompt 330 new, 3300.0 tokens/s; context full]";
+        assert_eq!(speed(&completion, full), line);
+        assert_eq!(Finish::of(FinishReason::Length, false), Finish("length"));
+    }
 
     #[test]
     fn json_has_the_fields_of_the_contract() {

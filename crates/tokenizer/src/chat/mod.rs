@@ -4,13 +4,18 @@
 //! its arguments; its time and memory are bounded by fuel, as far as minijinja
 //! counts (the crate's README says where it does not).
 
-mod generation;
+mod arguments;
+mod filters;
+mod format;
 mod json;
 mod measure;
 mod messages;
+mod percent;
 mod plain;
 mod python;
 mod repr;
+mod source;
+mod strings;
 mod time;
 
 use minijinja::syntax::SyntaxConfig;
@@ -147,12 +152,14 @@ fn compile(source: &str) -> Result<Environment<'static>> {
     environment.set_formatter(measure::write);
     environment.add_filter("tojson", json::filter);
     environment.add_filter("string", measure::string);
-    environment.remove_filter("pprint");
+    filters::add(&mut environment);
+    environment.add_test("callable", python::is_callable);
     environment.add_test("iterable", python::is_iterable);
+    environment.add_test("sequence", python::is_sequence);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", time::strftime_now);
     environment
-        .add_template_owned(NAME, generation::without(source))
+        .add_template_owned(NAME, source::translate(source))
         .map_err(|cause| describe("cannot be read", &cause))?;
     Ok(environment)
 }

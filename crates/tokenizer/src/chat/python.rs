@@ -1,11 +1,13 @@
-//! Methods of Python's types that templates call.
+//! Methods of Python's types that templates call. Those that change a list or a dictionary
+//! are not there: transformers' sandbox refuses them, too.
 
-use super::measure;
-use minijinja::value::{ValueKind, from_args};
+use super::arguments::{Arguments, wrong};
+use super::{measure, strings};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
-use minijinja_contrib::pycompat::unknown_method_callback;
+use std::sync::Arc;
 
-/// Those of minijinja-contrib, and some that it lacks.
+/// Calls a method that minijinja does not know.
 pub(super) fn method(
     state: &mut State,
     value: &Value,
@@ -13,14 +15,14 @@ pub(super) fn method(
     args: &[Value],
 ) -> Result<Value, Error> {
     args.iter().try_for_each(|arg| measure::pay(state, arg))?;
-    let ours = match value.as_str() {
-        Some(text) if value.kind() == ValueKind::String => of_text(text, name, args)?,
+    let found = match (value.kind(), value.as_str()) {
+        (ValueKind::String, Some(text)) => strings::method(state, text, name, args)?,
+        (ValueKind::Map, _) => of_map(state, value, name, args)?,
+        (ValueKind::Seq, _) => of_list(state, value, name, args)?,
+        (ValueKind::Number, _) => of_number(value, name, args)?,
         _ => None,
     };
-    match ours {
-        Some(value) => Ok(value),
-        None => unknown_method_callback(state, value, name, args),
-    }
+    found.ok_or_else(|| ErrorKind::UnknownMethod.into())
 }
 
 /// The test `iterable`: None is not.
@@ -28,73 +30,109 @@ pub(super) fn is_iterable(value: &Value) -> bool {
     !value.is_none() && value.try_iter().is_ok()
 }
 
-fn of_text(text: &str, name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
-    let value = match name {
-        "removeprefix" => {
-            let (prefix,): (&str,) = from_args(args)?;
-            Value::from(text.strip_prefix(prefix).unwrap_or(text))
-        }
-        "removesuffix" => {
-            let (suffix,): (&str,) = from_args(args)?;
-            Value::from(text.strip_suffix(suffix).unwrap_or(text))
-        }
-        "partition" => {
-            let (separator,): (&str,) = from_args(args)?;
-            match text.split_once(not_empty(separator)?) {
-                Some((before, after)) => list(&[before, separator, after]),
-                None => list(&[text, "", ""]),
+/// The test `sequence`: what has a length and items.
+pub(super) fn is_sequence(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String)
+}
+
+/// The test `callable`. What is not defined is, as in Jinja.
+pub(super) fn is_callable(value: &Value) -> bool {
+    // A macro looks like a dictionary of what is known of it.
+    let is_known = |name: &str| value.get_attr(name).is_ok_and(|value| !value.is_undefined());
+    matches!(value.kind(), ValueKind::Plain | ValueKind::Undefined)
+        || (value.kind() == ValueKind::Map && is_known("arguments") && is_known("caller"))
+}
+
+/// The items of a dictionary, as `keys` and its like give them.
+#[derive(Debug)]
+pub(super) struct View {
+    /// What Python prints before them.
+    pub name: &'static str,
+    items: Vec<Value>,
+}
+
+impl Object for View {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Iterable
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.items.clone())
+    }
+}
+
+fn of_map(state: &State, map: &Value, name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+    let pay = || state.consume_fuel(map.len().unwrap_or(0) as u64 / 8);
+    let view = |name, item: fn(Value, Value) -> Value| {
+        Arguments::of(args, &[])?;
+        pay()?;
+        let items = map.try_iter()?.map(|key| Ok(item(key.clone(), map.get_item(&key)?)));
+        let items = items.collect::<Result<_, Error>>()?;
+        Ok::<_, Error>(Value::from_object(View { name, items }))
+    };
+    Ok(Some(match name {
+        "keys" => view("dict_keys", |key, _| key)?,
+        "values" => view("dict_values", |_, value| value)?,
+        "items" => view("dict_items", |key, value| Value::from(Tuple::from([key, value])))?,
+        "get" => {
+            let args = Arguments::of(args, &["key", "default"])?;
+            let value = map.get_item(args.needed(0)?)?;
+            match value.is_undefined() {
+                true => args.needed(1).cloned().unwrap_or_else(|_| Value::from(())),
+                false => value,
             }
         }
-        "rpartition" => {
-            let (separator,): (&str,) = from_args(args)?;
-            match text.rsplit_once(not_empty(separator)?) {
-                Some((before, after)) => list(&[before, separator, after]),
-                None => list(&["", "", text]),
-            }
+        "copy" => {
+            pay()?;
+            let pairs = map.try_iter()?.map(|key| Ok((key.clone(), map.get_item(&key)?)));
+            Value::from_pairs(pairs.collect::<Result<Vec<_>, Error>>()?)
         }
-        "rsplit" => {
-            let (separator, most): (&str, Option<i64>) = from_args(args)?;
-            let separator = not_empty(separator)?;
-            let most = most.and_then(|most| usize::try_from(most).ok());
-            let mut parts: Vec<_> = match most {
-                Some(most) => text.rsplitn(most.saturating_add(1), separator).collect(),
-                None => text.rsplit(separator).collect(),
-            };
-            parts.reverse();
-            list(&parts)
-        }
-        "format" if is_wide(text) => {
-            let what = format!("it formats with {text:?}, which may write too much");
-            return Err(Error::new(ErrorKind::InvalidOperation, what));
+        "fromkeys" => {
+            let args = Arguments::of(args, &["keys", "value"])?;
+            let value = args.value(1).cloned().unwrap_or_else(|| Value::from(()));
+            Value::from_pairs(args.needed(0)?.try_iter()?.map(|key| (key, value.clone())))
         }
         _ => return Ok(None),
-    };
-    Ok(Some(value))
+    }))
 }
 
-/// Whether `str.format` may pad to more than 9,999 characters, for which minijinja
-/// asks no fuel: a long number, or a width that is an argument itself (`{:{}}`).
-fn is_wide(format: &str) -> bool {
-    let mut digits = 0;
-    let mut depth = 0;
-    format.replace("{{", "").replace("}}", "").chars().any(|c| {
-        digits = if c.is_ascii_digit() { digits + 1 } else { 0 };
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
+fn of_list(
+    state: &State,
+    list: &Value,
+    name: &str,
+    args: &[Value],
+) -> Result<Option<Value>, Error> {
+    state.consume_fuel(list.len().unwrap_or(0) as u64 / 8)?;
+    Ok(Some(match name {
+        "copy" => list.try_iter()?.collect(),
+        "count" => {
+            let args = Arguments::of(args, &["value"])?;
+            let wanted = args.needed(0)?;
+            Value::from(list.try_iter()?.filter(|item| item == wanted).count())
         }
-        digits > 4 || depth > 1
-    })
+        "index" => {
+            let args = Arguments::of(args, &["value", "start", "stop"])?;
+            let (wanted, len) = (args.needed(0)?, list.len().unwrap_or(0));
+            let range = strings::bounds(len, args.number(1)?, args.number(2)?);
+            let mut items = list.try_iter()?.enumerate();
+            let found = items.find(|(at, item)| range.contains(at) && item == wanted);
+            Value::from(found.ok_or_else(|| wrong("the value is not in the list"))?.0)
+        }
+        _ => return Ok(None),
+    }))
 }
 
-fn list(parts: &[&str]) -> Value {
-    parts.iter().copied().map(Value::from).collect()
-}
-
-fn not_empty(separator: &str) -> Result<&str, Error> {
-    if separator.is_empty() {
-        return Err(Error::new(ErrorKind::InvalidOperation, "empty separator"));
-    }
-    Ok(separator)
+fn of_number(number: &Value, name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+    Ok(Some(match name {
+        "is_integer" => {
+            Arguments::of(args, &[])?;
+            Value::from(number.is_integer() || f64::try_from(number.clone())?.fract() == 0.0)
+        }
+        "bit_length" if number.is_integer() => {
+            Arguments::of(args, &[])?;
+            let bits = i128::try_from(number.clone())?.unsigned_abs();
+            Value::from(u128::BITS - bits.leading_zeros())
+        }
+        _ => return Ok(None),
+    }))
 }

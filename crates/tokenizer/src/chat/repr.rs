@@ -1,6 +1,7 @@
 //! Values as Python's `str` and `repr` write them.
 
 use super::measure;
+use super::python::View;
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 use regex_automata::meta::Regex;
@@ -22,6 +23,38 @@ pub(super) fn text(value: &Value) -> Result<Option<String>, Error> {
     Ok(Some(out))
 }
 
+/// Python's `str` of any value. What it takes must have been paid for.
+pub(super) fn display(value: &Value) -> Result<String, Error> {
+    match value.as_str() {
+        Some(text) => Ok(text.to_string()),
+        None => Ok(text(value)?.unwrap_or_else(|| value.to_string())),
+    }
+}
+
+/// Python's `repr` of any value. What it takes must have been paid for.
+pub(super) fn of(value: &Value) -> Result<String, Error> {
+    let mut out = String::new();
+    write(&mut out, value, 0)?;
+    Ok(out)
+}
+
+/// What is not ASCII in escapes.
+pub(super) fn ascii(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if c.is_ascii() { out.push(c) } else { out.push_str(&escape(c)) }
+    }
+    out
+}
+
+fn escape(c: char) -> String {
+    match u32::from(c) {
+        code @ ..=0xff => format!("\\x{code:02x}"),
+        code @ ..=0xffff => format!("\\u{code:04x}"),
+        code => format!("\\U{code:08x}"),
+    }
+}
+
 /// `repr`. What it takes must have been paid for.
 fn write(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
     measure::check_depth(depth)?;
@@ -39,8 +72,14 @@ fn write(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
             out.push('}');
         }
         ValueKind::Seq | ValueKind::Iterable if value.len().is_some() => {
-            let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
-            out.push(open);
+            let view = value.downcast_object_ref::<View>().map(|view| view.name);
+            let (open, close) = match (value.is_tuple(), view) {
+                (true, _) => ("(", ")"),
+                (false, None) => ("[", "]"),
+                (false, Some(_)) => ("([", "])"),
+            };
+            out.push_str(view.unwrap_or_default());
+            out.push_str(open);
             for (index, item) in value.try_iter()?.enumerate() {
                 out.push_str(if index > 0 { ", " } else { "" });
                 write(out, &item, depth + 1)?;
@@ -48,7 +87,7 @@ fn write(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
             if value.is_tuple() && value.len() == Some(1) {
                 out.push(',');
             }
-            out.push(close);
+            out.push_str(close);
         }
         ValueKind::Undefined => out.push_str("Undefined"),
         _ => out.push_str(&value.to_string()),
@@ -90,21 +129,26 @@ fn quoted(out: &mut String, text: &str) {
             c if c == quote => out.extend(['\\', c]),
             ' '..='~' => out.push(c),
             c if is_printable(c) => out.push(c),
-            c => out.push_str(&match u32::from(c) {
-                code @ ..=0xff => format!("\\x{code:02x}"),
-                code @ ..=0xffff => format!("\\u{code:04x}"),
-                code => format!("\\U{code:08x}"),
-            }),
+            c => out.push_str(&escape(c)),
         }
     }
     out.push(quote);
 }
 
 /// Neither of the categories "other" and "separator", but for the space itself.
-fn is_printable(c: char) -> bool {
+pub(super) fn is_printable(c: char) -> bool {
     static HIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[\p{C}\p{Z}]").ok());
-    let is_hidden = |hidden: &Regex| hidden.is_match(c.encode_utf8(&mut [0; 4]).as_bytes());
-    c == ' ' || !HIDDEN.as_ref().is_some_and(is_hidden)
+    c == ' ' || !is_of(&HIDDEN, c)
+}
+
+/// A digit that stands for a power of ten.
+pub(super) fn is_decimal(c: char) -> bool {
+    static DECIMAL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\p{Nd}").ok());
+    is_of(&DECIMAL, c)
+}
+
+fn is_of(class: &Option<Regex>, c: char) -> bool {
+    class.as_ref().is_some_and(|class| class.is_match(c.encode_utf8(&mut [0; 4]).as_bytes()))
 }
 
 #[cfg(test)]

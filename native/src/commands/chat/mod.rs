@@ -4,7 +4,7 @@ mod lines;
 mod session;
 mod slash;
 
-use crate::args::{Chat, DEFAULT_MODEL, Global};
+use crate::args::{Chat, DEFAULT_MODEL, Global, any_seed};
 use crate::commands::generate::chat_stop;
 use crate::engine;
 use crate::out::{self, INTERRUPTED, Outcome, Stop};
@@ -37,6 +37,10 @@ pub fn run(global: &Global, mut args: Chat) -> Outcome {
     if prompt.as_ref().is_some_and(|prompt| prompt.trim().is_empty()) {
         return Err(Error::input("the prompt is empty: give a text, or none to chat").into());
     }
+    let prompt = match prompt {
+        Some(prompt) => Some(with_stdin(prompt, &lines::piped()?)),
+        None => None,
+    };
     // Penalties and guesses exclude each other.
     let penalty = if args.guessing.is_on() { 1.0 } else { SAMPLING.repetition_penalty };
     let usual = Sampling { repetition_penalty: penalty, ..SAMPLING };
@@ -71,10 +75,12 @@ fn model_and_prompt(words: &[String]) -> (String, Option<String>) {
     }
 }
 
-/// A seed that differs from run to run.
-fn any_seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(std::process::id())
+/// The prompt, and below it what was piped in.
+fn with_stdin(prompt: String, piped: &str) -> String {
+    match piped.trim_end_matches(['\r', '\n']) {
+        "" => prompt,
+        text => format!("{prompt}\n\n{text}"),
+    }
 }
 
 /// Line by line, until the person leaves.
@@ -87,11 +93,12 @@ fn converse(session: &mut Session, model: &str) -> Outcome {
         ));
     }
     while let Some(line) = lines.next()? {
+        let is_command = slash::is_command(&line);
         let line = line.trim();
         if line.is_empty() {
             continue;
         }
-        let result = if line.starts_with('/') {
+        let result = if is_command {
             match slash::run(session, line) {
                 Ok(slash::After::Leave) => break,
                 Ok(slash::After::Stay) => Ok(()),
@@ -130,6 +137,13 @@ mod tests {
             assert_eq!(split(&[word]), model(word));
         }
         assert_eq!(split(&["a", "b"]), ("a".to_string(), Some("b".to_string())));
+    }
+
+    #[test]
+    fn what_is_piped_in_follows_the_prompt() {
+        let with = |piped: &str| with_stdin("Summarize".into(), piped);
+        assert_eq!(with(" a\nb\r\n\n"), "Summarize\n\n a\nb");
+        assert_eq!((with(""), with("\n")), ("Summarize".into(), "Summarize".into()));
     }
 
     #[test]

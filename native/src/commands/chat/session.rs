@@ -1,14 +1,22 @@
 //! The conversation so far, and the engine that answers.
 
 use crate::args::Chat;
-use crate::commands::generate::{chat_prompt, speed};
+use crate::commands::generate::{Finish, chat_prompt, speed};
 use crate::interrupt;
 use crate::messages::Messages;
 use crate::out::{self, Outcome};
 use pollster::block_on;
+use serde_json::Value;
 use std::ops::ControlFlow;
 use wisp_base::{Error, Result};
 use wisp_runtime::{Completion, Engine, FinishReason, Request, Sampling};
+
+/// Of the context, an answer should find a quarter free...
+const FREE: usize = 4;
+
+/// ...else the oldest turns are left out until half of it is: turns that follow then find what
+/// is left in the cache, until it is full again.
+const FREED: usize = 2;
 
 /// One conversation.
 pub struct Session {
@@ -22,8 +30,16 @@ pub struct Session {
     system: Option<String>,
     stop: Vec<String>,
     ignore_eos: bool,
-    last: Option<Completion>,
+    /// Messages behind the system's that are not shown to the model any more.
+    left_out: usize,
+    last: Option<Last>,
     prompt_tokens: usize,
+}
+
+/// The answer that came last.
+struct Last {
+    completion: Completion,
+    finish: Finish,
 }
 
 impl Session {
@@ -34,10 +50,11 @@ impl Session {
             engine,
             messages: Messages::default(),
             sampling,
-            max_tokens: args.max_tokens,
+            max_tokens: args.max_tokens.filter(|most| *most != usize::MAX),
             system: args.system,
             stop,
             ignore_eos: args.sampling.ignore_eos,
+            left_out: 0,
             last: None,
             prompt_tokens: 0,
         };
@@ -57,6 +74,7 @@ impl Session {
 
     /// Forgets everything but what the system was told.
     pub fn clear(&mut self) {
+        self.left_out = 0;
         self.messages = Messages::default();
         if let Some(system) = self.system.clone() {
             self.messages.push("system", &system);
@@ -80,23 +98,75 @@ impl Session {
             Err(_) => self.messages.messages.truncate(before),
         }
         let completion = result?;
-        out::note(speed(&completion));
-        let finish = completion.finish;
-        self.last = Some(completion);
-        Ok(finish)
+        // The answer may be as long as it likes, or as the context that it found allows.
+        let is_full = self.max_tokens.is_none_or(|most| most > completion.tokens.len());
+        let finish = Finish::of(completion.finish, is_full);
+        out::note(speed(&completion, finish));
+        let reason = completion.finish;
+        self.last = Some(Last { completion, finish });
+        Ok(reason)
+    }
+
+    /// The messages for the template, without those that are left out.
+    fn shown(&self, left_out: usize) -> Messages {
+        let mut shown = self.messages.clone();
+        let first = first_turn(&shown.messages);
+        shown.messages.drain(first..(first + left_out).min(shown.messages.len()));
+        shown
+    }
+
+    /// The tokens for the model. Where they leave no room for an answer, the oldest turns are
+    /// left out from now on.
+    fn prompt(&mut self) -> Result<Vec<u32>> {
+        let ctx = self.engine.ctx();
+        let prompt = chat_prompt(&self.engine, &self.shown(self.left_out))?;
+        let wanted = self.max_tokens.unwrap_or(usize::MAX).clamp(1, (ctx / FREE).max(1));
+        if prompt.len() + wanted <= ctx {
+            return Ok(prompt);
+        }
+        let first = first_turn(&self.messages.messages);
+        let turns: Vec<usize> = (first + self.left_out + 1..self.messages.messages.len())
+            .filter(|at| role(&self.messages.messages[*at]) == "user")
+            .map(|at| at - first)
+            .collect();
+        // The fewest turns that free enough; the last one stays in any case.
+        let mut failed = None;
+        let at = turns.partition_point(|left_out| {
+            match chat_prompt(&self.engine, &self.shown(*left_out)) {
+                Ok(prompt) => prompt.len() > ctx / FREED,
+                Err(error) => {
+                    failed = Some(error);
+                    false
+                }
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let Some(left_out) = turns.get(at).or(turns.last()).copied() else { return Ok(prompt) };
+        self.left_out = left_out;
+        chat_prompt(&self.engine, &self.shown(left_out))
     }
 
     fn complete(&mut self) -> Outcome<Completion> {
-        let prompt = chat_prompt(&self.engine, &self.messages)?;
+        let left_out = self.left_out;
+        let prompt = self.prompt()?;
         let room = self.engine.ctx().saturating_sub(prompt.len());
         if room == 0 {
+            self.left_out = left_out;
             return Err(Error::memory(format!(
-                "the conversation has {} tokens, but the context has room for {}: /clear begins \
-                 anew, --ctx asks for more",
+                "the message takes {} tokens with the template, but the context has room for {}: \
+                 give a shorter one, or a larger --ctx",
                 prompt.len(),
                 self.engine.ctx()
             ))
             .into());
+        }
+        if self.left_out > 0 && left_out == 0 {
+            out::note(
+                "the context is full: from now on the oldest messages are left out, but for the \
+                 system's (/clear begins anew, --ctx gives more room)",
+            );
         }
         self.prompt_tokens = prompt.len();
         let (cancel, _guard) = interrupt::guard();
@@ -124,12 +194,17 @@ impl Session {
     /// What `/stats` prints.
     pub fn stats(&self) -> String {
         let memory = self.engine.memory();
-        let answer = self.last.as_ref().map_or("no answer yet".into(), speed);
-        let in_context =
-            self.prompt_tokens + self.last.as_ref().map_or(0, |last| last.tokens.len());
+        let last = self.last.as_ref();
+        let answer =
+            last.map_or("no answer yet".into(), |last| speed(&last.completion, last.finish));
+        let in_context = self.prompt_tokens + last.map_or(0, |last| last.completion.tokens.len());
+        let left_out = match self.left_out {
+            0 => String::new(),
+            count => format!(", the oldest {count} left out"),
+        };
         format!(
             "device    {}\nmemory    {} of weights, {} of KV cache, {} of scratch\ncontext   \
-             {in_context} of {} tokens in {} messages\nanswer    {answer}",
+             {in_context} of {} tokens in {} messages{left_out}\nanswer    {answer}",
             self.device_name(),
             crate::bytes::shown(memory.weights),
             crate::bytes::shown(memory.kv),
@@ -145,6 +220,17 @@ impl Session {
         // Does the template take them? Better to know now.
         chat_prompt(&self.engine, &messages)?;
         self.messages = messages;
+        self.left_out = 0;
         Ok(self.messages.messages.len())
     }
+}
+
+fn role(message: &Value) -> &str {
+    message.get("role").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Where what the system was told ends.
+fn first_turn(messages: &[Value]) -> usize {
+    let is_system = |message: &&Value| ["system", "developer"].contains(&role(message));
+    messages.iter().take_while(is_system).count()
 }

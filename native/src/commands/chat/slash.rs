@@ -1,6 +1,7 @@
 //! Lines that begin with `/`: commands to the chat itself.
 
 use super::session::Session;
+use crate::args::seed;
 use crate::out::{self, Outcome};
 use std::path::Path;
 use wisp_base::{Error, Result};
@@ -14,6 +15,9 @@ pub enum After {
     Leave,
 }
 
+const NAMES: [&str; 10] =
+    ["help", "?", "clear", "save", "load", "set", "stats", "exit", "quit", "bye"];
+
 const HELP: &str = "\
 /help              this list
 /clear             forget the conversation
@@ -22,7 +26,20 @@ const HELP: &str = "\
 /set NAME VALUE    change a setting; /set alone lists them
 /stats             memory, context, speed of the last answer
 /exit              leave (Ctrl-D too)
-Ctrl-C stops an answer; a second one leaves.";
+Ctrl-C stops an answer; a second one leaves.
+A message that begins with / is taken as one where a space stands before it, or where it
+begins with a path.";
+
+/// Whether a line is for the chat itself: it begins with `/` and a word. A path has more
+/// than letters in it, or is there.
+pub fn is_command(line: &str) -> bool {
+    let Some(name) = line.split_whitespace().next().and_then(|word| word.strip_prefix('/')) else {
+        return false;
+    };
+    line.starts_with('/')
+        && (name == "?" || name.chars().all(|c| c.is_ascii_alphabetic()))
+        && (name.is_empty() || NAMES.contains(&name) || !Path::new("/").join(name).exists())
+}
 
 /// Runs one command.
 pub fn run(session: &mut Session, line: &str) -> Outcome<After> {
@@ -51,9 +68,11 @@ pub fn run(session: &mut Session, line: &str) -> Outcome<After> {
         "/stats" => out::to_stderr(session.stats()),
         "/exit" | "/quit" | "/bye" => return Ok(After::Leave),
         _ => {
-            return Err(
-                Error::input(format!("there is no command {name}: /help lists them")).into()
-            );
+            return Err(Error::input(format!(
+                "there is no command {name}: /help lists them (for a message, put a space \
+                     before it)"
+            ))
+            .into());
         }
     }
     Ok(After::Stay)
@@ -72,7 +91,7 @@ fn set(session: &mut Session, name: &str, value: &str) -> Result<()> {
             session.set_system(value);
             out::note("set; the conversation begins anew");
         }
-        "max_tokens" if value == "off" => session.max_tokens = None,
+        "max_tokens" if ["off", "-1"].contains(&value) => session.max_tokens = None,
         "max_tokens" => session.max_tokens = Some(number(name, value)?),
         _ => {
             let changed = change(&session.sampling, name, value)?;
@@ -97,7 +116,7 @@ fn change(sampling: &Sampling, name: &str, value: &str) -> Result<Sampling> {
         }
         "presence_penalty" => sampling.presence_penalty = number(name, value)?,
         "frequency_penalty" => sampling.frequency_penalty = number(name, value)?,
-        "seed" => sampling.seed = number(name, value)?,
+        "seed" => sampling.seed = seed(value).map_err(Error::input)?,
         _ => {
             return Err(Error::input(format!("there is no setting {name}: /set alone lists them")));
         }
@@ -132,6 +151,16 @@ fn settings(session: &Session) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_no_command() {
+        for line in ["/help", "/?", "/save x/y", "/", "/nosuchcommand", "/set temp 1"] {
+            assert!(is_command(line), "{line}");
+        }
+        for line in ["/some/file is what?", "/no-such", "/tmp is full", " /help", "a /help", "//"] {
+            assert!(!is_command(line), "{line}");
+        }
+    }
 
     #[test]
     fn settings_change_by_either_spelling() {
