@@ -4,7 +4,7 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
@@ -17,6 +17,7 @@ use wisp_tokenizer::Tokenizer;
 use crate::panic::{self, Waiting};
 use crate::source::JsSource;
 use crate::stop::Stop;
+use crate::trap;
 use crate::values::{Event, Info, to_js};
 
 /// A browser that has lost its GPU process needs a moment to start another.
@@ -36,6 +37,8 @@ pub struct Session {
     tokenizer: Result<Rc<Tokenizer>>,
     source: JsSource,
     unloaded: Stop,
+    /// Its device's memory must not stay behind a module that has ended.
+    _waiting: Waiting,
 }
 
 /// A request that has not ended.
@@ -66,7 +69,8 @@ impl Shown {
 
 impl Session {
     pub fn new(engine: Engine, source: JsSource) -> Rc<Self> {
-        Rc::new(Self {
+        Rc::new_cyclic(|session: &Weak<Self>| Self {
+            _waiting: Self::destroyed_at_end(session.clone()),
             shown: RefCell::new(Shown::of(&engine)),
             tokenizer: engine.shared_tokenizer(),
             engine: RefCell::new(Some(engine)),
@@ -75,6 +79,15 @@ impl Session {
             next: Cell::new(0),
             source,
             unloaded: Stop::default(),
+        })
+    }
+
+    fn destroyed_at_end(session: Weak<Self>) -> Waiting {
+        panic::waiting(move |_, _| {
+            if let Some(shown) = session.upgrade().as_ref().and_then(|s| s.shown.try_borrow().ok())
+            {
+                shown.gpu.destroy();
+            }
         })
     }
 
@@ -108,10 +121,9 @@ impl Session {
         self.next.set(id.wrapping_add(1));
         let prompt_tokens = request.prompt.len();
         let cancel = request.cancel.clone();
-        let on_panic = on_event.clone();
-        let _waiting = panic::waiting(move |error| {
-            let message = crate::error::message(error);
-            let _ = tell(&on_panic, &Event::Error { kind: "internal", message });
+        let on_end = on_event.clone();
+        let _waiting = panic::waiting(move |kind, message| {
+            let _ = tell(&on_end, &Event::Error { kind, message: message.to_owned() });
         });
         self.requests.borrow_mut().insert(id, Live { on_event, cancel, _waiting });
         let session = Rc::downgrade(self);
@@ -147,18 +159,19 @@ impl Session {
         self.unloaded.stop();
         self.gpu().destroy();
         drop(self.engine.take());
-        let error = unloaded();
+        let message = "the engine was unloaded while it answered".to_owned();
+        let cancelled = Event::Error { kind: "cancelled", message };
         for live in std::mem::take(&mut *self.requests.borrow_mut()).into_values() {
-            let _ = tell(&live.on_event, &Event::error(&error));
+            let _ = tell(&live.on_event, &cancelled);
         }
-        self.queue.fail(&error);
+        self.queue.fail(&Error::Cancelled);
     }
 
     /// Has the driver work, unless it does already.
     fn wake(self: &Rc<Self>) {
         let Some(engine) = self.engine.take() else { return };
         let session = self.clone();
-        spawn_local(async move {
+        let work = trap::guarded_future(async move {
             if let Some(engine) = session.unloaded.unless_stopped(session.drive(engine)).await {
                 session.engine.replace(Some(engine));
                 // Whoever heard of a failure may have asked again at once.
@@ -166,6 +179,9 @@ impl Session {
                     session.wake();
                 }
             }
+        });
+        spawn_local(async {
+            work.await;
         });
     }
 

@@ -14,6 +14,8 @@ export interface RemoteFile {
   url: string;
   /** Absent where the server doesn't tell. */
   size: number | undefined;
+  /** What the size probably is, where that isn't sure. */
+  expected?: number | undefined;
   ranges: boolean;
   /** What the file is known by: its ETag, or when it was changed. Empty where neither is told. */
   tag: string;
@@ -21,6 +23,9 @@ export interface RemoteFile {
 
 /** Bytes that have come, as they come. */
 export type OnBytes = (count: number) => void;
+
+/** Of a request for a range browsers ask that it be not encoded; a server without ranges gives all. */
+const WHOLE = { headers: { Range: "bytes=0-" } };
 
 /** Asks the server for the file's size and whether it gives ranges. */
 export function probe(url: string, signal: AbortSignal, retry: Retry = RETRY_FIRST): Promise<RemoteFile> {
@@ -33,11 +38,12 @@ export function probe(url: string, signal: AbortSignal, retry: Retry = RETRY_FIR
     let size = ranges ? totalOf(response) : lengthOf(response);
     if (ranges && size === undefined) {
       // Other sites may read Content-Range only where the server says so; Content-Length always.
-      const head = await connect(url, { method: "HEAD" }, signal);
+      const head = await connect(url, { method: "HEAD", ...WHOLE }, signal);
       head.close();
-      size = lengthOf(head.response);
+      size = head.response.headers.has("Content-Encoding") ? undefined : contentLength(head.response);
     }
-    return { url, size, ranges: ranges && size !== undefined, tag: tagOf(response) };
+    const expected = size ?? (ranges ? undefined : contentLength(response));
+    return { url, size, expected, ranges: ranges && size !== undefined, tag: tagOf(response) };
   });
 }
 
@@ -87,7 +93,7 @@ export async function* sequence(
   for (let tried = 1; ; tried++) {
     const before = given;
     try {
-      const connection = await connect(file.url, {}, signal);
+      const connection = await connect(file.url, WHOLE, signal);
       try {
         sameFile(file, connection.response, lengthOf(connection.response));
         let at = 0;
@@ -103,6 +109,7 @@ export async function* sequence(
         connection.close();
       }
       if (file.size !== undefined && given < file.size) throw new Passing(cutShort(file, given));
+      if (file.size !== undefined && given > file.size) throw changed(file);
       return;
     } catch (error) {
       signal.throwIfAborted();
@@ -205,9 +212,14 @@ function totalOf({ headers }: Response): number | undefined {
   return total === undefined ? undefined : Number(total);
 }
 
-function lengthOf({ headers }: Response): number | undefined {
-  // Of an encoded body it is the length before decoding.
-  if (headers.get("Content-Encoding")) return undefined;
+function lengthOf(response: Response): number | undefined {
+  // Of an encoded body it is the length before decoding. That of a whole file from another site
+  // may be encoded without our being told.
+  const encoded = response.headers.has("Content-Encoding") || (response.type === "cors" && response.status !== 206);
+  return encoded ? undefined : contentLength(response);
+}
+
+function contentLength({ headers }: Response): number | undefined {
   const length = headers.get("Content-Length");
   return length === null ? undefined : Number(length);
 }

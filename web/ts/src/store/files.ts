@@ -25,7 +25,7 @@ export async function openRoot(): Promise<Folder | undefined> {
   }
 }
 
-/** A file's contents, or `undefined` where there is none. */
+/** A file's contents, or `undefined` where there is none, or no folder any more. */
 export async function readFile(folder: Folder, name: string): Promise<File | undefined> {
   try {
     return await (await folder.getFileHandle(name)).getFile();
@@ -78,6 +78,6 @@ async function writeWhole(handle: FileHandle, bytes: Uint8Array<ArrayBuffer>): P
   await stream.close();
 }
 
-function isNotFound(error: unknown): boolean {
+export function isNotFound(error: unknown): boolean {
   return error instanceof DOMException && error.name === "NotFoundError";
 }
