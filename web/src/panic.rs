@@ -18,7 +18,11 @@ struct State {
     ended: Option<(&'static str, String)>,
     waiting: BTreeMap<u64, Tell>,
     next: u64,
+    /// To tell of it where no memory is left.
+    reserve: Vec<u8>,
 }
+
+const RESERVE: usize = 256 << 10;
 
 thread_local! {
     static STATE: RefCell<State> = RefCell::default();
@@ -55,6 +59,10 @@ pub fn check() -> Result<(), JsValue> {
 
 /// Ends the module after a trap, unless the trap is the end of a panic.
 pub fn end(trap: &Trap) -> JsValue {
+    if trap.out_of_memory {
+        let _ =
+            STATE.with(|state| state.try_borrow_mut().map(|mut state| state.reserve = Vec::new()));
+    }
     match check() {
         Err(error) => error,
         Ok(()) if trap.out_of_memory => end_with("memory", OUT_OF_MEMORY.to_owned()),
@@ -91,6 +99,7 @@ fn end_with(kind: &'static str, message: String) -> JsValue {
 
 /// To be called once, before anything else.
 pub fn install() {
+    STATE.with(|state| state.borrow_mut().reserve = Vec::with_capacity(RESERVE));
     std::panic::set_hook(Box::new(|info| {
         let error = end_with("internal", failed(&info.to_string()));
         // Leaves wasm at once: the caller, if there is one, gets the error, not a trap.

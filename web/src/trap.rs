@@ -46,7 +46,12 @@ pub async fn guarded_future<T>(work: impl Future<Output = T>) -> Option<T> {
 /// What `work` gives, or the trap that ended it.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Trap> {
     allocation_failed();
-    call(work).map_err(|thrown| Trap { out_of_memory: allocation_failed(), why: message(&thrown) })
+    call(work).map_err(|thrown| {
+        let out_of_memory = allocation_failed();
+        // The text of a failed allocation says nothing, and there may be no room for it.
+        let why = if out_of_memory { String::new() } else { message(&thrown) };
+        Trap { out_of_memory, why }
+    })
 }
 
 /// A function of its own: wasm's stack pointer stays where the exception left it, until

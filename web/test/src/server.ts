@@ -32,13 +32,13 @@ export interface Difficulties {
   speed: number;
   /** So many connections break after 1 MB. */
   breaks: number;
-  /** The whole model is sent compressed. */
-  gzip: boolean;
+  /** The whole model is sent compressed: to who accepts that, or to everybody. */
+  gzip: "no" | "accepted" | "always";
   /** WebAssembly gets so many bytes at most; 0 for all it wants. */
   wasmMemory: number;
 }
 
-const EASY: Difficulties = { ranges: true, off: false, speed: 0, breaks: 0, gzip: false, wasmMemory: 0 };
+const EASY: Difficulties = { ranges: true, off: false, speed: 0, breaks: 0, gzip: "no", wasmMemory: 0 };
 
 export class TestServer {
   readonly difficulties: Difficulties = { ...EASY };
@@ -132,7 +132,8 @@ export class TestServer {
     // Vite's development server is another origin.
     response.setHeader("Access-Control-Allow-Origin", "*");
     const count = (bytes: number) => void (this.sent += bytes);
-    if (difficulties.gzip && !asked) {
+    const accepted = difficulties.gzip === "accepted" && request.headers["accept-encoding"]?.includes("gzip");
+    if ((accepted || difficulties.gzip === "always") && !asked) {
       const zipped = gzipSync(readFileSync(file), { level: 1 });
       response.setHeader("Content-Encoding", "gzip");
       response.setHeader("Content-Length", zipped.length);

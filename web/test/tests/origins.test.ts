@@ -60,8 +60,11 @@ test("without ranges, too, a plan reads the header alone", async () => {
   expect(other.sent).toBeLessThan(20e6);
 });
 
-test("a server of another site that has no ranges and compresses", async () => {
-  Object.assign(other.difficulties, { ranges: false, gzip: true });
+test.each(["accepted", "always"] as const)("a server of another site that has no ranges and compresses (%s)", async (gzip) => {
+  Object.assign(other.difficulties, { ranges: false, gzip });
+  await page.evaluate(async () => {
+    for (const { id } of await wisp.listModels()) await wisp.deleteModel(id);
+  });
   const text = await page.evaluate(
     async ([url, prompt]) => {
       const engine = await wisp.load(url, { contextLength: 256 });
@@ -87,7 +90,7 @@ test("an address with a % that is only a %", async () => {
 test("a package that comes from another site runs in a worker", async () => {
   const { text, inPage } = await page.evaluate(
     async ([origin, url, prompt]) => {
-      const { load } = (await import(`${origin}/pkg/index.js`)) as typeof wisp;
+      const { load } = (await runModule(`${origin}/pkg/index.js`)) as typeof wisp;
       const engine = await load(url, { contextLength: 256 });
       const inPage = performance.getEntriesByType("resource").some(({ name }) => name.endsWith(".wasm"));
       const { text } = await greedy(engine, prompt, 1);

@@ -66,7 +66,8 @@ class Host {
 
   /** What is passed to wasm is copied into its memory: where there is none, it traps before it knows. */
   async #outOfMemory(error: unknown): Promise<unknown> {
-    const trapped = error instanceof WebAssembly.RuntimeError && (await this.#wasm()).allocationFailed();
+    const thrown = error instanceof WispError ? error.cause : error;
+    const trapped = thrown instanceof WebAssembly.RuntimeError && (await this.#wasm()).allocationFailed();
     return trapped ? new WispError("memory", "this needs more memory than WebAssembly has: pass less at once", { cause: error }) : error;
   }
 

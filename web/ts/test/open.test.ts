@@ -368,6 +368,12 @@ test("blobs of the same size are told apart, and the same one is found again", a
   expect(await listModels()).toHaveLength(2);
 });
 
+test("where there is no browser, nothing is stored and there is no room", async () => {
+  vi.stubGlobal("navigator", undefined);
+  expect(await quota()).toEqual({ usage: 0, available: 0, persistent: false });
+  expect(await listModels()).toEqual([]);
+});
+
 test("an address with a % that is only a % has a name", async () => {
   expect(nameOf("https://host/100%.gguf")).toBe("100%.gguf");
   expect(nameOf("https://host/a%20b.gguf?x=1")).toBe("a b.gguf");

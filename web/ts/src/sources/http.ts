@@ -24,13 +24,14 @@ export interface RemoteFile {
 /** Bytes that have come, as they come. */
 export type OnBytes = (count: number) => void;
 
-/** Of a request for a range browsers ask that it be not encoded; a server without ranges gives all. */
-const WHOLE = { headers: { Range: "bytes=0-" } };
-
 /** Asks the server for the file's size and whether it gives ranges. */
 export function probe(url: string, signal: AbortSignal, retry: Retry = RETRY_FIRST): Promise<RemoteFile> {
   return retrying(retry, signal, async () => {
-    const connection = await connect(url, { headers: { Range: "bytes=0-0" } }, signal);
+    const connection = await connect(url, { headers: { Range: "bytes=0-0" } }, signal).catch((error: unknown) => {
+      // Browsers refuse an encoded answer to a request for a range: such a server has none.
+      if (error instanceof Passing && error.error.cause) return connect(url, {}, signal);
+      throw error;
+    });
     const { response } = connection;
     // Only the answer's head is wanted; a server without ranges would send the whole file.
     connection.close();
@@ -38,7 +39,8 @@ export function probe(url: string, signal: AbortSignal, retry: Retry = RETRY_FIR
     let size = ranges ? totalOf(response) : lengthOf(response);
     if (ranges && size === undefined) {
       // Other sites may read Content-Range only where the server says so; Content-Length always.
-      const head = await connect(url, { method: "HEAD", ...WHOLE }, signal);
+      // With a range, for browsers then ask that nothing be encoded.
+      const head = await connect(url, { method: "HEAD", headers: { Range: "bytes=0-" } }, signal);
       head.close();
       size = head.response.headers.has("Content-Encoding") ? undefined : contentLength(head.response);
     }
@@ -93,7 +95,7 @@ export async function* sequence(
   for (let tried = 1; ; tried++) {
     const before = given;
     try {
-      const connection = await connect(file.url, WHOLE, signal);
+      const connection = await connect(file.url, {}, signal);
       try {
         sameFile(file, connection.response, lengthOf(connection.response));
         let at = 0;

@@ -57,6 +57,8 @@ class Opening implements Opened {
   readonly #meter: Meter;
   #place: string | undefined;
   #entry: Entry | undefined;
+  /** Whether it writes until the load is done. */
+  #locked = false;
   /** Storage has failed: from then on it is done without. */
   #unstored = false;
   #opened: Promise<Origin> | undefined;
@@ -103,7 +105,7 @@ class Opening implements Opened {
     this.#signal.throwIfAborted();
     this.#finished = true;
     await entry?.touch();
-    await entry?.unlock().catch((error: unknown) => this.#giveUpStorage(error));
+    if (this.#locked) await entry?.unlock().catch((error: unknown) => this.#giveUpStorage(error));
     this.source.clear();
   }
 
@@ -118,7 +120,10 @@ class Opening implements Opened {
     const waiting = () => this.#meter.say("another tab is loading this model; waiting for it");
     try {
       this.#entry = await Entry.open(id, this.#signal);
-      if (this.#entry && !this.#entry.complete) await this.#entry.lock(this.#signal, waiting);
+      if (this.#entry && !this.#entry.complete) {
+        await this.#entry.lock(this.#signal, waiting);
+        this.#locked = true;
+      }
     } catch {
       this.#signal.throwIfAborted();
       await this.#entry?.close();
@@ -144,6 +149,7 @@ class Opening implements Opened {
       const entry = await Entry.open(crypto.randomUUID(), this.#signal).catch(() => undefined);
       this.#entry = entry;
       await entry?.lock(this.#signal, () => {});
+      this.#locked = true;
     }
     await this.#begin(origin, name, origin.size ?? 0);
     const entry = this.#unstored ? undefined : this.#entry;

@@ -107,7 +107,7 @@ export class Entry implements ChunkStore {
   /** Lets others write, when nobody here wants to any more. */
   unlock(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#writers > 0) this.#writers -= 1;
+      this.#writers -= 1;
       if (this.#writers === 0) await this.#release();
     });
   }
