@@ -2,7 +2,6 @@
 //! half done for good. Whoever waits for something is told, and so is whoever calls later.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use wasm_bindgen::JsValue;
 
@@ -16,7 +15,8 @@ type Tell = Box<dyn Fn(&'static str, &str)>;
 struct State {
     /// Why the module has ended.
     ended: Option<(&'static str, String)>,
-    waiting: BTreeMap<u64, Tell>,
+    /// A list: a map is a kilobyte more to download.
+    waiting: Vec<(u64, Tell)>,
     next: u64,
     /// To tell of it where no memory is left.
     reserve: Vec<u8>,
@@ -33,7 +33,7 @@ pub struct Waiting(u64);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        STATE.with(|state| state.borrow_mut().waiting.remove(&self.0));
+        STATE.with(|state| state.borrow_mut().waiting.retain(|(id, _)| *id != self.0));
     }
 }
 
@@ -43,7 +43,7 @@ pub fn waiting(tell: impl Fn(&'static str, &str) + 'static) -> Waiting {
         let mut state = state.borrow_mut();
         state.next += 1;
         let id = state.next;
-        state.waiting.insert(id, Box::new(tell));
+        state.waiting.push((id, Box::new(tell)));
         Waiting(id)
     })
 }
@@ -89,7 +89,7 @@ fn end_with(kind: &'static str, message: String) -> JsValue {
         state.ended = Some((kind, message.clone()));
         Some(std::mem::take(&mut state.waiting))
     });
-    for tell in waiting.iter().flat_map(BTreeMap::values) {
+    for (_, tell) in waiting.iter().flatten() {
         tell(kind, &message);
     }
     // What they hold may be half gone.

@@ -18,15 +18,14 @@ pub fn of<T: Into<JsValue>>(work: impl Future<Output = Result<T, JsValue>> + 'st
         let waiting = panic::waiting(move |kind, message| {
             let _ = on_end.call1(&JsValue::UNDEFINED, &with_kind(kind, message));
         });
-        spawn_local(async move {
-            let Some(result) = trap::guarded_future(work).await else { return };
-            let (settle, value) = match result {
+        spawn_local(trap::guarded_future(Box::pin(async move {
+            let (settle, value) = match work.await {
                 Ok(value) => (resolve, value.into()),
                 Err(error) => (reject, error),
             };
             drop(waiting);
             // A promise's own functions do not throw.
             let _ = settle.call1(&JsValue::UNDEFINED, &value);
-        });
+        })));
     })
 }

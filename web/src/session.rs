@@ -2,7 +2,6 @@
 //! sets up a new device when the old one goes.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::{Rc, Weak};
 
@@ -31,7 +30,7 @@ pub struct Session {
     /// `None` while the driver has it, and once it is unloaded.
     engine: RefCell<Option<Engine>>,
     queue: Queue<'static>,
-    requests: RefCell<BTreeMap<u32, Live>>,
+    requests: RefCell<Vec<Live>>,
     next: Cell<u32>,
     shown: RefCell<Shown>,
     tokenizer: Result<Rc<Tokenizer>>,
@@ -43,6 +42,7 @@ pub struct Session {
 
 /// A request that has not ended.
 struct Live {
+    id: u32,
     on_event: Function,
     cancel: Cancel,
     _waiting: Waiting,
@@ -125,16 +125,16 @@ impl Session {
         let _waiting = panic::waiting(move |kind, message| {
             let _ = tell(&on_end, &Event::Error { kind, message: message.to_owned() });
         });
-        self.requests.borrow_mut().insert(id, Live { on_event, cancel, _waiting });
+        self.requests.borrow_mut().push(Live { id, on_event, cancel, _waiting });
         let session = Rc::downgrade(self);
         self.queue.push(request, move |event| {
             let Some(session) = session.upgrade() else { return ControlFlow::Break(()) };
             let ended = matches!(event, wisp_runtime::Event::Done(_));
             // None: it was told of its end already.
-            let on_event = match ended {
-                true => session.requests.borrow_mut().remove(&id).map(|live| live.on_event),
-                false => session.requests.borrow().get(&id).map(|live| live.on_event.clone()),
-            };
+            let on_event = session.on_event(id);
+            if ended {
+                session.requests.borrow_mut().retain(|live| live.id != id);
+            }
             let told = on_event.map(|told| tell(&told, &Event::of(event, prompt_tokens)));
             match told {
                 Some(Ok(_)) => ControlFlow::Continue(()),
@@ -146,9 +146,14 @@ impl Session {
     }
 
     pub fn cancel(&self, id: u32) {
-        if let Some(live) = self.requests.borrow().get(&id) {
+        if let Some(live) = self.requests.borrow().iter().find(|live| live.id == id) {
             live.cancel.cancel();
         }
+    }
+
+    fn on_event(&self, id: u32) -> Option<Function> {
+        let requests = self.requests.borrow();
+        requests.iter().find(|live| live.id == id).map(|live| live.on_event.clone())
     }
 
     /// All memory on the device back. Nothing waits for the driver: it ends by itself.
@@ -161,7 +166,7 @@ impl Session {
         drop(self.engine.take());
         let message = "the engine was unloaded while it answered".to_owned();
         let cancelled = Event::Error { kind: "cancelled", message };
-        for live in std::mem::take(&mut *self.requests.borrow_mut()).into_values() {
+        for live in std::mem::take(&mut *self.requests.borrow_mut()) {
             let _ = tell(&live.on_event, &cancelled);
         }
         self.queue.fail(&Error::Cancelled);
@@ -171,7 +176,7 @@ impl Session {
     fn wake(self: &Rc<Self>) {
         let Some(engine) = self.engine.take() else { return };
         let session = self.clone();
-        let work = trap::guarded_future(async move {
+        spawn_local(trap::guarded_future(Box::pin(async move {
             if let Some(engine) = session.unloaded.unless_stopped(session.drive(engine)).await {
                 session.engine.replace(Some(engine));
                 // Whoever heard of a failure may have asked again at once.
@@ -179,10 +184,7 @@ impl Session {
                     session.wake();
                 }
             }
-        });
-        spawn_local(async {
-            work.await;
-        });
+        })));
     }
 
     async fn drive(&self, mut engine: Engine) -> Engine {
@@ -230,8 +232,7 @@ impl Session {
     }
 
     fn tell_all(&self, event: &Event) {
-        let all: Vec<_> =
-            self.requests.borrow().values().map(|live| live.on_event.clone()).collect();
+        let all: Vec<_> = self.requests.borrow().iter().map(|live| live.on_event.clone()).collect();
         for on_event in all {
             let _ = tell(&on_event, event);
         }

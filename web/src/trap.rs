@@ -3,6 +3,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
@@ -13,6 +14,7 @@ use crate::error::message;
 use crate::panic;
 
 /// What ended work.
+#[derive(Default)]
 pub struct Trap {
     pub out_of_memory: bool,
     /// The browser's words.
@@ -25,47 +27,44 @@ pub fn guarded<T>(work: impl FnOnce() -> Result<T, JsValue>) -> Result<T, JsValu
     caught(work).unwrap_or_else(|trap| Err(panic::end(&trap)))
 }
 
-/// The same for a future; `None` if a trap ended it and the module.
-pub async fn guarded_future<T>(work: impl Future<Output = T>) -> Option<T> {
-    let mut work = Some(Box::pin(work));
+/// Does `work`, of which a trap ends the module.
+pub async fn guarded_future(work: Pin<Box<dyn Future<Output = ()>>>) {
+    let mut work = Some(work);
     poll_fn(|context| {
-        let Some(future) = &mut work else { return Poll::Ready(None) };
-        match caught(|| future.as_mut().poll(context)) {
-            Ok(polled) => polled.map(Some),
-            Err(trap) => {
-                // Half of a step is done: what it holds may be gone already.
-                std::mem::forget(work.take());
-                panic::end(&trap);
-                Poll::Ready(None)
-            }
-        }
+        let Some(future) = &mut work else { return Poll::Ready(()) };
+        caught(|| future.as_mut().poll(context)).unwrap_or_else(|trap| {
+            // Half of a step is done: what it holds may be gone already.
+            std::mem::forget(work.take());
+            panic::end(&trap);
+            Poll::Ready(())
+        })
     })
-    .await
+    .await;
 }
 
 /// What `work` gives, or the trap that ended it.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Trap> {
-    allocation_failed();
-    call(work).map_err(|thrown| {
-        let out_of_memory = allocation_failed();
-        // The text of a failed allocation says nothing, and there may be no room for it.
-        let why = if out_of_memory { String::new() } else { message(&thrown) };
-        Trap { out_of_memory, why }
-    })
+    let (mut work, mut result) = (Some(work), None);
+    let trap = call(&mut || result = work.take().map(|work| work()));
+    result.ok_or_else(|| trap.unwrap_or_default())
 }
 
 /// A function of its own: wasm's stack pointer stays where the exception left it, until
 /// whoever called JavaScript returns.
 #[inline(never)]
-fn call<T>(work: impl FnOnce() -> T) -> Result<T, JsValue> {
-    let (mut work, mut result) = (Some(work), None);
+fn call(work: &mut dyn FnMut()) -> Option<Trap> {
+    allocation_failed();
     let once = Array::of1(&JsValue::UNDEFINED);
     // JavaScript calls this function at once, and catches what it throws.
     let called = once.try_for_each(&mut |_: JsValue, _| {
-        result = work.take().map(|work| work());
+        work();
         Ok(())
     });
-    result.ok_or_else(|| called.err().unwrap_or_default())
+    let thrown = called.err()?;
+    let out_of_memory = allocation_failed();
+    // The text of a failed allocation says nothing, and there may be no room for it.
+    let why = if out_of_memory { String::new() } else { message(&thrown) };
+    Some(Trap { out_of_memory, why })
 }
 
 /// Whether an allocation failed since this was last asked.

@@ -32,13 +32,15 @@ export async function placeOf(spec: ModelSpec, options: PlaceOptions, signal: Ab
     case "url":
       return idOf(spec.url);
     case "blob":
-      return idOf(`blob ${spec.blob instanceof File ? fileKey(spec.name, spec.blob) : await contentKey(spec.blob, signal)}`);
+      return idOf(`blob ${isDated(spec.blob) ? fileKey(spec.name, spec.blob) : await contentKey(spec.blob, signal)}`);
     case "source":
       return idOf(`source ${spec.name} ${spec.size}`);
     case "stream":
       return idOf(`stream ${options.name}`);
   }
 }
+
+const isDated = (blob: Blob): blob is File => blob instanceof File && blob.lastModified > 0;
 
 const fileKey = (name: string, { size, lastModified }: File) => `${name} ${size} ${lastModified}`;
 
