@@ -13,7 +13,7 @@ const PROMPT = "Once";
 
 /** The page's own, with another site as well. */
 const OPEN =
-  "default-src 'self' http://localhost:*; script-src 'self' http://localhost:* 'wasm-unsafe-eval'; worker-src 'self' blob:";
+  "default-src 'self' http://localhost:*; script-src 'self' http://localhost:* 'wasm-unsafe-eval'; worker-src 'self' blob: http://localhost:*";
 
 let browser: Browser;
 let other: TestServer;

@@ -4,7 +4,7 @@
 import { reason, WispError } from "../error.js";
 import { chunkLength } from "../sources/chunks.js";
 import type { ChunkStore } from "../sources/spool.js";
-import { isNotFound, openRoot, readFile, removeEntry, writeFile, writeFileAtomically, type Folder } from "./files.js";
+import { isNotFound, openRoot, readFile, readText, removeEntry, writeFile, writeFileAtomically, type Folder } from "./files.js";
 import { hold, useLock, writeLock, type Release } from "./locks.js";
 import { digest, isComplete, newManifest, parseManifest, type Facts, type Manifest } from "./manifest.js";
 
@@ -33,6 +33,7 @@ export class Entry implements ChunkStore {
   /** Locking and unlocking happen one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #saved = 0;
+  #saving: Promise<void> = Promise.resolve();
 
   private constructor(id: string, folder: Folder, inUse: Release) {
     this.id = id;
@@ -215,6 +216,7 @@ export class Entry implements ChunkStore {
   /** Forgets everything that is stored. */
   async clear(): Promise<void> {
     this.manifest = undefined;
+    await this.#saving;
     // First, so that a crash leaves chunks without a manifest, and not the reverse.
     await removeEntry(this.#folder, MANIFEST);
     for await (const name of this.#folder.keys()) await removeEntry(this.#folder, name);
@@ -232,6 +234,7 @@ export class Entry implements ChunkStore {
         if (this.#useless && !this.#writing) await this.#lock(AbortSignal.timeout(1000), () => {}).catch(() => {});
         if (this.#useless && this.#writing) {
           this.manifest = undefined;
+          await this.#saving;
           const root = await openRoot();
           if (root) await removeEntry(root, this.id);
         }
@@ -251,15 +254,20 @@ export class Entry implements ChunkStore {
 
   async #load(): Promise<void> {
     const before = this.manifest?.hashes ?? [];
-    const file = await readFile(this.#folder, MANIFEST);
-    this.manifest = file && parseManifest(await file.text());
+    await this.#saving;
+    const file = await readText(this.#folder, MANIFEST);
+    this.manifest = file && parseManifest(file.text);
     const now = this.manifest?.hashes ?? [];
     before.forEach((hash, index) => hash !== null && now[index] == null && this.#lost.set(index, hash));
   }
 
-  async #save(): Promise<void> {
+  /** One after the other: each replaces the file. */
+  #save(): Promise<void> {
     this.#saved = Date.now();
-    await writeFileAtomically(this.#folder, MANIFEST, JSON.stringify(this.manifest));
+    const manifest = JSON.stringify(this.manifest);
+    const saved = this.#saving.then(() => writeFileAtomically(this.#folder, MANIFEST, manifest));
+    this.#saving = saved.catch(() => {});
+    return saved;
   }
 }
 

@@ -35,6 +35,18 @@ export async function readFile(folder: Folder, name: string): Promise<File | und
   }
 }
 
+/** A file's text, and when it was written; `undefined` where there is none. Another tab may replace it meanwhile. */
+export async function readText(folder: Folder, name: string): Promise<{ text: string; date: number } | undefined> {
+  for (let tries = 5; ; tries--) {
+    try {
+      const file = await readFile(folder, name);
+      return file && { text: await file.text(), date: file.lastModified };
+    } catch (error) {
+      if (tries === 1 || !(error instanceof DOMException && error.name === "NotReadableError")) throw error;
+    }
+  }
+}
+
 /** Through a sync access handle in a worker: fast, but a crash may leave half of it. */
 export async function writeFile(folder: Folder, name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
   const handle: FileHandle = await folder.getFileHandle(name, { create: true });

@@ -3,7 +3,7 @@
 import { WispError } from "../error.js";
 import type { Quota, StoredModel } from "../types.js";
 import { MANIFEST, storedBytes, USED } from "./entry.js";
-import { isNotFound, openRoot, readFile, removeEntry, type Folder } from "./files.js";
+import { isNotFound, openRoot, readFile, readText, removeEntry, type Folder } from "./files.js";
 import { hold, useLock } from "./locks.js";
 import { isComplete, isOfOtherVersion, parseManifest } from "./manifest.js";
 
@@ -76,8 +76,7 @@ export async function sweep(): Promise<void> {
 
 /** A model that was not meant to stay, a stream that did not reach its end, chunks without a manifest. */
 async function isLeftOver(folder: Folder): Promise<boolean> {
-  const file = await readFile(folder, MANIFEST);
-  const text = await file?.text();
+  const text = (await readText(folder, MANIFEST))?.text;
   if (!text) return true;
   const manifest = parseManifest(text);
   // Another version's is not ours to judge.
@@ -85,8 +84,8 @@ async function isLeftOver(folder: Folder): Promise<boolean> {
 }
 
 async function describe(id: string, folder: Folder): Promise<StoredModel | undefined> {
-  const file = await readFile(folder, MANIFEST);
-  const manifest = file && parseManifest(await file.text());
+  const file = await readText(folder, MANIFEST);
+  const manifest = file && parseManifest(file.text);
   if (!manifest || manifest.temporary) return undefined;
   const used = await readFile(folder, USED);
   return {
@@ -96,7 +95,7 @@ async function describe(id: string, folder: Folder): Promise<StoredModel | undef
     size: manifest.size,
     stored: storedBytes(manifest),
     complete: isComplete(manifest),
-    lastUsed: used?.lastModified ?? file.lastModified,
+    lastUsed: used?.lastModified ?? file.date,
   };
 }
 
