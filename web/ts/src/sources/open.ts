@@ -4,7 +4,7 @@
 import { sha256 as Sha256 } from "../sha256.js";
 import { reason, WispError } from "../error.js";
 import type { ModelSpec } from "../protocol.js";
-import { Entry } from "../store/entry.js";
+import { cannotStore, Entry } from "../store/entry.js";
 import { hex } from "../store/manifest.js";
 import { checkRoom, sweep } from "../store/models.js";
 import type { Progress } from "../types.js";
@@ -207,7 +207,7 @@ class Opening implements Opened {
   #giveUpStorage(error: unknown): void {
     const why = error instanceof WispError ? error.cause : error;
     const full = why instanceof DOMException && why.name === "QuotaExceededError";
-    if (full && !this.#finished) throw error;
+    if (full && !this.#finished) throw error instanceof WispError ? error : cannotStore(this.source?.name ?? "this model", error);
     if (this.#unstored) return;
     this.#unstored = true;
     this.#context.onNote(`the browser's storage failed (${reason(why)}): the model is used, but not stored`);

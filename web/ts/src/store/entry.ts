@@ -185,11 +185,7 @@ export class Entry implements ChunkStore {
       manifest.hashes[index] = hash;
       if (Date.now() - this.#saved > SAVE_MS) await this.#save();
     } catch (error) {
-      throw new WispError(
-        "storage",
-        `${manifest.name} can't be stored (${reason(error)}): free some space, or load it with cache: false`,
-        { cause: error },
-      );
+      throw cannotStore(manifest.name, error);
     }
   }
 
@@ -269,6 +265,11 @@ export class Entry implements ChunkStore {
     this.#saving = saved.catch(() => {});
     return saved;
   }
+}
+
+export function cannotStore(name: string, error: unknown): WispError {
+  const message = `${name} can't be stored (${reason(error)}): free some space, or load it with cache: false`;
+  return new WispError("storage", message, { cause: error });
 }
 
 export function storedBytes({ size, hashes }: Manifest): number {
