@@ -61,6 +61,8 @@ class Opening implements Opened {
   #locked = false;
   /** Storage has failed: from then on it is done without. */
   #unstored = false;
+  /** Chunks on their way. */
+  readonly #running = new Set<Promise<unknown>>();
   #opened: Promise<Origin> | undefined;
   #spooled: Spool | undefined;
   #finished = false;
@@ -111,8 +113,8 @@ class Opening implements Opened {
 
   async close(): Promise<void> {
     this.#closer.abort(new WispError("cancelled", "the model was unloaded"));
-    // What it writes must not come after the lock is given back.
-    await this.#spooled?.end.catch(() => {});
+    // What is being written must not come after the lock is given back.
+    await Promise.allSettled([...this.#running, this.#spooled?.end]);
     await this.#entry?.close();
   }
 
@@ -166,7 +168,15 @@ class Opening implements Opened {
   }
 
   /** Out of storage, or from the origin into it: what isn't there yet, or was damaged. */
-  readonly #chunk: GetChunk = async (index) => {
+  readonly #chunk: GetChunk = (index) => {
+    const chunk = this.#storedChunk(index);
+    this.#running.add(chunk);
+    const done = () => this.#running.delete(chunk);
+    chunk.then(done, done);
+    return chunk;
+  };
+
+  async #storedChunk(index: number): Promise<Uint8Array> {
     const entry = this.#unstored ? undefined : this.#entry;
     const kept = await entry?.read(index);
     if (kept) return kept;
@@ -184,7 +194,7 @@ class Opening implements Opened {
     } finally {
       if (locked) await entry?.unlock().catch((error: unknown) => this.#giveUpStorage(error));
     }
-  };
+  }
 
   /** From the origin, into storage where there is some. */
   async #fetch(index: number): Promise<Uint8Array> {
