@@ -15,7 +15,11 @@ use crate::session::Session;
 use crate::source::{JsSource, WasmSource};
 use crate::stop::Stop;
 use crate::values::{Check, LoadOptions, Pages, Phase, Request, Stats, from_js, to_js};
-use crate::{outlive, panic, promise};
+use crate::{panic, promise, trap};
+
+/// What to say where rendering trapped: its deep recursion is all that could have.
+const TEMPLATE_FAILED: &str = "the model's chat template made the template engine fail: it is \
+                               damaged or hostile";
 
 /// One loaded model on one device.
 #[wasm_bindgen]
@@ -32,28 +36,28 @@ impl Engine {
         on_progress: Function,
         signal: Option<AbortSignal>,
     ) -> Result<Promise, JsValue> {
-        panic::check()?;
-        let options = from_js::<LoadOptions>("the options", options)?.engine_options()?;
-        Ok(promise::of(async move {
-            let source = JsSource::new(source);
-            let mut progress = |progress| {
-                if let Ok(phase) = to_js(&Phase::from(progress)) {
-                    // What a listener throws is not the load's concern.
-                    let _ = on_progress.call1(&JsValue::UNDEFINED, &phase);
-                }
-            };
-            let load = wisp_runtime::Engine::load(&source, &options, &mut progress);
-            let engine = Stop::on(signal.as_ref()).unless_stopped(load).await;
-            let engine = engine.unwrap_or(Err(Error::Cancelled)).map_err(thrown)?;
-            Ok(Self(Session::new(engine, source), options.verdicts))
-        }))
+        trap::guarded(|| {
+            let options = from_js::<LoadOptions>("the options", options)?.engine_options()?;
+            Ok(promise::of(async move {
+                let source = JsSource::new(source);
+                let mut progress = |progress| {
+                    if let Ok(phase) = to_js(&Phase::from(progress)) {
+                        // What a listener throws is not the load's concern.
+                        let _ = on_progress.call1(&JsValue::UNDEFINED, &phase);
+                    }
+                };
+                let load = wisp_runtime::Engine::load(&source, &options, &mut progress);
+                let engine = Stop::on(signal.as_ref()).unless_stopped(load).await;
+                let engine = engine.unwrap_or(Err(Error::Cancelled)).map_err(thrown)?;
+                Ok(Self(Session::new(engine, source), options.verdicts))
+            }))
+        })
     }
 
     /// Adapter, kernels, memory and model.
     #[wasm_bindgen(unchecked_return_type = "any")]
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        panic::check()?;
-        to_js(&*self.0.info())
+        trap::guarded(|| to_js(&*self.0.info()))
     }
 
     /// The self-check's verdicts, to be given to the next load.
@@ -64,13 +68,14 @@ impl Engine {
     /// What it does now.
     #[wasm_bindgen(unchecked_return_type = "any")]
     pub fn stats(&self) -> Result<JsValue, JsValue> {
-        panic::check()?;
-        let (activity, total) = self.0.activity();
-        to_js(&Stats {
-            pages: Pages { free: activity.free_pages(), total },
-            heap_bytes: crate::heap_bytes(),
-            steps: activity.steps(),
-            requests: self.0.requests(),
+        trap::guarded(|| {
+            let (activity, total) = self.0.activity();
+            to_js(&Stats {
+                pages: Pages { free: activity.free_pages(), total },
+                heap_bytes: crate::heap_bytes(),
+                steps: activity.steps(),
+                requests: self.0.requests(),
+            })
         })
     }
 
@@ -81,27 +86,31 @@ impl Engine {
         add_special: bool,
         parse_special: bool,
     ) -> Result<Uint32Array, JsValue> {
-        let ids = self.tokenizer()?.encode(text.as_bytes(), add_special, parse_special);
-        Ok(Uint32Array::from(ids.map_err(thrown)?.as_slice()))
+        trap::guarded(|| {
+            let ids = self.tokenizer()?.encode(text.as_bytes(), add_special, parse_special);
+            Ok(Uint32Array::from(ids.map_err(thrown)?.as_slice()))
+        })
     }
 
     /// The text of token ids, that of control tokens too.
     pub fn detokenize(&self, tokens: &[u32]) -> Result<String, JsValue> {
-        self.tokenizer()?.decode(tokens, true).map_err(thrown)
+        trap::guarded(|| self.tokenizer()?.decode(tokens, true).map_err(thrown))
     }
 
     /// The bytes of one token.
     #[wasm_bindgen(js_name = tokenText)]
     pub fn token_text(&self, token: u32) -> Result<Uint8Array, JsValue> {
-        let tokenizer = self.tokenizer()?;
-        let bytes = match tokenizer.is_control(token) {
-            true => tokenizer.token_text(token).map(|text| text.as_bytes().to_vec()),
-            false => tokenizer.token_bytes(token),
-        };
-        let bytes = bytes.ok_or_else(|| {
-            thrown(Error::input(format!("token {token} is not in the vocabulary")))
-        })?;
-        Ok(Uint8Array::from(bytes.as_slice()))
+        trap::guarded(|| {
+            let tokenizer = self.tokenizer()?;
+            let bytes = match tokenizer.is_control(token) {
+                true => tokenizer.token_text(token).map(|text| text.as_bytes().to_vec()),
+                false => tokenizer.token_bytes(token),
+            };
+            let bytes = bytes.ok_or_else(|| {
+                thrown(Error::input(format!("token {token} is not in the vocabulary")))
+            })?;
+            Ok(Uint8Array::from(bytes.as_slice()))
+        })
     }
 
     /// A conversation by the model's template.
@@ -112,15 +121,23 @@ impl Engine {
         #[wasm_bindgen(unchecked_param_type = "unknown[] | undefined")] tools: JsValue,
         add_generation_prompt: bool,
     ) -> Result<String, JsValue> {
-        let tokenizer = self.tokenizer()?;
-        let messages = json("messages", &messages)?.unwrap_or(Json::Null);
-        let tools = json("tools", &tools)?;
-        let rendered = outlive::exceptions(|| {
-            tokenizer.chat()?.render(&messages, tools.as_ref(), add_generation_prompt)
-        });
-        panic::check()?;
-        let failed = || Err(Error::input(outlive::TEMPLATE_FAILED));
-        rendered.unwrap_or_else(failed).map_err(thrown)
+        trap::guarded(|| {
+            let tokenizer = self.tokenizer()?;
+            let messages = json("messages", &messages)?.unwrap_or(Json::Null);
+            let tools = json("tools", &tools)?;
+            let rendered = trap::caught(|| {
+                tokenizer.chat()?.render(&messages, tools.as_ref(), add_generation_prompt)
+            });
+            match rendered {
+                Ok(rendered) => rendered.map_err(thrown),
+                Err(trap) if trap.out_of_memory => Err(panic::end(&trap)),
+                // A template that recurses without end leaves no stack.
+                Err(_) => {
+                    panic::check()?;
+                    Err(thrown(Error::input(TEMPLATE_FAILED)))
+                }
+            }
+        })
     }
 
     /// Starts a request and gives its id. `on_event` is called until it is told `done`
@@ -130,9 +147,10 @@ impl Engine {
         #[wasm_bindgen(unchecked_param_type = "any")] request: JsValue,
         on_event: Function,
     ) -> Result<u32, JsValue> {
-        panic::check()?;
-        let request = from_js::<Request>("the request", request)?;
-        self.0.submit(request.into(), on_event).map_err(thrown)
+        trap::guarded(|| {
+            let request = from_js::<Request>("the request", request)?;
+            self.0.submit(request.into(), on_event).map_err(thrown)
+        })
     }
 
     /// Ends a request within a step; one that has ended already is left alone.
@@ -163,9 +181,14 @@ impl Engine {
 
     /// Gives back all memory on the device. Requests under way end with an error.
     pub fn unload(&self) -> Result<(), JsValue> {
-        panic::check()?;
-        self.0.unload();
-        Ok(())
+        // A module that has ended has given it back.
+        match panic::check() {
+            Err(_) => Ok(()),
+            Ok(()) => trap::guarded(|| {
+                self.0.unload();
+                Ok(())
+            }),
+        }
     }
 }
 
@@ -179,7 +202,9 @@ impl Engine {
 /// Whoever forgets `unload` gets the memory back when JavaScript forgets the engine.
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.0.unload();
+        if panic::check().is_ok() {
+            self.0.unload();
+        }
     }
 }
 

@@ -4,12 +4,12 @@
 
 mod engine;
 mod error;
-mod outlive;
 mod panic;
 mod promise;
 mod session;
 mod source;
 mod stop;
+mod trap;
 mod values;
 
 use wasm_bindgen::prelude::*;
@@ -36,17 +36,25 @@ fn start() {
 /// What a model would take, from its header alone: no device is opened.
 #[wasm_bindgen(js_name = planMemory, unchecked_return_type = "Promise<any>")]
 pub fn plan_memory(source: WasmSource, options: JsValue) -> Result<js_sys::Promise, JsValue> {
-    panic::check()?;
-    let options = from_js::<LoadOptions>("the options", options)?.engine_options()?;
-    Ok(promise::of(async move {
-        let source = JsSource::new(source);
-        let plan = async {
-            let mut checkpoint = wisp_runtime::open(&source).await?;
-            checkpoint.metadata.forget("tokenizer.");
-            wisp_runtime::plan_memory(&checkpoint, &options)
-        };
-        to_js(&Memory::from(plan.await.map_err(thrown)?))
-    }))
+    trap::guarded(|| {
+        let options = from_js::<LoadOptions>("the options", options)?.engine_options()?;
+        Ok(promise::of(async move {
+            let source = JsSource::new(source);
+            let plan = async {
+                let mut checkpoint = wisp_runtime::open(&source).await?;
+                checkpoint.metadata.forget("tokenizer.");
+                wisp_runtime::plan_memory(&checkpoint, &options)
+            };
+            to_js(&Memory::from(plan.await.map_err(thrown)?))
+        }))
+    })
+}
+
+/// Whether an allocation failed since this was last asked: JavaScript, too, allocates for
+/// what it passes.
+#[wasm_bindgen(js_name = allocationFailed)]
+pub fn allocation_failed() -> bool {
+    trap::allocation_failed()
 }
 
 /// Bytes of wasm's memory. It never shrinks: this is also the most there ever was.

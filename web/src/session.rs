@@ -2,9 +2,8 @@
 //! sets up a new device when the old one goes.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
@@ -17,6 +16,7 @@ use wisp_tokenizer::Tokenizer;
 use crate::panic::{self, Waiting};
 use crate::source::JsSource;
 use crate::stop::Stop;
+use crate::trap;
 use crate::values::{Event, Info, to_js};
 
 /// A browser that has lost its GPU process needs a moment to start another.
@@ -30,16 +30,19 @@ pub struct Session {
     /// `None` while the driver has it, and once it is unloaded.
     engine: RefCell<Option<Engine>>,
     queue: Queue<'static>,
-    requests: RefCell<BTreeMap<u32, Live>>,
+    requests: RefCell<Vec<Live>>,
     next: Cell<u32>,
     shown: RefCell<Shown>,
     tokenizer: Result<Rc<Tokenizer>>,
     source: JsSource,
     unloaded: Stop,
+    /// Its device's memory must not stay behind a module that has ended.
+    _waiting: Waiting,
 }
 
 /// A request that has not ended.
 struct Live {
+    id: u32,
     on_event: Function,
     cancel: Cancel,
     _waiting: Waiting,
@@ -66,7 +69,8 @@ impl Shown {
 
 impl Session {
     pub fn new(engine: Engine, source: JsSource) -> Rc<Self> {
-        Rc::new(Self {
+        Rc::new_cyclic(|session: &Weak<Self>| Self {
+            _waiting: Self::destroyed_at_end(session.clone()),
             shown: RefCell::new(Shown::of(&engine)),
             tokenizer: engine.shared_tokenizer(),
             engine: RefCell::new(Some(engine)),
@@ -75,6 +79,15 @@ impl Session {
             next: Cell::new(0),
             source,
             unloaded: Stop::default(),
+        })
+    }
+
+    fn destroyed_at_end(session: Weak<Self>) -> Waiting {
+        panic::waiting(move |_, _| {
+            if let Some(shown) = session.upgrade().as_ref().and_then(|s| s.shown.try_borrow().ok())
+            {
+                shown.gpu.destroy();
+            }
         })
     }
 
@@ -108,21 +121,20 @@ impl Session {
         self.next.set(id.wrapping_add(1));
         let prompt_tokens = request.prompt.len();
         let cancel = request.cancel.clone();
-        let on_panic = on_event.clone();
-        let _waiting = panic::waiting(move |error| {
-            let message = crate::error::message(error);
-            let _ = tell(&on_panic, &Event::Error { kind: "internal", message });
+        let on_end = on_event.clone();
+        let _waiting = panic::waiting(move |kind, message| {
+            let _ = tell(&on_end, &Event::Error { kind, message: message.to_owned() });
         });
-        self.requests.borrow_mut().insert(id, Live { on_event, cancel, _waiting });
+        self.requests.borrow_mut().push(Live { id, on_event, cancel, _waiting });
         let session = Rc::downgrade(self);
         self.queue.push(request, move |event| {
             let Some(session) = session.upgrade() else { return ControlFlow::Break(()) };
             let ended = matches!(event, wisp_runtime::Event::Done(_));
             // None: it was told of its end already.
-            let on_event = match ended {
-                true => session.requests.borrow_mut().remove(&id).map(|live| live.on_event),
-                false => session.requests.borrow().get(&id).map(|live| live.on_event.clone()),
-            };
+            let on_event = session.on_event(id);
+            if ended {
+                session.requests.borrow_mut().retain(|live| live.id != id);
+            }
             let told = on_event.map(|told| tell(&told, &Event::of(event, prompt_tokens)));
             match told {
                 Some(Ok(_)) => ControlFlow::Continue(()),
@@ -134,9 +146,14 @@ impl Session {
     }
 
     pub fn cancel(&self, id: u32) {
-        if let Some(live) = self.requests.borrow().get(&id) {
+        if let Some(live) = self.requests.borrow().iter().find(|live| live.id == id) {
             live.cancel.cancel();
         }
+    }
+
+    fn on_event(&self, id: u32) -> Option<Function> {
+        let requests = self.requests.borrow();
+        requests.iter().find(|live| live.id == id).map(|live| live.on_event.clone())
     }
 
     /// All memory on the device back. Nothing waits for the driver: it ends by itself.
@@ -147,18 +164,19 @@ impl Session {
         self.unloaded.stop();
         self.gpu().destroy();
         drop(self.engine.take());
-        let error = unloaded();
-        for live in std::mem::take(&mut *self.requests.borrow_mut()).into_values() {
-            let _ = tell(&live.on_event, &Event::error(&error));
+        let message = "the engine was unloaded while it answered".to_owned();
+        let cancelled = Event::Error { kind: "cancelled", message };
+        for live in std::mem::take(&mut *self.requests.borrow_mut()) {
+            let _ = tell(&live.on_event, &cancelled);
         }
-        self.queue.fail(&error);
+        self.queue.fail(&Error::Cancelled);
     }
 
     /// Has the driver work, unless it does already.
     fn wake(self: &Rc<Self>) {
         let Some(engine) = self.engine.take() else { return };
         let session = self.clone();
-        spawn_local(async move {
+        spawn_local(trap::guarded_future(Box::pin(async move {
             if let Some(engine) = session.unloaded.unless_stopped(session.drive(engine)).await {
                 session.engine.replace(Some(engine));
                 // Whoever heard of a failure may have asked again at once.
@@ -166,7 +184,7 @@ impl Session {
                     session.wake();
                 }
             }
-        });
+        })));
     }
 
     async fn drive(&self, mut engine: Engine) -> Engine {
@@ -214,8 +232,7 @@ impl Session {
     }
 
     fn tell_all(&self, event: &Event) {
-        let all: Vec<_> =
-            self.requests.borrow().values().map(|live| live.on_event.clone()).collect();
+        let all: Vec<_> = self.requests.borrow().iter().map(|live| live.on_event.clone()).collect();
         for on_event in all {
             let _ = tell(&on_event, event);
         }

@@ -4,4 +4,5 @@ import "/pkg/worker.js";
 
 self.addEventListener("message", ({ data }) => {
   if (data === "ping") self.postMessage("pong");
+  if (data === "throw") throw new Error("a mistake of the application's own");
 });

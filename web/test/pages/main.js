@@ -39,4 +39,20 @@ const runModule = (path) => import(path);
 
 const testing = (engine) => engine[Symbol.for("wisp-llm.testing")];
 
-Object.assign(globalThis, { wisp, longTasks, greedy, streamed, failure, runModule, testing, ready: true });
+/** Names of all that is stored for models, listed or not. */
+async function storedFolders() {
+  const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("wisp-llm", { create: true });
+  const names = [];
+  for await (const [name, { kind }] of root.entries()) if (kind === "directory") names.push(name);
+  return names;
+}
+
+/** Waits until something is so. */
+async function until(what, ms = 60_000) {
+  for (const end = performance.now() + ms; !(await what()); ) {
+    if (performance.now() > end) throw new Error(`never came: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+Object.assign(globalThis, { wisp, longTasks, greedy, streamed, failure, runModule, testing, storedFolders, until, ready: true });

@@ -22,6 +22,8 @@ declare global {
   ): Promise<string>;
   function failure(promise: Promise<unknown>): Promise<{ name: string; kind?: string; message: string } | undefined>;
   function runModule(path: string): Promise<unknown>;
+  function storedFolders(): Promise<string[]>;
+  function until(what: () => unknown, ms?: number): Promise<void>;
   function testing(engine: Wisp.WispEngine): Testing;
   /** Kept by a test for its next steps. */
   var engine: Wisp.WispEngine;

@@ -1,7 +1,7 @@
 // The package as npm would publish it, installed into fresh applications.
 
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -44,6 +44,19 @@ test("it has no dependencies, and keeps to its size", () => {
   print(`gzipped: JavaScript ${(js / 1e3).toFixed(1)} KB, wasm ${(wasm / 1e6).toFixed(3)} MB`);
   expect(js).toBeLessThanOrEqual(40_000);
   expect(wasm).toBeLessThanOrEqual(1_200_000);
+});
+
+test.each(["5.9.3", "7.0.2"])("its types are whole for TypeScript %s, which checks them all", async (version) => {
+  const folder = mkdtempSync(join(app, "types-"));
+  await run("npm", ["install", "--no-audit", "--no-fund", "--prefix", folder, `typescript@${version}`]);
+  const entries = ["wisp-llm", "wisp-llm/worker", "wisp-llm/service-worker"];
+  writeFileSync(join(folder, "main.ts"), `${entries.map((name) => `import "${name}";`).join("\n")}
+    import { checkSupport, load, type WispEngine } from "wisp-llm";
+    export const engine: Promise<WispEngine> = checkSupport().then(() => load("/model.gguf"));\n`);
+  const compilerOptions = { strict: true, noEmit: true, skipLibCheck: false, module: "esnext", moduleResolution: "bundler", target: "es2022", lib: ["es2022", "dom"], types: [] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["main.ts"] }));
+  const compiled = run(process.execPath, [join(folder, "node_modules/typescript/bin/tsc"), "-p", folder]);
+  expect(await compiled.then(() => "", (error: { stdout: string }) => error.stdout)).toBe("");
 });
 
 test("it runs in a plain page, without a bundler", async () => {

@@ -70,6 +70,28 @@ test("a model that can't fit is refused before the download", async () => {
   expect(server.asked.length).toBeLessThan(8);
 });
 
+test("a chat template that recurses without end is refused as that, and the engine goes on", async () => {
+  const { error, text } = await page.evaluate(
+    async ([url, prompt]) => {
+      const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
+      const key = "tokenizer.chat_template";
+      // Behind the key: the type, the length, the text.
+      const at = new TextDecoder("latin1").decode(bytes.subarray(0, 4e6)).indexOf(key) + key.length + 4;
+      const length = Number(new DataView(bytes.buffer).getBigUint64(at, true));
+      const template = "{% macro f(x) %}{{ f([x]) }}{% endmacro %}{{ f(1) }}".padEnd(length);
+      bytes.set(new TextEncoder().encode(template), at + 8);
+      const engine = await wisp.load(new Blob([bytes]), { contextLength: 256 });
+      const error = await failure(engine.chat.completions.create({ messages: [{ role: "user", content: "Hi" }] }));
+      const { text } = await greedy(engine, prompt, 1);
+      await engine.unload();
+      return { error, text };
+    },
+    [browser.server.model, PROMPT] as const,
+  );
+  expect(error).toMatchObject({ kind: "input", message: expect.stringContaining("chat template") });
+  expect(text).not.toBe("");
+});
+
 test.each([
   ["no-adapter", [], ""],
   ["no-webgpu", SWIFTSHADER, "delete Navigator.prototype.gpu"],

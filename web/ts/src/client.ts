@@ -1,6 +1,6 @@
 // The page's end of the protocol: calls, their answers, and the bytes that the host asks for.
 
-import { fromWire, toWire, WispError } from "./error.js";
+import { fromWire, reason, toWire, WispError } from "./error.js";
 import { hear, post, type Call, type CallName, type Calls, type FromHost, type Piece, type Port } from "./protocol.js";
 import type { EngineEvent, Progress } from "./types.js";
 
@@ -8,6 +8,8 @@ export interface Reports {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
   onPieces?: ((pieces: Piece[]) => void) | undefined;
+  /** Takes back what the host did for a call that was aborted too late to stop it. */
+  undo?: (() => Promise<unknown>) | undefined;
 }
 
 /** Gives bytes that can't be sent at once: exactly those asked for, or a stream's next ones. */
@@ -25,8 +27,8 @@ export class Client {
   readonly #pending = new Map<number, Pending>();
   readonly #suppliers = new Map<number, Supplier>();
   readonly #listeners = new Map<number, (event: EngineEvent) => void>();
-  /** Calls that were aborted, but on which the host may still be at work. */
-  readonly #aborted = new Set<number>();
+  /** Calls that were aborted, but on which the host may still be at work; and what takes them back. */
+  readonly #aborted = new Map<number, Reports["undo"]>();
   #finishing = false;
   #ended: WispError | undefined;
 
@@ -43,14 +45,14 @@ export class Client {
     takes: Calls[Name]["takes"],
     reports: Reports = {},
   ): Promise<Calls[Name]["gives"]> {
-    const { signal } = reports;
+    const { signal, undo } = reports;
     return new Promise((resolve, reject) => {
       if (this.#ended) return reject(this.#ended);
       if (signal?.aborted) return reject(signal.reason);
       const id = nextId();
       const abort = () => {
         this.#pending.delete(id);
-        this.#aborted.add(id);
+        this.#aborted.set(id, undo);
         post(this.#port, { type: "abort", id });
         reject(signal?.reason);
       };
@@ -61,7 +63,13 @@ export class Client {
         resolve: (value) => (settled(), resolve(value as Calls[Name]["gives"])),
         reject: (error) => (settled(), reject(error)),
       });
-      post(this.#port, { type: "call", id, call: { name, ...takes } as unknown as Call });
+      try {
+        post(this.#port, { type: "call", id, call: { name, ...takes } as unknown as Call });
+      } catch (error) {
+        settled();
+        this.#pending.delete(id);
+        reject(new WispError("input", `what was passed can't be sent to the engine (${reason(error)}): pass plain data`, { cause: error }));
+      }
     });
   }
 
@@ -82,12 +90,12 @@ export class Client {
     if (this.#aborted.size === 0) this.end(new WispError("cancelled", "the load was given up"));
   }
 
-  /** Ends the other side; what is pending fails with `error`. */
-  end(error: WispError): void {
+  /** Ends the other side; later calls fail with `error`, and what is pending with `pending`. */
+  end(error: WispError, pending = error): void {
     if (this.#ended) return;
     this.#ended = error;
     this.#deaf();
-    for (const { reject } of this.#pending.values()) reject(error);
+    for (const { reject } of this.#pending.values()) reject(pending);
     this.#pending.clear();
     this.#close();
   }
@@ -101,8 +109,7 @@ export class Client {
     }
     const pending = this.#pending.get(message.id);
     if (!pending) {
-      const last = message.type === "answer" || message.type === "failure";
-      if (last && this.#aborted.delete(message.id) && this.#finishing) this.finish();
+      if (message.type === "answer" || message.type === "failure") void this.#late(message);
       return;
     }
     switch (message.type) {
@@ -119,14 +126,25 @@ export class Client {
     }
   }
 
+  /** The end of a call that was aborted. */
+  async #late({ id, type }: FromHost & { type: "answer" | "failure" }): Promise<void> {
+    if (!this.#aborted.has(id)) return;
+    if (type === "answer") await this.#aborted.get(id)?.().catch(() => {});
+    this.#aborted.delete(id);
+    if (this.#finishing) this.finish();
+  }
+
   async #meet({ id, supplier, offset, length }: FromHost & { type: "demand" }): Promise<void> {
     const supply = this.#suppliers.get(supplier);
     // Another client of the same worker has it.
     if (!supply) return;
     try {
       const bytes = await supply(offset, length);
-      // Copied, not transferred: the caller's buffer may be a view of something larger.
-      post(this.#port, { type: "supply", id, bytes });
+      if (bytes === null) return post(this.#port, { type: "supply", id, bytes });
+      if (!(bytes instanceof Uint8Array)) throw new WispError("input", "the model gave something else than a Uint8Array");
+      // A copy: the buffer is the caller's, and as a whole may be much larger.
+      const copy = new Uint8Array(bytes);
+      post(this.#port, { type: "supply", id, bytes: copy }, [copy.buffer]);
     } catch (error) {
       post(this.#port, { type: "refuse", id, error: toWire(error) });
     }

@@ -1,5 +1,6 @@
 // An engine as the page sees it: every method is a call to the host.
 
+import { choice, text, tokenIds, wrong } from "./check.js";
 import type { Client } from "./client.js";
 import { WispError } from "./error.js";
 import { createChat } from "./openai/chat.js";
@@ -22,7 +23,8 @@ export function engineOn(client: Client, engine: number, model: string): WispEng
     try {
       await client.call("unload", { engine });
     } finally {
-      client.end(new WispError("input", "this engine was unloaded: load the model again"));
+      const pending = new WispError("cancelled", "the engine was unloaded while it answered");
+      client.end(new WispError("input", "this engine was unloaded: load the model again"), pending);
     }
   };
   const testing: Testing = {
@@ -38,9 +40,15 @@ export function engineOn(client: Client, engine: number, model: string): WispEng
     completions: {
       create: (body: CompletionRequest, options?: CallOptions) => createCompletion(client, engine, model, body, options),
     },
-    tokenize: (text: string, { addSpecial = true, parseSpecial = true } = {}) =>
-      client.call("tokenize", { engine, text, addSpecial, parseSpecial }),
-    detokenize: (tokens: ArrayLike<number>) => client.call("detokenize", { engine, tokens: Array.from(tokens) }),
+    tokenize: async (given: string, options: { addSpecial?: boolean; parseSpecial?: boolean } = {}) => {
+      const checked = text("text", given);
+      if (checked === undefined) throw wrong("text", given, "a text");
+      const addSpecial = choice("addSpecial", options.addSpecial, [true, false]) ?? true;
+      const parseSpecial = choice("parseSpecial", options.parseSpecial, [true, false]) ?? true;
+      return client.call("tokenize", { engine, text: checked, addSpecial, parseSpecial });
+    },
+    detokenize: async (tokens: ArrayLike<number>) =>
+      client.call("detokenize", { engine, tokens: tokenIds("a token of tokens", tokens) }),
     info: () => client.call("info", { engine }),
     stats: () => client.call("stats", { engine }),
     unload: () => (unloading ??= unload()),

@@ -1,13 +1,14 @@
 // One loaded model, in the host: wasm's engine, its bytes, and what wasm's events become.
 
+import { requestAdapter } from "./adapter.js";
 import { asWispError, WispError } from "./error.js";
 import { Batch } from "./batch.js";
-import type { Done, HostOptions, ModelSpec, Piece, Prompt, Settings, TokenText } from "./protocol.js";
+import type { Done, Header, HostOptions, ModelSpec, Piece, Prompt, Settings, TokenText } from "./protocol.js";
 import { openModel, type Opened } from "./sources/open.js";
+import { Peek } from "./sources/peek.js";
 import type { Demand } from "./sources/supplied.js";
 import { readVerdicts, writeVerdicts } from "./store/verdicts.js";
 import { askForSubgroups } from "./subgroups.js";
-import { requestAdapter } from "./support.js";
 import type { EngineEvent, Info, Memory, Progress, Stats } from "./types.js";
 import type { WasmEngine, WasmEvent, WasmLoadOptions, WasmLogprobs, WasmModule } from "./wasm-types.js";
 
@@ -23,18 +24,20 @@ export interface LoadContext extends PlanContext {
 }
 
 /** The memory a model would take, from its header alone. */
-export async function planFor(model: ModelSpec, options: HostOptions, context: PlanContext): Promise<Memory> {
-  const ignore = () => {};
-  const [wasm, opened] = await both(
-    context.wasm(),
-    openModel(model, { ...options, peek: true }, { ...context, onProgress: ignore, onNote: ignore }),
-  );
+export async function planFor(
+  model: ModelSpec,
+  options: HostOptions,
+  header: Header | undefined,
+  context: PlanContext,
+): Promise<{ memory: Memory; header: Header }> {
+  const [wasm, peek] = await both(context.wasm(), Peek.open(model, options, header, context));
   try {
-    return await wasm.planMemory(opened.source, wasmOptions(options));
+    const memory = await wasm.planMemory(peek, wasmOptions(options));
+    return { memory, header: { name: peek.name, size: peek.size, parts: peek.parts } };
   } catch (error) {
-    throw sourceError(opened, error);
+    throw sourceError(peek, error);
   } finally {
-    await opened.close();
+    peek.close();
   }
 }
 
@@ -67,10 +70,10 @@ export async function loadEngine(model: ModelSpec, options: HostOptions, context
     onProgress({ phase: "ready", loaded: size, total: size });
     return new HostEngine(engine, opened, onEvent, restoreAdapter);
   } catch (error) {
-    engine?.unload();
+    if (engine) free(engine);
     restoreAdapter();
     await opened.close();
-    throw sourceError(opened, error);
+    throw sourceError(opened.source, error);
   }
 }
 
@@ -81,6 +84,7 @@ export class HostEngine {
   readonly #restoreAdapter: () => void;
   readonly #texts = new Map<number, Omit<TokenText, "logprob">>();
   #lost = false;
+  #freed = false;
 
   constructor(
     engine: WasmEngine,
@@ -120,9 +124,13 @@ export class HostEngine {
   }
 
   async unload(): Promise<null> {
-    this.#engine.unload();
-    this.#restoreAdapter();
-    await this.#opened.close();
+    try {
+      this.#freed = true;
+      free(this.#engine);
+    } finally {
+      this.#restoreAdapter();
+      await this.#opened.close();
+    }
     return null;
   }
 
@@ -152,13 +160,14 @@ export class HostEngine {
           }
           case "error":
             batch.flush();
-            return reject(sourceError(this.#opened, event));
+            return reject(sourceError(this.#opened.source, event));
         }
       };
       const ends = "messages" in prompt ? this.#engine.info().model.chatStop : [];
       const stop = [...(settings.stop ?? []), ...ends];
       const id = this.#engine.submit({ ...settings, stop, prompt: tokens }, onEvent);
-      signal.addEventListener("abort", () => this.#engine.cancel(id), { once: true });
+      const cancel = () => this.#freed || this.#engine.cancel(id);
+      signal.addEventListener("abort", cancel, { once: true });
       onPieces([]);
     });
   }
@@ -195,6 +204,15 @@ export class HostEngine {
   }
 }
 
+/** Of a page's wasm, which goes on, the memory is wanted back too. */
+function free(engine: WasmEngine): void {
+  try {
+    engine.unload();
+  } finally {
+    engine.free();
+  }
+}
+
 function wasmOptions(options: HostOptions): WasmLoadOptions {
   const { caps, kv, contextLength, maxSequences, memoryLimit, lookup } = options;
   const given = Object.entries({ caps, kv, contextLength, maxSequences, memoryLimit, lookup });
@@ -202,15 +220,14 @@ function wasmOptions(options: HostOptions): WasmLoadOptions {
 }
 
 /** Wasm passes on only the text of what a source threw. */
-function sourceError(opened: Opened, error: unknown): WispError {
+function sourceError({ failure }: { failure: unknown }, error: unknown): WispError {
   const ours = asWispError(error);
-  const { failure } = opened.source;
   const io = (error as { kind?: string } | undefined)?.kind === "io";
   return io && failure instanceof WispError ? failure : ours;
 }
 
 /** Both at the same time. Where one fails, the other is not left behind open. */
-async function both(wasm: Promise<WasmModule>, opening: Promise<Opened>): Promise<[WasmModule, Opened]> {
+async function both<T extends { close(): void | Promise<void> }>(wasm: Promise<WasmModule>, opening: Promise<T>): Promise<[WasmModule, T]> {
   const [first, second] = await Promise.allSettled([wasm, opening]);
   if (second.status === "rejected") throw second.reason;
   if (first.status === "fulfilled") return [first.value, second.value];

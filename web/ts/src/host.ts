@@ -58,10 +58,17 @@ class Host {
       const value = await this.#run(id, call, controller.signal);
       this.#post({ type: "answer", id, value });
     } catch (error) {
-      this.#post({ type: "failure", id, error: toWire(error) });
+      this.#post({ type: "failure", id, error: toWire(await this.#outOfMemory(error)) });
     } finally {
       this.#running.delete(id);
     }
+  }
+
+  /** What is passed to wasm is copied into its memory: where there is none, it traps before it knows. */
+  async #outOfMemory(error: unknown): Promise<unknown> {
+    const thrown = error instanceof WispError ? error.cause : error;
+    const trapped = thrown instanceof WebAssembly.RuntimeError && (await this.#wasm()).allocationFailed();
+    return trapped ? new WispError("memory", "this needs more memory than WebAssembly has: pass less at once", { cause: error }) : error;
   }
 
   #run(id: number, call: Call, signal: AbortSignal): unknown {
@@ -69,7 +76,7 @@ class Host {
       case "hello":
         return VERSION;
       case "plan":
-        return planFor(call.model, call.options, { wasm: this.#wasm, demand: this.#demand, signal });
+        return planFor(call.model, call.options, call.header, { wasm: this.#wasm, demand: this.#demand, signal });
       case "load":
         return this.#load(id, call, signal);
       case "generate":

@@ -5,7 +5,9 @@ import { connect } from "./connect.js";
 import { engineOn } from "./engine.js";
 import { WispError } from "./error.js";
 import { describe, type Described } from "./model.js";
+import { headerOf, keepHeader } from "./headers.js";
 import { checkLoadOptions } from "./options.js";
+import { isStored } from "./sources/place.js";
 import type { LoadOptions, Memory, Model, WispEngine } from "./types.js";
 
 /** Loads a model onto the GPU. */
@@ -13,27 +15,33 @@ export async function load(model: Model, options: LoadOptions = {}): Promise<Wis
   const hostOptions = checkLoadOptions(options);
   const { signal, onProgress, onEvent, worker } = options;
   signal?.throwIfAborted();
-  if (hostOptions.cache !== false) void askToPersist();
-  return withClient(worker, model, options.name, async (client, { spec }) => {
+  return withClient(worker, model, options, async (client, { spec }) => {
+    if (isStored(spec, hostOptions)) void askToPersist();
     const engine = nextId();
     if (onEvent) client.listen(engine, onEvent);
     const takes = { engine, model: spec, options: hostOptions };
-    const info = await client.call("load", takes, { signal, onProgress });
+    const undo = () => client.call("unload", { engine });
+    const info = await client.call("load", takes, { signal, onProgress, undo });
     return engineOn(client, engine, info.model.name);
   });
 }
 
-/** The GPU memory that a model would take. Only the file's header is read. */
+/** The GPU memory that a model would take. Only the file's header is read, and kept for the page's next plans. */
 export async function planMemory(
   model: Exclude<Model, ReadableStream>,
   options: Pick<LoadOptions, "contextLength" | "maxSequences" | "kv" | "caps" | "memoryLimit" | "lookup" | "signal" | "worker"> = {},
 ): Promise<Memory> {
   const hostOptions = checkLoadOptions(options);
   const { signal, worker } = options;
-  return withClient(worker, model, undefined, async (client, { spec }) => {
-    const memory = await client.call("plan", { model: spec, options: hostOptions }, { signal });
+  return withClient(worker, model, { signal }, async (client, { spec }) => {
+    const url = spec.kind === "url" ? spec.url : undefined;
+    const header = url === undefined ? undefined : headerOf(url);
+    const plan = await client.call("plan", { model: spec, options: hostOptions, header }, { signal });
     client.end(new WispError("internal", "the plan is made"));
-    return memory;
+    if (url !== undefined && plan.header.parts.length > 0) {
+      keepHeader(url, { ...plan.header, parts: [...(header?.parts ?? []), ...plan.header.parts] });
+    }
+    return plan.memory;
   });
 }
 
@@ -41,13 +49,13 @@ export async function planMemory(
 async function withClient<T>(
   worker: boolean | Worker | undefined,
   model: Model,
-  name: string | undefined,
+  { name, signal }: Pick<LoadOptions, "name" | "signal"> | { name?: undefined; signal: AbortSignal | undefined },
   use: (client: Client, described: Described) => Promise<T>,
 ): Promise<T> {
   const client = await connect(worker);
   let described: Described | undefined;
   try {
-    described = describe(model, name, client);
+    described = describe(model, name, client, signal);
     return await use(client, described);
   } catch (error) {
     client.finish();

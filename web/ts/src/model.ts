@@ -11,13 +11,13 @@ export interface Described {
   release(): void;
 }
 
-export function describe(model: Model, name: string | undefined, client: Client): Described {
+export function describe(model: Model, name: string | undefined, client: Client, signal: AbortSignal | undefined): Described {
   const spec = (spec: ModelSpec): Described => ({ spec, release: () => {} });
   if (typeof model === "string" || model instanceof URL) return spec({ kind: "url", url: absolute(model) });
   if (model instanceof Blob) {
     return spec({ kind: "blob", blob: model, name: name ?? (model instanceof File ? model.name : "the given Blob") });
   }
-  if (model instanceof ReadableStream) return stream(model, name, client);
+  if (model instanceof ReadableStream) return stream(model, name, client, signal);
   if (typeof model !== "object" || model === null) throw notAModel();
   if (isSource(model)) {
     const supplier = client.supply((offset, length) => model.read(offset, length));
@@ -34,19 +34,30 @@ function notAModel(): WispError {
   );
 }
 
-function stream(model: ReadableStream<Uint8Array>, name: string | undefined, client: Client): Described {
+function stream(
+  model: ReadableStream<Uint8Array>,
+  name: string | undefined,
+  client: Client,
+  signal: AbortSignal | undefined,
+): Described {
   if (model.locked) {
     throw new WispError("input", "model is a stream that someone else is reading: give one that is not locked");
   }
   const reader = model.getReader();
+  let released = false;
   const next: Supplier = async () => {
     const { value, done } = await reader.read();
-    if (done) return null;
-    if (!(value instanceof Uint8Array)) throw new WispError("input", "model is a stream of something else than Uint8Array");
-    return value;
+    if (!done) return value;
+    // Who gives up cancels the stream, which then seems to be at its end.
+    if (released || signal?.aborted) throw new WispError("cancelled", "the load was given up");
+    return null;
   };
   const spec = { kind: "stream" as const, supplier: client.supply(next), name: name ?? "the given stream" };
-  return { spec, release: () => void reader.cancel().catch(() => {}) };
+  const release = () => {
+    released = true;
+    reader.cancel().catch(() => {});
+  };
+  return { spec, release };
 }
 
 function absolute(url: string | URL): string {

@@ -1,6 +1,6 @@
 // Options of `load`, checked: a wrong one is an error that names it.
 
-import { choice, integer, text } from "./check.js";
+import { choice, integer, text, U32 } from "./check.js";
 import { WispError } from "./error.js";
 import type { HostOptions } from "./protocol.js";
 import type { LoadOptions } from "./types.js";
@@ -32,7 +32,7 @@ export function checkLoadOptions(options: LoadOptions): HostOptions {
     throw new WispError("input", `sha256 is "${sha256}"; it must be 64 hexadecimal digits`);
   }
   return {
-    contextLength: integer("contextLength", options.contextLength, 1),
+    contextLength: integer("contextLength", options.contextLength, 1, U32),
     maxSequences: integer("maxSequences", options.maxSequences, 1, 64),
     kv: choice("kv", options.kv, ["f32", "f16", "q8_0", "q4_0"]),
     caps: text("caps", options.caps),

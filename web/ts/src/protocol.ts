@@ -7,7 +7,7 @@ import type { EngineEvent, Info, KvType, Memory, Progress, Stats } from "./types
 import type { WasmRequest } from "./wasm-types.js";
 
 /** Both sides come from one version of the package, unless a page mixes two: then this differs. */
-export const VERSION = 1;
+export const VERSION = 2;
 
 /** A model as it can be sent. */
 export type ModelSpec =
@@ -17,6 +17,13 @@ export type ModelSpec =
   /** Its bytes are asked for with `demand` messages: functions and streams stay in the page. */
   | { kind: "source"; supplier: number; name: string; size: number }
   | { kind: "stream"; supplier: number; name: string };
+
+/** What was read of a model to plan for it: enough to plan for it again. */
+export interface Header {
+  name: string;
+  size: number;
+  parts: { offset: number; bytes: Uint8Array }[];
+}
 
 export interface HostOptions {
   contextLength?: number | undefined;
@@ -58,7 +65,11 @@ export interface Done {
 export interface Calls {
   hello: { takes: object; gives: number };
   load: { takes: { engine: number; model: ModelSpec; options: HostOptions }; gives: Info };
-  plan: { takes: { model: ModelSpec; options: HostOptions }; gives: Memory };
+  /** `header` is what earlier plans have read of it; the answer has what was read besides. */
+  plan: {
+    takes: { model: ModelSpec; options: HostOptions; header: Header | undefined };
+    gives: { memory: Memory; header: Header };
+  };
   /** Pieces come before; a first report, empty, says that the prompt was accepted. */
   generate: { takes: { engine: number; prompt: Prompt; settings: Settings }; gives: Done };
   tokenize: { takes: { engine: number; text: string; addSpecial: boolean; parseSpecial: boolean }; gives: number[] };

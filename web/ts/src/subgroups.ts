@@ -1,6 +1,8 @@
 // wgpu's WebGPU backend can't ask for the feature "subgroups" (gfx-rs/wgpu issue 10146), though
 // the kernels that use it run. So it is added to wgpu's request on the way to the browser.
 
+import { reportExhaustion } from "./exhaustion.js";
+
 /** Only requests with this label are touched: the page may use WebGPU for other things. */
 export const DEVICE_LABEL = "wisp";
 
@@ -32,7 +34,8 @@ export function wrap(prototype: Requester): () => void {
     if (!active || descriptor?.label !== DEVICE_LABEL) return original.call(this as GPUAdapter, descriptor);
     const offered = WANTED.filter((name) => this.features.has(name));
     const requiredFeatures = new Set([...(descriptor.requiredFeatures ?? []), ...offered] as GPUFeatureName[]);
-    return original.call(this as GPUAdapter, { ...descriptor, requiredFeatures: [...requiredFeatures] });
+    const device = original.call(this as GPUAdapter, { ...descriptor, requiredFeatures: [...requiredFeatures] });
+    return device.then(reportExhaustion);
   }
   prototype.requestDevice = requestDevice;
   return () => {

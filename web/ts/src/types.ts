@@ -85,7 +85,7 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-/** Many things to come. Leaving a `for await` over it cancels the request. */
+/** Many things to come, for one `for await`. Leaving it early cancels the request. */
 export interface Stream<T> extends AsyncIterable<T> {
   /** Aborting it ends the request. */
   readonly controller: AbortController;
@@ -161,7 +161,7 @@ export interface StoredModel {
   lastUsed: number;
 }
 
-/** Bytes of this site's storage. */
+/** Bytes of this site's storage; none where there is no browser. */
 export interface Quota {
   usage: number;
   available: number;
@@ -182,7 +182,7 @@ export type WispErrorKind =
   | "input"
   /** Right, but this version can't do it. */
   | "unsupported"
-  /** It does not fit on the GPU. */
+  /** It does not fit on the GPU, or WebAssembly has no memory left. */
   | "memory"
   /** The GPU failed and could not be set up again. */
   | "device"

@@ -117,6 +117,8 @@ export interface WasmEngine {
   destroyDevice(): void;
   /** All GPU memory back; pending requests end with an error. */
   unload(): void;
+  /** All of wasm's memory back: nothing may be called any more. */
+  free(): void;
 }
 
 /** The module that wasm-bindgen writes (`--target web`). */
@@ -132,6 +134,8 @@ export interface WasmModule {
   };
   /** From the header only; no device. */
   planMemory(source: WasmSource, options: WasmLoadOptions): Promise<WasmMemory>;
+  /** Whether an allocation failed since this was last asked. */
+  allocationFailed(): boolean;
   /** Size of wasm's linear memory. */
   heapBytes(): number;
 }

@@ -28,6 +28,8 @@ class MemoryFile {
 export class MemoryFolder {
   readonly kind = "directory";
   readonly children = new Map<string, MemoryFile | MemoryFolder>();
+  /** Removed: who still has it can do nothing with it. */
+  gone = false;
 
   async getDirectoryHandle(name: string, { create = false } = {}): Promise<MemoryFolder> {
     return this.#get(name, create && new MemoryFolder()) as MemoryFolder;
@@ -38,19 +40,32 @@ export class MemoryFolder {
   }
 
   async removeEntry(name: string): Promise<void> {
-    this.#get(name, false);
+    const removed = this.#get(name, false);
+    if (removed instanceof MemoryFolder) removed.remove();
     this.children.delete(name);
   }
 
+  remove(): void {
+    this.gone = true;
+    for (const child of this.children.values()) if (child instanceof MemoryFolder) child.remove();
+  }
+
   async *keys() {
+    this.#check();
     yield* [...this.children.keys()];
   }
 
   async *entries() {
+    this.#check();
     yield* [...this.children.entries()];
   }
 
+  #check(): void {
+    if (this.gone) throw new DOMException("the folder is not there", "NotFoundError");
+  }
+
   #get(name: string, fresh: MemoryFile | MemoryFolder | false) {
+    this.#check();
     const found = this.children.get(name) ?? fresh;
     if (!found) throw new DOMException(`${name} is not there`, "NotFoundError");
     this.children.set(name, found);
@@ -114,6 +129,12 @@ export function stubBrowser({ storage = true } = {}): void {
       persisted: async () => false,
     },
   });
+}
+
+/** What a person does in the browser's settings. */
+export function clearSiteData(): void {
+  browser.root.remove();
+  browser.root = new MemoryFolder();
 }
 
 /** Our folder. */

@@ -15,6 +15,7 @@ export class FakeEngine implements WasmEngine {
   readonly running = new Map<number, (event: WasmEvent) => void>();
   readonly requests: WasmRequest[] = [];
   unloaded = false;
+  freed = false;
   /** The verdicts it was given. */
   known = "";
   /** Milliseconds between words; 0 for all at once. */
@@ -90,6 +91,16 @@ export class FakeEngine implements WasmEngine {
     this.running.clear();
   }
 
+  /** As wasm-bindgen does it: a second time, and any call after it, throws. */
+  free(): void {
+    for (const name of ["free", "unload", "cancel", "submit", "stats", "info", "tokenize", "detokenize"] as const) {
+      this[name] = () => {
+        throw new Error("null pointer passed to rust");
+      };
+    }
+    this.freed = true;
+  }
+
   async #answer(id: number, { prompt, maxTokens, logprobs }: WasmRequest, onEvent: (event: WasmEvent) => void) {
     const tokens: number[] = [];
     for (const token of prompt) {
@@ -129,6 +140,7 @@ export class FakeWasm {
 
   readonly module = async (): Promise<WasmModule> => ({
     default: async () => {},
+    allocationFailed: () => false,
     heapBytes: () => 1 << 20,
     planMemory: async (source) => {
       await source.read(0, 4);

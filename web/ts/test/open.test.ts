@@ -1,11 +1,14 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { ModelSpec } from "../src/protocol.js";
+import type { Header, ModelSpec } from "../src/protocol.js";
 import { CHUNK } from "../src/sources/chunks.js";
 import { openModel, type Opened, type OpenOptions } from "../src/sources/open.js";
+import { nameOf } from "../src/sources/origin.js";
+import { Peek } from "../src/sources/peek.js";
+import { hold, useLock, writeLock } from "../src/store/locks.js";
 import { digest } from "../src/store/manifest.js";
-import { deleteModel, listModels } from "../src/store/models.js";
+import { deleteModel, listModels, quota } from "../src/store/models.js";
 import type { Progress } from "../src/types.js";
-import { browser, file, onlyEntry, stored, stubBrowser } from "./browser.js";
+import { browser, clearSiteData, file, onlyEntry, stored, stubBrowser } from "./browser.js";
 import { FileServer, sample } from "./server.js";
 
 const content = sample(5 * CHUNK + 99);
@@ -214,11 +217,166 @@ test("cache: false stores nothing", async () => {
   expect(stored()?.children.size ?? 0).toBe(0);
 });
 
-test("a look at a model stores nothing", async () => {
-  const found = await open(server.url, { peek: true });
-  await found.source.read(0, 100);
+/** A look at a model: what it gives of `length` bytes, and what a later look needs. */
+async function peek(model: string | ModelSpec, length: number, header?: Header): Promise<Header> {
+  const spec: ModelSpec = typeof model === "string" ? { kind: "url", url: model } : model;
+  const look = await Peek.open(spec, {}, header, { demand: async () => null, signal: new AbortController().signal });
+  for (let at = 0; at < length; at += 100) expect(await look.read(at, 100)).toEqual(content.slice(at, at + 100));
+  look.close();
+  return { name: look.name, size: look.size, parts: look.parts };
+}
+
+test("a look at a model reads what is asked for, and stores nothing", async () => {
+  const header = await peek(server.url, 300);
+  expect(server.requests.map(({ range }) => range)).toEqual(["bytes=0-0", "bytes=0-99", "bytes=100-199", "bytes=200-299"]);
+  expect(stored()?.children.size ?? 0).toBe(0);
+  // The next one needs no network, unless it looks further.
+  await peek(server.url, 300, header);
+  expect(server.requests).toHaveLength(4);
+  expect((await peek(server.url, 400, header)).parts).toMatchObject([{ offset: 300 }]);
+});
+
+test("a look at what is stored, in part or whole, needs no network", async () => {
+  const first = await open(server.url);
+  await first.source.read(0, CHUNK);
+  await first.close();
+  await server.stop();
+  expect(await peek(server.url, 1000)).toMatchObject({ name: "small.gguf", size: content.length });
+  expect(await listModels()).toMatchObject([{ complete: false }]);
+});
+
+test.each([content.length, 2000])("a look at what comes in order takes no more than it needs (%d bytes)", async (size) => {
+  server.content = content.subarray(0, size);
+  server.behaviour = { ranges: false, hideSize: true };
+  expect(await peek(server.url, 1000)).toMatchObject(size === 2000 ? { size: 2000 } : {});
+});
+
+test("a stream that is given up is not stored, wherever that happens", async () => {
+  const pieces = Array.from({ length: 12 }, (_, index) => content.subarray(index * 2e6, (index + 1) * 2e6));
+  for (let point = 0; point <= pieces.length; point++) {
+    const controller = new AbortController();
+    let given = 0;
+    const demand = async () => {
+      // As a stream that is cancelled: it seems to be at its end.
+      if (given === point) controller.abort();
+      return controller.signal.aborted ? null : (pieces[given++] ?? null);
+    };
+    const spec: ModelSpec = { kind: "stream", supplier: 1, name: "mine" };
+    const context = { demand, signal: controller.signal, onProgress: () => {}, onNote: () => {} };
+    await expect(openModel(spec, { name: "mine" }, context)).rejects.toMatchObject({ name: "AbortError" });
+    expect(stored().children.size).toBe(0);
+  }
+});
+
+test("what closed tabs left is deleted when room is counted, what can be gone on with is not", async () => {
+  const going = await open(server.url);
+  await going.source.read(0, CHUNK);
+  await going.close();
+  const named = stored();
+  for (const [name, manifest] of [
+    ["no manifest", undefined],
+    ["temporary", { version: 1, name: "", url: "", tag: "", size: 4, chunk: CHUNK, hashes: [null], temporary: true }],
+    ["unended", { version: 1, name: "", url: "", tag: "", size: 0, chunk: CHUNK, hashes: ["0".repeat(64)] }],
+    ["of another version", { version: 2 }],
+  ] as const) {
+    const folder = await named.getDirectoryHandle(name, { create: true });
+    if (manifest) (await folder.getFileHandle("manifest.json", { create: true })).bytes = new TextEncoder().encode(JSON.stringify(manifest));
+  }
+  // In use by a tab that has only begun.
+  await named.getDirectoryHandle("begun", { create: true });
+  await hold(useLock("begun"), { mode: "shared" });
+  await quota();
+  expect([...named.children.keys()].filter((name) => !/^[0-9a-f]{32}$/.test(name)).sort()).toEqual(["begun", "of another version"]);
+  expect(await listModels()).toMatchObject([{ complete: false }]);
+});
+
+test("storage that is cleared while the model is in use is as if it had never been stored", async () => {
+  const found = await open(server.url);
+  await readAll(found);
+  await found.finish();
+  for (let time = 0; time < 2; time++) {
+    found.source.clear();
+    clearSiteData();
+    await readAll(found);
+  }
+  expect(await listModels()).toMatchObject([{ complete: true }]);
+  // Nor is it the end that nothing can be stored any more.
+  found.source.clear();
+  clearSiteData();
+  browser.full = true;
+  await readAll(found);
+  browser.full = false;
+  expect(notes.at(-1)).toContain("the model is used, but not stored");
   await found.close();
-  expect(stored().children.size).toBe(0);
+});
+
+test("storage that is cleared while the model is loaded does not end the load", async () => {
+  const found = await open(server.url);
+  await found.source.read(0, 2 * CHUNK);
+  clearSiteData();
+  await readAll(found);
+  await found.finish();
+  await found.close();
+});
+
+test("another model in the place of one in use is not taken for it", async () => {
+  const found = await open(server.url);
+  await readAll(found);
+  await found.finish();
+  found.source.clear();
+  clearSiteData();
+  server.content = sample(content.length).map((byte) => byte ^ 255);
+  await expect(readAll(found)).rejects.toMatchObject({ kind: "storage", message: expect.stringContaining("has changed") });
+});
+
+test("without ranges, storage that is cleared is filled again", async () => {
+  server.behaviour.ranges = false;
+  const found = await open(server.url);
+  await readAll(found);
+  await found.finish();
+  found.source.clear();
+  clearSiteData();
+  await readAll(found);
+});
+
+test("chunks that are damaged together are replaced together", async () => {
+  const found = await open(server.url);
+  await readAll(found);
+  await found.finish();
+  found.source.clear();
+  for (const name of ["0", "1", "2", "3"]) file(onlyEntry(), name).bytes[7]! ^= 1;
+  await Promise.all([0, 1, 2, 3].map((index) => found.source.read(index * CHUNK, 100)));
+  // Who writes next is not kept from it.
+  const lock = await hold(writeLock((await listModels())[0]!.id), { mode: "exclusive", ifAvailable: true });
+  expect(lock).toBeDefined();
+  lock?.();
+  await found.close();
+});
+
+test("blobs of the same size are told apart, and the same one is found again", async () => {
+  const other = content.slice();
+  other[CHUNK + 5]! ^= 1;
+  const load = async (bytes: Uint8Array<ArrayBuffer>) => {
+    const found = await open({ kind: "blob", blob: new Blob([bytes]), name: "the given Blob" }, { cache: true });
+    expect(Buffer.compare(await found.source.read(CHUNK, 10), bytes.subarray(CHUNK, CHUNK + 10))).toBe(0);
+    await found.finish();
+    await found.close();
+  };
+  await load(content);
+  await load(other);
+  await load(content);
+  expect(await listModels()).toHaveLength(2);
+});
+
+test("where there is no browser, nothing is stored and there is no room", async () => {
+  vi.stubGlobal("navigator", undefined);
+  expect(await quota()).toEqual({ usage: 0, available: 0, persistent: false });
+  expect(await listModels()).toEqual([]);
+});
+
+test("an address with a % that is only a % has a name", async () => {
+  expect(nameOf("https://host/100%.gguf")).toBe("100%.gguf");
+  expect(nameOf("https://host/a%20b.gguf?x=1")).toBe("a b.gguf");
 });
 
 test("no room is an error before the download", async () => {

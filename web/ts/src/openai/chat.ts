@@ -1,6 +1,6 @@
 // chat.completions.create
 
-import { choice, integer, record, wrong } from "../check.js";
+import { choice, integer, plain, record, wrong } from "../check.js";
 import type { Client } from "../client.js";
 import { WispError } from "../error.js";
 import type {
@@ -13,7 +13,7 @@ import type {
 import type { Piece, Prompt, Settings, TokenText } from "../protocol.js";
 import type { CallOptions, Stream } from "../types.js";
 import { headOf, streamed, timingsOf, usageOf, whole } from "./run.js";
-import { checkFields, defined, settingsOf } from "./settings.js";
+import { checkFields, count, defined, settingsOf } from "./settings.js";
 
 const FIELDS = ["messages", "tools", "tool_choice", "max_completion_tokens", "logprobs", "top_logprobs"];
 const ROLES = ["system", "developer", "user", "assistant", "tool"];
@@ -57,7 +57,7 @@ export function chatRequest(body: ChatCompletionRequest): { prompt: Prompt; sett
   const settings = defined<Settings>({
     ...settingsOf(fields),
     maxTokens:
-      integer("max_completion_tokens", fields.max_completion_tokens, 1) ?? integer("max_tokens", fields.max_tokens, 1),
+      count("max_completion_tokens", fields.max_completion_tokens, 1) ?? count("max_tokens", fields.max_tokens, 1),
     logprobs: fields.logprobs ? (top ?? 0) : undefined,
   });
   return { prompt: { messages: messagesOf(fields.messages), tools: toolsOf(fields) }, settings };
@@ -75,7 +75,7 @@ function messagesOf(messages: unknown): unknown[] {
     }
     // Templates know only its older name.
     const role = message.role === "developer" ? "system" : message.role;
-    return { ...message, role, content: contentOf(`${field}.content`, message) };
+    return plain(field, { ...message, role, content: contentOf(`${field}.content`, message) });
   });
 }
 
@@ -101,7 +101,7 @@ function toolsOf({ tools, tool_choice }: Record<string, unknown>): unknown[] | u
   }
   if (tools == null) return undefined;
   if (!Array.isArray(tools)) throw wrong("tools", tools, "a list of tools");
-  return tool_choice === "none" || tools.length === 0 ? undefined : tools;
+  return tool_choice === "none" || tools.length === 0 ? undefined : (plain("tools", tools) as unknown[]);
 }
 
 function chunks(head: ReturnType<typeof headOf>, { stream_options }: ChatCompletionRequest) {

@@ -1,12 +1,12 @@
 // completions.create
 
-import { integer, wrong } from "../check.js";
+import { integer, tokenIds, wrong } from "../check.js";
 import type { Client } from "../client.js";
 import type { Completion, CompletionChunk, CompletionLogprobs, CompletionRequest, FinishReason } from "../openai-types.js";
 import type { Done, Piece, Prompt, Settings } from "../protocol.js";
 import type { CallOptions, Stream } from "../types.js";
 import { headOf, streamed, timingsOf, usageOf, whole } from "./run.js";
-import { checkFields, defined, settingsOf } from "./settings.js";
+import { checkFields, count, defined, settingsOf } from "./settings.js";
 
 const FIELDS = ["prompt", "logprobs"];
 
@@ -50,7 +50,7 @@ export function completionRequest(body: CompletionRequest): { prompt: Prompt; se
   const fields = checkFields(body, FIELDS);
   const settings = defined<Settings>({
     ...settingsOf(fields),
-    maxTokens: integer("max_tokens", fields.max_tokens, 1),
+    maxTokens: count("max_tokens", fields.max_tokens, 1),
     logprobs: integer("logprobs", fields.logprobs, 0, 20),
   });
   return { prompt: promptOf(fields.prompt), settings };
@@ -58,9 +58,9 @@ export function completionRequest(body: CompletionRequest): { prompt: Prompt; se
 
 function promptOf(prompt: unknown): Prompt {
   if (typeof prompt === "string") return { text: prompt };
-  const ids = Array.isArray(prompt) && prompt.length > 0 && prompt.every((id) => Number.isInteger(id) && id >= 0);
+  const ids = Array.isArray(prompt) && prompt.length > 0 && prompt.every((id) => typeof id === "number");
   if (!ids) throw wrong("prompt", prompt, "one text, or one list of token ids");
-  return { tokens: prompt as number[] };
+  return { tokens: tokenIds("a token of prompt", prompt) };
 }
 
 function logprobsOf(pieces: Piece[], offset: number): CompletionLogprobs {

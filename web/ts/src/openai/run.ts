@@ -5,7 +5,7 @@ import { wrong } from "../check.js";
 import type { Timings, Usage } from "../openai-types.js";
 import type { Done, Piece, Prompt, Settings } from "../protocol.js";
 import type { CallOptions, Stream } from "../types.js";
-import { Chunks } from "./stream.js";
+import { openStream } from "./stream.js";
 
 export interface Run {
   client: Client;
@@ -34,14 +34,14 @@ export interface ChunkMaker<T> {
 /** Resolves when the prompt was accepted: what is wrong with it is an error of `create`. */
 export function streamed<T>({ client, engine, prompt, settings }: Run, options: CallOptions, make: ChunkMaker<T>): Promise<Stream<T>> {
   return new Promise((resolve, reject) => {
-    const chunks = new Chunks<T>();
-    const signal = AbortSignal.any([chunks.controller.signal, ...[signalOf(options) ?? []].flat()]);
+    const chunks = openStream<T>();
+    const signal = AbortSignal.any([chunks.stream.controller.signal, ...[signalOf(options) ?? []].flat()]);
     let accepted = false;
     const onPieces = (pieces: Piece[]) => {
       if (!accepted) {
         accepted = true;
         make.start().forEach((chunk) => chunks.push(chunk));
-        resolve(chunks);
+        resolve(chunks.stream);
       }
       for (const piece of pieces) make.piece(piece).forEach((chunk) => chunks.push(chunk));
     };

@@ -1,6 +1,6 @@
 // What chat and text completions have in common: sampling, lengths, stops.
 
-import { choice, integer, number, record, wrong } from "../check.js";
+import { choice, integer, number, record, U32, wrong } from "../check.js";
 import { WispError } from "../error.js";
 import type { Sampling } from "../openai-types.js";
 import type { Settings } from "../protocol.js";
@@ -77,13 +77,19 @@ export function settingsOf(fields: Record<string, unknown>): Settings {
     seed: seedOf(fields.seed),
     temperature: number("temperature", fields.temperature, 0, 2) ?? 1,
     topP: number("top_p", fields.top_p, 0, 1),
-    topK: integer("top_k", fields.top_k, 0),
+    topK: count("top_k", fields.top_k, 0),
     minP: number("min_p", fields.min_p, 0, 1),
     frequencyPenalty: number("frequency_penalty", fields.frequency_penalty, -2, 2),
     presencePenalty: number("presence_penalty", fields.presence_penalty, -2, 2),
     repetitionPenalty: number("repetition_penalty", fields.repetition_penalty, 0.01, 10),
     logitBias: biases(fields.logit_bias),
   });
+}
+
+/** A number of which more than any model has is as good as all. */
+export function count(field: string, value: unknown, least: number): number | undefined {
+  const given = integer(field, value, least);
+  return given === undefined ? undefined : Math.min(given, U32);
 }
 
 /** A property that is `undefined` is left out. */
@@ -100,7 +106,7 @@ function seedOf(value: unknown): number | undefined {
 function stops(value: unknown): string[] | undefined {
   if (value == null) return undefined;
   const list = Array.isArray(value) ? value : [value];
-  if (list.every((stop) => typeof stop === "string" && stop !== "")) return list as string[];
+  if (list.every((stop) => typeof stop === "string" && stop !== "")) return Array.from(list as string[]);
   throw wrong("stop", value, "a text or a list of texts, none of them empty");
 }
 
@@ -109,7 +115,7 @@ function biases(value: unknown): [number, number][] | undefined {
   return (
     biases &&
     Object.entries(biases).map(([token, bias]) => {
-      if (!/^\d+$/.test(token)) throw wrong("a token of logit_bias", token, "a token id");
+      if (!/^\d+$/.test(token) || Number(token) > U32) throw wrong("a token of logit_bias", token, "a token id");
       return [Number(token), number(`logit_bias of token ${token}`, bias, -100, 100) ?? 0];
     })
   );

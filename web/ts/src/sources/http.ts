@@ -14,6 +14,8 @@ export interface RemoteFile {
   url: string;
   /** Absent where the server doesn't tell. */
   size: number | undefined;
+  /** What the size probably is, where that isn't sure. */
+  expected?: number | undefined;
   ranges: boolean;
   /** What the file is known by: its ETag, or when it was changed. Empty where neither is told. */
   tag: string;
@@ -25,7 +27,11 @@ export type OnBytes = (count: number) => void;
 /** Asks the server for the file's size and whether it gives ranges. */
 export function probe(url: string, signal: AbortSignal, retry: Retry = RETRY_FIRST): Promise<RemoteFile> {
   return retrying(retry, signal, async () => {
-    const connection = await connect(url, { headers: { Range: "bytes=0-0" } }, signal);
+    const connection = await connect(url, { headers: { Range: "bytes=0-0" } }, signal).catch((error: unknown) => {
+      // Browsers refuse an encoded answer to a request for a range: such a server has none.
+      if (error instanceof Passing && error.error.cause) return connect(url, {}, signal);
+      throw error;
+    });
     const { response } = connection;
     // Only the answer's head is wanted; a server without ranges would send the whole file.
     connection.close();
@@ -33,11 +39,13 @@ export function probe(url: string, signal: AbortSignal, retry: Retry = RETRY_FIR
     let size = ranges ? totalOf(response) : lengthOf(response);
     if (ranges && size === undefined) {
       // Other sites may read Content-Range only where the server says so; Content-Length always.
-      const head = await connect(url, { method: "HEAD" }, signal);
+      // With a range, for browsers then ask that nothing be encoded.
+      const head = await connect(url, { method: "HEAD", headers: { Range: "bytes=0-" } }, signal);
       head.close();
-      size = lengthOf(head.response);
+      size = head.response.headers.has("Content-Encoding") ? undefined : contentLength(head.response);
     }
-    return { url, size, ranges: ranges && size !== undefined, tag: tagOf(response) };
+    const expected = size ?? (ranges ? undefined : contentLength(response));
+    return { url, size, expected, ranges: ranges && size !== undefined, tag: tagOf(response) };
   });
 }
 
@@ -103,6 +111,7 @@ export async function* sequence(
         connection.close();
       }
       if (file.size !== undefined && given < file.size) throw new Passing(cutShort(file, given));
+      if (file.size !== undefined && given > file.size) throw changed(file);
       return;
     } catch (error) {
       signal.throwIfAborted();
@@ -205,9 +214,14 @@ function totalOf({ headers }: Response): number | undefined {
   return total === undefined ? undefined : Number(total);
 }
 
-function lengthOf({ headers }: Response): number | undefined {
-  // Of an encoded body it is the length before decoding.
-  if (headers.get("Content-Encoding")) return undefined;
+function lengthOf(response: Response): number | undefined {
+  // Of an encoded body it is the length before decoding. That of a whole file from another site
+  // may be encoded without our being told.
+  const encoded = response.headers.has("Content-Encoding") || (response.type === "cors" && response.status !== 206);
+  return encoded ? undefined : contentLength(response);
+}
+
+function contentLength({ headers }: Response): number | undefined {
   const length = headers.get("Content-Length");
   return length === null ? undefined : Number(length);
 }

@@ -2,15 +2,16 @@
 // downloaded.
 
 import { sha256 as Sha256 } from "../sha256.js";
-import { WispError } from "../error.js";
+import { reason, WispError } from "../error.js";
 import type { ModelSpec } from "../protocol.js";
-import { Entry } from "../store/entry.js";
-import { hex, idOf } from "../store/manifest.js";
+import { cannotStore, Entry } from "../store/entry.js";
+import { hex } from "../store/manifest.js";
 import { checkRoom, sweep } from "../store/models.js";
 import type { Progress } from "../types.js";
-import { chunkCount, ChunkReader, type GetChunk } from "./chunks.js";
+import { CHUNK, chunkCount, chunkLength, ChunkReader, type GetChunk } from "./chunks.js";
 import { Meter } from "./meter.js";
 import { openOrigin, type Origin, type OriginSpec, type StreamOrigin } from "./origin.js";
+import { placeOf } from "./place.js";
 import { BlobStore, Spool } from "./spool.js";
 import type { Demand } from "./supplied.js";
 
@@ -18,8 +19,6 @@ export interface OpenOptions {
   cache?: boolean | undefined;
   sha256?: string | undefined;
   name?: string | undefined;
-  /** Only a look at it: use what is stored, store nothing. */
-  peek?: boolean;
 }
 
 export interface OpenContext {
@@ -58,6 +57,12 @@ class Opening implements Opened {
   readonly #meter: Meter;
   #place: string | undefined;
   #entry: Entry | undefined;
+  /** Whether it writes until the load is done. */
+  #locked = false;
+  /** Storage has failed: from then on it is done without. */
+  #unstored = false;
+  /** Chunks on their way. */
+  readonly #running = new Set<Promise<unknown>>();
   #opened: Promise<Origin> | undefined;
   #spooled: Spool | undefined;
   #finished = false;
@@ -71,96 +76,152 @@ class Opening implements Opened {
   }
 
   async open(): Promise<Opened> {
-    const place = await placeOf(this.#spec, this.#options);
+    const place = await placeOf(this.#spec, this.#options, this.#signal);
     this.#place = place;
     if (place !== undefined) await this.#openEntry(place);
     const stored = this.#entry?.manifest;
     if (stored && this.#entry?.complete) {
-      this.source = new ChunkReader(stored.name, stored.size, this.#storedChunk);
+      this.source = new ChunkReader(stored.name, stored.size, this.#chunk);
       return this;
     }
     const origin = await this.#origin();
     const name = this.#options.name ?? origin.name;
-    if (!("chunk" in origin)) return this.#openStream(origin, name);
+    if (!("read" in origin)) return this.#openStream(origin, name);
     const { size } = origin;
-    let get: GetChunk = origin.chunk;
-    if (this.#entry) {
-      await this.#entry.begin({ ...origin, name, size }, false);
-      await checkRoom(name, size - this.#entry.stored);
-      get = this.#storedChunk;
-    }
+    await this.#begin(origin, name, size);
+    if (this.#entry) await checkRoom(name, size - this.#entry.stored);
     if (this.#entry || origin.url) this.#meter.start(this.#entry?.stored ?? 0, size);
-    this.source = new ChunkReader(name, size, get);
+    this.source = new ChunkReader(name, size, this.#chunk);
     return this;
   }
 
   async finish(): Promise<void> {
     const entry = this.#entry;
     for (let index = 0; entry && index < chunkCount(this.source.size); index++) {
-      if (!entry.has(index)) await this.source.chunk(index);
+      if (!this.#unstored && !entry.has(index)) await this.source.chunk(index);
     }
     await this.#checkSha256();
-    if (entry?.damaged) this.#context.onNote("parts of the stored copy were damaged; they were fetched again");
-    await entry?.touch();
-    await entry?.unlock();
-    this.source.clear();
+    if (entry?.damaged && !this.#unstored) {
+      this.#context.onNote("parts of the stored copy were damaged; they were fetched again");
+    }
+    this.#signal.throwIfAborted();
     this.#finished = true;
+    await entry?.touch();
+    if (this.#locked) await entry?.unlock().catch((error: unknown) => this.#giveUpStorage(error));
+    this.source.clear();
   }
 
   async close(): Promise<void> {
     this.#closer.abort(new WispError("cancelled", "the model was unloaded"));
+    // What is being written must not come after the lock is given back.
+    await Promise.allSettled([...this.#running, this.#spooled?.end]);
     await this.#entry?.close();
   }
 
   async #openEntry(id: string): Promise<void> {
-    const entry = await Entry.open(id, this.#signal);
-    this.#entry = entry;
-    if (!entry) {
-      return this.#context.onNote("this browser window stores nothing: the model must be fetched again next time");
-    }
-    if (!entry.complete && this.#options.peek) {
+    const waiting = () => this.#meter.say("another tab is loading this model; waiting for it");
+    try {
+      this.#entry = await Entry.open(id, this.#signal);
+      if (this.#entry && !this.#entry.complete) {
+        await this.#entry.lock(this.#signal, waiting);
+        this.#locked = true;
+      }
+    } catch {
+      this.#signal.throwIfAborted();
+      await this.#entry?.close();
       this.#entry = undefined;
-      return entry.close();
     }
-    if (!entry.complete) {
-      await entry.lock(this.#signal, () => this.#meter.say("another tab is loading this model; waiting for it"));
+    if (this.#entry) return;
+    this.#context.onNote("this browser window stores nothing: the model must be fetched again next time");
+  }
+
+  /** What is stored may be of another file. */
+  async #begin(origin: Origin, name: string, size: number): Promise<void> {
+    try {
+      await this.#entry?.begin({ ...origin, name, size }, this.#place === undefined);
+    } catch (error) {
+      this.#giveUpStorage(error);
     }
   }
 
   /** What comes in order goes to storage first: for good, or until the model is unloaded. */
   async #openStream(origin: StreamOrigin, name: string): Promise<Opened> {
-    if (!this.#entry && !this.#options.peek) {
+    if (!this.#entry) {
       await sweep();
-      this.#entry = await Entry.open(crypto.randomUUID(), this.#signal);
-      await this.#entry?.lock(this.#signal, () => {});
+      const entry = await Entry.open(crypto.randomUUID(), this.#signal).catch(() => undefined);
+      this.#entry = entry;
+      await entry?.lock(this.#signal, () => {});
+      this.#locked = true;
     }
-    const entry = this.#entry;
-    await entry?.begin({ ...origin, name, size: origin.size ?? 0 }, this.#place === undefined);
-    if (entry && origin.size) await checkRoom(name, origin.size - entry.stored);
-    this.#meter.start(0, origin.size ?? 0);
+    await this.#begin(origin, name, origin.size ?? 0);
+    const entry = this.#unstored ? undefined : this.#entry;
+    const expected = origin.size ?? origin.expected ?? 0;
+    if (entry) await checkRoom(name, expected - entry.stored);
+    this.#meter.start(0, expected);
     const spool = this.#spool(origin);
     const size = origin.size ?? (await spool.end);
+    this.#signal.throwIfAborted();
     if (size === 0) throw new WispError("input", `${name} is empty`);
     if (origin.size === undefined) await entry?.end(size);
-    this.source = new ChunkReader(name, size, entry ? this.#storedChunk : (index) => spool.chunk(index));
+    this.source = new ChunkReader(name, size, entry ? this.#chunk : (index) => spool.chunk(index));
     return this;
   }
 
   /** Out of storage, or from the origin into it: what isn't there yet, or was damaged. */
-  readonly #storedChunk: GetChunk = async (index) => {
-    const entry = this.#entry!;
-    const kept = await entry.read(index);
-    if (kept) return kept;
-    await entry.lock(this.#signal, () => this.#meter.say("another tab is loading this model; waiting for it"));
-    const written = await entry.read(index);
-    if (written) return written;
-    const origin = await this.#origin();
-    if (!("chunk" in origin)) return this.#spool(origin).chunk(index);
-    const bytes = new Uint8Array(await origin.chunk(index));
-    await entry.write(index, bytes);
-    if (this.#finished) await entry.unlock();
-    return bytes;
+  readonly #chunk: GetChunk = (index) => {
+    const chunk = this.#storedChunk(index);
+    this.#running.add(chunk);
+    const done = () => this.#running.delete(chunk);
+    chunk.then(done, done);
+    return chunk;
   };
+
+  async #storedChunk(index: number): Promise<Uint8Array> {
+    const entry = this.#unstored ? undefined : this.#entry;
+    const kept = await entry?.read(index);
+    if (kept) return kept;
+    let locked = false;
+    try {
+      const waiting = () => this.#meter.say("another tab is loading this model; waiting for it");
+      await entry?.lock(this.#signal, waiting);
+      locked = true;
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      this.#giveUpStorage(error);
+    }
+    try {
+      return (await entry?.read(index)) ?? (await this.#fetch(index));
+    } finally {
+      if (locked) await entry?.unlock().catch((error: unknown) => this.#giveUpStorage(error));
+    }
+  }
+
+  /** From the origin, into storage where there is some. */
+  async #fetch(index: number): Promise<Uint8Array> {
+    const origin = await this.#origin();
+    const { name, size } = this.source;
+    const entry = this.#entry;
+    if (entry && !entry.manifest && !this.#unstored) {
+      // All was cleared while the model was in use.
+      const facts = { ...origin, name, size };
+      await entry.restart(facts, this.#place === undefined).catch((error: unknown) => this.#giveUpStorage(error));
+    }
+    if (!("read" in origin)) return this.#spool(origin).chunk(index);
+    const bytes = new Uint8Array(await origin.read(index * CHUNK, chunkLength(size, index)));
+    await entry?.checked(index, bytes);
+    if (!this.#unstored) await entry?.write(index, bytes).catch((error: unknown) => this.#giveUpStorage(error));
+    return bytes;
+  }
+
+  /** Goes on without storage. Only that it is full ends a load: it would be full next time too. */
+  #giveUpStorage(error: unknown): void {
+    const why = error instanceof WispError ? error.cause : error;
+    const full = why instanceof DOMException && why.name === "QuotaExceededError";
+    if (full && !this.#finished) throw error instanceof WispError ? error : cannotStore(this.source?.name ?? "this model", error);
+    if (this.#unstored) return;
+    this.#unstored = true;
+    this.#context.onNote(`the browser's storage failed (${reason(why)}): the model is used, but not stored`);
+  }
 
   /** A stored model's is the URL that it came from. */
   async #origin(): Promise<Origin> {
@@ -191,7 +252,8 @@ class Opening implements Opened {
   #spool(origin: StreamOrigin): Spool {
     // A second one, if a chunk was damaged since: what is stored is not written again.
     if (this.#spooled === undefined || this.#spooled.ended) {
-      this.#spooled = new Spool(origin.name, origin.stream(), this.#entry ?? new BlobStore());
+      const store = this.#unstored ? undefined : this.#entry;
+      this.#spooled = new Spool(origin.name, origin.stream(), store ?? new BlobStore());
     }
     return this.#spooled;
   }
@@ -209,26 +271,8 @@ class Opening implements Opened {
       this.#context.onProgress({ phase: "verify", loaded, total: size });
     }
     const found = hex(hash.digest());
-    if (found === wanted) return entry?.setSha256(found);
+    if (found === wanted) return entry?.setSha256(found).catch((error: unknown) => this.#giveUpStorage(error));
     await entry?.clear();
     throw new WispError("network", `${name} is not the expected file: its SHA-256 is ${found}, not ${wanted}`);
-  }
-}
-
-/** The model's place in storage; `undefined` for one that is not to be stored. */
-async function placeOf(spec: ModelSpec, { cache, name }: OpenOptions): Promise<string | undefined> {
-  if (spec.kind === "stored") return spec.id;
-  if (cache === false) return undefined;
-  switch (spec.kind) {
-    case "url":
-      return idOf(spec.url);
-    case "blob": {
-      const date = spec.blob instanceof File ? spec.blob.lastModified : "";
-      return cache ? idOf(`blob ${spec.name} ${spec.blob.size} ${date}`) : undefined;
-    }
-    case "source":
-      return cache ? idOf(`source ${spec.name} ${spec.size}`) : undefined;
-    case "stream":
-      return name === undefined ? undefined : idOf(`stream ${name}`);
   }
 }

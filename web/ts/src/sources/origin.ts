@@ -3,9 +3,8 @@
 
 import { WispError } from "../error.js";
 import type { ModelSpec } from "../protocol.js";
-import { CHUNK, chunkLength, type GetChunk } from "./chunks.js";
 import { probe, range, sequence, type OnBytes } from "./http.js";
-import { suppliedRange, suppliedStream, type Demand } from "./supplied.js";
+import { suppliedRange, suppliedStream, until, type Demand } from "./supplied.js";
 
 export interface OriginContext {
   demand: Demand;
@@ -20,14 +19,22 @@ interface Facts {
   tag: string;
 }
 
-export type ChunkOrigin = Facts & { size: number; chunk: GetChunk };
-export type StreamOrigin = Facts & { size: number | undefined; stream(): AsyncIterable<Uint8Array> };
-export type Origin = ChunkOrigin | StreamOrigin;
+export type RangeOrigin = Facts & { size: number; read(offset: number, length: number): Promise<Uint8Array> };
+export type StreamOrigin = Facts & {
+  size: number | undefined;
+  /** What it probably is, where that isn't sure. */
+  expected?: number | undefined;
+  stream(): AsyncIterable<Uint8Array>;
+};
+export type Origin = RangeOrigin | StreamOrigin;
 
 /** A stored model has none of its own: see `open.ts`. */
 export type OriginSpec = Exclude<ModelSpec, { kind: "stored" }>;
 
-export async function openOrigin(spec: OriginSpec, { demand, signal, onBytes }: OriginContext): Promise<Origin> {
+export async function openOrigin(spec: OriginSpec, context: OriginContext): Promise<Origin> {
+  const { signal, onBytes } = context;
+  // A page that has given up answers no more.
+  const demand: Demand = (...asked) => until(signal, context.demand(...asked));
   const counted = async (bytes: Promise<Uint8Array>) => {
     onBytes((await bytes).length);
     return bytes;
@@ -38,10 +45,9 @@ export async function openOrigin(spec: OriginSpec, { demand, signal, onBytes }: 
       const facts = { name: nameOf(spec.url), url: spec.url, tag: file.tag };
       const { size } = file;
       if (!file.ranges || size === undefined) {
-        return { ...facts, size, stream: () => sequence(file, signal, onBytes) };
+        return { ...facts, size, expected: file.expected, stream: () => sequence(file, signal, onBytes) };
       }
-      const chunk = (index: number) => range(file, index * CHUNK, chunkLength(size, index), signal, onBytes);
-      return { ...facts, size, chunk };
+      return { ...facts, size, read: (offset, length) => range(file, offset, length, signal, onBytes) };
     }
     case "blob": {
       const { blob, name } = spec;
@@ -51,14 +57,13 @@ export async function openOrigin(spec: OriginSpec, { demand, signal, onBytes }: 
         url: "",
         tag: date === undefined ? "" : `${blob.size}/${date}`,
         size: blob.size,
-        chunk: (index) => counted(readBlob(blob, name, index * CHUNK, chunkLength(blob.size, index))),
+        read: (offset, length) => counted(readBlob(blob, name, offset, length)),
       };
     }
     case "source": {
       const { name, size, supplier } = spec;
-      const chunk = (index: number) =>
-        counted(suppliedRange(demand, supplier, name, index * CHUNK, chunkLength(size, index)));
-      return { name, url: "", tag: "", size, chunk };
+      const read = (offset: number, length: number) => counted(suppliedRange(demand, supplier, name, offset, length));
+      return { name, url: "", tag: "", size, read };
     }
     case "stream": {
       const stream = () => count(suppliedStream(demand, spec.supplier), signal, onBytes);
@@ -70,7 +75,13 @@ export async function openOrigin(spec: OriginSpec, { demand, signal, onBytes }: 
 /** The last part of a URL's path. */
 export function nameOf(url: string): string {
   const { pathname } = new URL(url);
-  return decodeURIComponent(pathname.slice(pathname.lastIndexOf("/") + 1)) || url;
+  const last = pathname.slice(pathname.lastIndexOf("/") + 1);
+  try {
+    return decodeURIComponent(last) || url;
+  } catch {
+    // A `%` that is only a `%`.
+    return last;
+  }
 }
 
 async function readBlob(blob: Blob, name: string, offset: number, length: number): Promise<Uint8Array> {
@@ -95,4 +106,6 @@ async function* count(
     onBytes(bytes.length);
     yield bytes;
   }
+  // Who gave up may have ended the stream.
+  signal.throwIfAborted();
 }

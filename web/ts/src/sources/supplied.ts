@@ -5,6 +5,16 @@ import { WispError } from "../error.js";
 /** Asks the page: for a range, or a stream's next bytes (`null` at its end). */
 export type Demand = (supplier: number, offset: number, length: number) => Promise<Uint8Array | null>;
 
+/** What a promise gives, or at once the signal's reason when it is aborted. */
+export function until<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
 export async function suppliedRange(
   demand: Demand,
   supplier: number,

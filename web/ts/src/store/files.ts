@@ -25,13 +25,25 @@ export async function openRoot(): Promise<Folder | undefined> {
   }
 }
 
-/** A file's contents, or `undefined` where there is none. */
+/** A file's contents, or `undefined` where there is none, or no folder any more. */
 export async function readFile(folder: Folder, name: string): Promise<File | undefined> {
   try {
     return await (await folder.getFileHandle(name)).getFile();
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;
+  }
+}
+
+/** A file's text, and when it was written; `undefined` where there is none. Another tab may replace it meanwhile. */
+export async function readText(folder: Folder, name: string): Promise<{ text: string; date: number } | undefined> {
+  for (let tries = 5; ; tries--) {
+    try {
+      const file = await readFile(folder, name);
+      return file && { text: await file.text(), date: file.lastModified };
+    } catch (error) {
+      if (tries === 1 || !(error instanceof DOMException && error.name === "NotReadableError")) throw error;
+    }
   }
 }
 
@@ -78,6 +90,6 @@ async function writeWhole(handle: FileHandle, bytes: Uint8Array<ArrayBuffer>): P
   await stream.close();
 }
 
-function isNotFound(error: unknown): boolean {
+export function isNotFound(error: unknown): boolean {
   return error instanceof DOMException && error.name === "NotFoundError";
 }

@@ -47,6 +47,16 @@ export function parseManifest(text: string): Manifest | undefined {
   }
 }
 
+/** Whether a manifest is sound, but of another version of this package. */
+export function isOfOtherVersion(text: string): boolean {
+  try {
+    const { version } = JSON.parse(text) as { version?: unknown };
+    return typeof version === "number" && version !== 1;
+  } catch {
+    return false;
+  }
+}
+
 export function isComplete(manifest: Manifest): boolean {
   return manifest.size > 0 && !manifest.hashes.includes(null);
 }

@@ -3,9 +3,9 @@
 import { WispError } from "../error.js";
 import type { Quota, StoredModel } from "../types.js";
 import { MANIFEST, storedBytes, USED } from "./entry.js";
-import { openRoot, readFile, removeEntry, type Folder } from "./files.js";
+import { isNotFound, openRoot, readFile, readText, removeEntry, type Folder } from "./files.js";
 import { hold, useLock } from "./locks.js";
-import { isComplete, parseManifest } from "./manifest.js";
+import { isComplete, isOfOtherVersion, parseManifest } from "./manifest.js";
 
 /** The models in this browser's private storage, those used last first. */
 export async function listModels(): Promise<StoredModel[]> {
@@ -22,6 +22,11 @@ export async function listModels(): Promise<StoredModel[]> {
 
 /** Deletes a stored model. Unload it first, in every tab. */
 export async function deleteModel(id: string): Promise<void> {
+  await deleteUnused(id, async () => true);
+}
+
+/** Where `wanted`, asked when nobody uses it, says so. */
+async function deleteUnused(id: string, wanted: (folder: Folder) => Promise<boolean>): Promise<void> {
   const root = await openRoot();
   if (!root) return;
   const release = await hold(useLock(id), { mode: "exclusive", ifAvailable: true });
@@ -29,7 +34,9 @@ export async function deleteModel(id: string): Promise<void> {
     throw new WispError("storage", "this model is in use: unload it, in every tab that has it, then delete it");
   }
   try {
-    await removeEntry(root, id);
+    if (await wanted(await root.getDirectoryHandle(id))) await removeEntry(root, id);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
   } finally {
     release();
   }
@@ -37,7 +44,8 @@ export async function deleteModel(id: string): Promise<void> {
 
 /** How much this site has stored, and how much more it may. */
 export async function quota(): Promise<Quota> {
-  const storage = navigator.storage as StorageManager | undefined;
+  await sweep();
+  const storage = globalThis.navigator?.storage as StorageManager | undefined;
   const { usage = 0, quota: most = 0 } = (await storage?.estimate()) ?? {};
   const persistent = (await storage?.persisted()) ?? false;
   return { usage, available: Math.max(0, most - usage), persistent };
@@ -53,19 +61,31 @@ export async function checkRoom(name: string, bytes: number): Promise<void> {
   );
 }
 
-/** Deletes what a crashed tab left of models that were not meant to stay. */
+/** Deletes what closed tabs left behind that nothing can go on with; of tabs that are open, nothing. */
 export async function sweep(): Promise<void> {
   const root = await openRoot();
   if (!root) return;
-  for await (const [id, folder] of root.entries()) {
-    const file = folder.kind === "directory" ? await readFile(folder as Folder, MANIFEST) : undefined;
-    if (file && parseManifest(await file.text())?.temporary) await deleteModel(id).catch(() => {});
+  try {
+    for await (const [id, folder] of root.entries()) {
+      if (folder.kind === "directory" && (await isLeftOver(folder as Folder))) await deleteUnused(id, isLeftOver).catch(() => {});
+    }
+  } catch {
+    // It only takes room.
   }
 }
 
+/** A model that was not meant to stay, a stream that did not reach its end, chunks without a manifest. */
+async function isLeftOver(folder: Folder): Promise<boolean> {
+  const text = (await readText(folder, MANIFEST))?.text;
+  if (!text) return true;
+  const manifest = parseManifest(text);
+  // Another version's is not ours to judge.
+  return manifest ? manifest.temporary === true || manifest.size === 0 : !isOfOtherVersion(text);
+}
+
 async function describe(id: string, folder: Folder): Promise<StoredModel | undefined> {
-  const file = await readFile(folder, MANIFEST);
-  const manifest = file && parseManifest(await file.text());
+  const file = await readText(folder, MANIFEST);
+  const manifest = file && parseManifest(file.text);
   if (!manifest || manifest.temporary) return undefined;
   const used = await readFile(folder, USED);
   return {
@@ -75,7 +95,7 @@ async function describe(id: string, folder: Folder): Promise<StoredModel | undef
     size: manifest.size,
     stored: storedBytes(manifest),
     complete: isComplete(manifest),
-    lastUsed: used?.lastModified ?? file.lastModified,
+    lastUsed: used?.lastModified ?? file.date,
   };
 }
 

@@ -7,8 +7,8 @@ const FILE = "verdicts";
 /** Empty where there are none, or those of another version of the browser. */
 export async function readVerdicts(): Promise<string> {
   const root = await openRoot();
-  const file = root && (await readFile(root, FILE));
-  const [browser, ...lines] = file ? (await file.text()).split("\n") : [];
+  const text = root && (await readFile(root, FILE).then((file) => file?.text()).catch(() => ""));
+  const [browser, ...lines] = text ? text.split("\n") : [];
   return browser === navigator.userAgent ? lines.join("\n") : "";
 }
 
