@@ -257,7 +257,7 @@ test("where the browser keeps nothing, one can chat all the same, and is told", 
 test("without WebGPU the page says what is lacking and what to do", async () => {
   await visit("no-webgpu");
   await page.getByRole("heading", { name: "This browser has no WebGPU" }).waitFor();
-  await page.getByText("Version 113 or later on Windows").waitFor();
+  await page.getByText("Version 127 or later on Windows").waitFor();
   expect(await person.box.count()).toBe(0);
 });
 

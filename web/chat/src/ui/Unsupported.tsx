@@ -4,8 +4,8 @@ import { Icon } from "./icons";
 
 /** What each browser needs; the reader's own comes first. */
 const BROWSERS = [
-  { name: "Chrome", is: /Chrome\/(?!.*Edg|.*OPR)/, text: "Version 113 or later on Windows, macOS and ChromeOS; 121 on Android 12; 144 on Linux. If it is new enough, look at chrome://gpu for “WebGPU: Disabled”, switch on “Use graphics acceleration when available” in Settings → System, and start Chrome again." },
-  { name: "Edge", is: /Edg/, text: "Version 113 or later. Switch on “Use graphics acceleration when available” in Settings → System and performance, and start Edge again." },
+  { name: "Chrome", is: /Chrome\/(?!.*Edg|.*OPR)/, text: "Version 127 or later on Windows, macOS, ChromeOS and Android; 144 on Linux. If it is new enough, look at chrome://gpu for “WebGPU: Disabled”, switch on “Use graphics acceleration when available” in Settings → System, and start Chrome again." },
+  { name: "Edge", is: /Edg/, text: "Version 127 or later. Switch on “Use graphics acceleration when available” in Settings → System and performance, and start Edge again." },
   { name: "Safari", is: /Version\/.*Safari/, text: "Version 26 or later, on macOS, iOS, iPadOS and visionOS 26. Before that, WebGPU is off." },
   { name: "Firefox", is: /Firefox/, text: "Version 141 or later on Windows, 145 on macOS with an Apple processor. Elsewhere set dom.webgpu.enabled to true in about:config, where your version has it." },
 ] as const;
