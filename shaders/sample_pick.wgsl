@@ -1,6 +1,6 @@
 // The next token: argmax at temperature 0, else a draw from softmax(logits / T)
 // among what top-k, top-p and min-p leave, by the Gumbel-max trick: the argmax of
-// logit / T - ln(-ln u) over the tokens that are kept. All three keep the tokens from some
+// logit / T + Gumbel noise over the tokens that are kept. All three keep the tokens from some
 // logit upwards. So the draw from all tokens is the draw if it is kept, and else it is among
 // those above: the largest is always kept, and top-p looks for no threshold.
 // A pass goes over the chunks that hold a logit high enough for it, or, where top-k leaves
@@ -93,7 +93,7 @@ fn weigh(row: u32, floor: u32, by_mass: bool, top: f32, thread: u32) -> f32 {
 }
 
 // A draw from the tokens at or above `floor`.
-fn draw(row: u32, floor: u32, top: f32, own: Settings, position: u32, thread: u32) -> u32 {
+fn draw(row: u32, floor: u32, top: f32, own: Settings, key: vec3<u32>, thread: u32) -> u32 {
     let end = places(floor);
     var score = -3.0e38;
     var token = 0u;
@@ -102,7 +102,7 @@ fn draw(row: u32, floor: u32, top: f32, own: Settings, position: u32, thread: u3
         if (id < VOCAB) {
             let logit = logits[row + id];
             if (ordered(logit) >= floor) {
-                let own_score = noisy(logit, top, own, position, id);
+                let own_score = noisy(logit, top, own, key, id);
                 if (own_score > score || (own_score == score && id < token)) {
                     score = own_score;
                     token = id;
@@ -189,7 +189,7 @@ fn main(
     let last = step_output_token(output);
     let sequence = step_sequence(last);
     let own = settings[sequence];
-    let position = step_position(last);
+    let key = noise_key(own, step_position(last));
 
     var most = -3.0e38;
     var token = 0u;
@@ -210,7 +210,7 @@ fn main(
         for (var i = thread; i < CHUNKS; i += THREADS) {
             let chunk = best[output * CHUNKS + i];
             let drawn = u32(chunk.w);
-            let own_score = noisy(logits[row + drawn], top, own, position, drawn);
+            let own_score = noisy(logits[row + drawn], top, own, key, drawn);
             mass += chunk.z * exp(chunk.x - top);
             if (own_score > score) {
                 score = own_score;
@@ -245,7 +245,7 @@ fn main(
                 floor = ordered(top);
             }
             if (ordered(logit) < floor) {
-                token = draw(row, floor, top, own, position, thread);
+                token = draw(row, floor, top, own, key, thread);
                 logit = same(logits[row + token], thread);
             }
             while (by_mass && logit < top) {
@@ -253,7 +253,7 @@ fn main(
                 if (weigh(row, above, true, top, thread) < wanted) {
                     break;
                 }
-                token = draw(row, above, top, own, position, thread);
+                token = draw(row, above, top, own, key, thread);
                 logit = same(logits[row + token], thread);
             }
         }

@@ -63,13 +63,13 @@ fn main(
     var drawn = first.y;
     // Uniform for the workgroup: every thread reads the same settings.
     if (own.temperature > 0.0) {
-        let position = step_position(last);
+        let key = noise_key(own, step_position(last));
         var score = -3.0e38;
         token = u32(first.y);
         for (var id = start; id < end; id += THREADS) {
             let logit = logits[row + id];
             mass += exp(logit - first.x);
-            let own_score = noisy(logit, first.x, own, position, id);
+            let own_score = noisy(logit, first.x, own, key, id);
             if (own_score > score) {
                 score = own_score;
                 token = id;

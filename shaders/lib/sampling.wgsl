@@ -27,11 +27,30 @@ struct Settings {
 @group(0) @binding(1) var<storage, read> settings: array<Settings>; // [sequences]
 @group(0) @binding(2) var<storage, read_write> logits: array<f32>; // [outputs, STRIDE]
 
+// What a row's noise depends on: all bits of seed and position, mixed, before any token's id
+// comes in. Were they joined with the id at once, seeds would only swap the noise of tokens.
+fn noise_key(own: Settings, position: u32) -> vec3<u32> {
+    return pcg3d(vec3(own.seed_low, own.seed_high, position));
+}
+
+// Gumbel noise: -ln(-ln(1 - v)). Near v = 0, where it is large, -ln(1 - v) is a series: WGSL lets
+// log(x) near x = 1 be wrong by 2⁻²¹, which would be all of it, and the noise infinite.
+fn gumbel(bits: u32) -> f32 {
+    let v = uniform_of(bits);
+    var e = -log(1.0 - v);
+    if (v < 0.125) {
+        e = 1.0 / 6.0 + v / 7.0;
+        e = 1.0 + v * (0.5 + v * (1.0 / 3.0 + v * (0.25 + v * (0.2 + v * e))));
+        e *= v;
+    }
+    return -log(e);
+}
+
 // The token for which this is largest is a draw from softmax(logits / T): noise that depends
 // on (seed, position, token) alone, whatever `top` is.
-fn noisy(logit: f32, top: f32, own: Settings, position: u32, id: u32) -> f32 {
-    let u = random_open(vec3(own.seed_low ^ id, own.seed_high, position));
-    return (logit - top) / own.temperature - log(-log(u));
+fn noisy(logit: f32, top: f32, own: Settings, key: vec3<u32>, id: u32) -> f32 {
+    let bits = pcg3d(vec3(key.x ^ id, key.yz));
+    return (logit - top) / own.temperature + gumbel(bits.x ^ bits.y);
 }
 
 // Over the workgroup: the largest value, and of those that have it the first token.

@@ -4,9 +4,9 @@
 use pollster::block_on;
 use wisp_base::{Error, KvType};
 use wisp_formats::BytesSource;
-use wisp_runtime::{Engine, EngineOptions, plan_memory};
+use wisp_runtime::{Engine, EngineOptions, Guess, plan_memory};
 use wisp_tests::tiny::Tiny;
-use wisp_tests::{ask, greedy, load_tiny};
+use wisp_tests::{ask, ask_all, greedy, load_tiny};
 
 /// Bytes of keys and values a token: two layers, two heads of 16 numbers, f32.
 const A_TOKEN: u64 = 2 * 2 * 2 * 16 * 4;
@@ -142,6 +142,25 @@ fn what_is_planned_is_allocated() {
         let options = EngineOptions { kv: Some(kv), ..options(Some(1024), None) };
         let engine = wisp_tests::load(&path, "", options);
         within_5_percent(planned_and_allocated(engine, &[1, 40]), kv.name());
+    }
+}
+
+/// Nothing that requests may ask for at once is missing in the midst of them.
+#[test]
+fn parallel_decode_takes_no_more_memory_than_the_load_did() {
+    for (max_sequences, guess) in [(1, Guess::Always), (6, Guess::Never), (9, Guess::Always)] {
+        let options = EngineOptions { max_sequences, guess, ..options(Some(256), None) };
+        let mut engine = load_tiny(&Tiny::new(), options).unwrap().0;
+        let loaded = engine.allocated();
+        let most = engine.memory().total() as f64;
+        assert!((loaded as f64 / most - 1.0).abs() < 0.05, "{loaded} of {most} planned");
+        // From one sequence to all, since those that end early leave the others.
+        let requests: Vec<_> = (0..max_sequences as u32)
+            .map(|start| greedy(&[start, 1, 2, start, 1, 2], 8 + 3 * start as usize))
+            .collect();
+        ask_all(&mut engine, &requests);
+        let staging = engine.allocated() - loaded;
+        assert!(staging < 1024, "{max_sequences} sequences: {staging} bytes more");
     }
 }
 

@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 use pollster::block_on;
 use wisp_base::Error;
 use wisp_formats::BytesSource;
-use wisp_runtime::{Completion, Engine, EngineOptions, Event, FinishReason, Queue, Request};
+use wisp_runtime::{
+    Completion, Engine, EngineOptions, Event, FinishReason, Guess, Queue, Request,
+};
 use wisp_tests::tiny::Tiny;
 use wisp_tests::{ask, ask_all, greedy, load_tiny};
 
@@ -226,4 +228,22 @@ fn a_common_prefix_is_waited_for_only_until_it_is_computed() {
     let answer = answers[1].as_ref().unwrap();
     // Two pages were found.
     assert_eq!((&answer.tokens, answer.timings.prefill_tokens), (&alone, 9));
+
+#[test]
+fn a_first_attempt_to_restore_that_fails_costs_no_guesses() {
+    let options =
+        EngineOptions { ctx: Some(512), guess: Guess::Always, ..EngineOptions::default() };
+    let mut engine = load_tiny(&Tiny::new(), options).unwrap().0;
+    let request = greedy(&[1, 2, 3, 1, 2, 3, 1, 2], 60);
+    let before = ask(&mut engine, &request);
+    assert!(before.timings.guessed_tokens > 0);
+    engine.gpu().destroy();
+    let bytes = Tiny::new().bytes();
+    let cut = BytesSource::new("tiny.gguf", bytes[..bytes.len() / 2].to_vec());
+    assert!(block_on(engine.restore(&cut, &mut |_| ())).is_err());
+    let whole = BytesSource::new("tiny.gguf", bytes);
+    block_on(engine.restore(&whole, &mut |_| ())).unwrap();
+    let after = ask(&mut engine, &request);
+    assert_eq!(after.tokens, before.tokens);
+    assert_eq!(after.timings.guessed_tokens, before.timings.guessed_tokens);
 }

@@ -49,9 +49,13 @@ pub struct AdapterFacts {
     pub max_threads: u32,
     /// Storage bindings a kernel at most.
     pub max_bindings: u32,
-    /// Bytes of memory that it offers, where its API tells.
+    /// Bytes of memory that a model may take, where its API tells.
     pub memory: Option<u64>,
 }
+
+/// Which submission of its device it is, from 1 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubmissionIndex(u64);
 
 /// An opened device. Clones share it.
 #[derive(Debug, Clone)]
@@ -59,8 +63,12 @@ pub struct Gpu(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// Its only device is this one.
+    instance: wgpu::Instance,
     device: wgpu::Device,
     queue: wgpu::Queue,
+    /// Submissions so far.
+    submitted: AtomicU64,
     facts: AdapterFacts,
     off: Off,
     tuning: Tuning,
@@ -85,10 +93,11 @@ impl Drop for Inner {
 
 /// Every adapter that wgpu reaches here, software ones last.
 pub async fn adapters() -> Vec<AdapterFacts> {
-    enumerate().await.iter().enumerate().map(|(index, adapter)| facts(adapter, index)).collect()
+    let (_instance, found) = enumerate().await;
+    found.iter().enumerate().map(|(index, adapter)| facts(adapter, index)).collect()
 }
 
-async fn enumerate() -> Vec<wgpu::Adapter> {
+async fn enumerate() -> (wgpu::Instance, Vec<wgpu::Adapter>) {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::PRIMARY;
     let instance = wgpu::Instance::new(descriptor);
@@ -98,7 +107,8 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
             power_preference: wgpu::PowerPreference::HighPerformance,
             ..Default::default()
         };
-        return instance.request_adapter(&wish).await.into_iter().collect();
+        let found = instance.request_adapter(&wish).await.into_iter().collect();
+        return (instance, found);
     }
     let mut found = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
     found.sort_by_key(|adapter| match adapter.get_info().device_type {
@@ -108,7 +118,7 @@ async fn enumerate() -> Vec<wgpu::Adapter> {
         wgpu::DeviceType::Other => 3,
         wgpu::DeviceType::Cpu => 4,
     });
-    found
+    (instance, found)
 }
 
 fn facts(adapter: &wgpu::Adapter, index: usize) -> AdapterFacts {
@@ -147,10 +157,10 @@ fn facts(adapter: &wgpu::Adapter, index: usize) -> AdapterFacts {
 }
 
 impl Gpu {
-    /// Opens the adapter that `select` names (its number in [`adapters`] or part
+    /// Opens the adapter that `select` names (its number in [`adapters`], else part
     /// of its name; the first one for `None`), without what `off` switches off.
     pub async fn open(select: Option<&str>, off: Off) -> Result<Self> {
-        let found = enumerate().await;
+        let (instance, found) = enumerate().await;
         if found.is_empty() {
             return Err(Error::device(if cfg!(target_arch = "wasm32") {
                 "this browser gives no GPU to this page: it has no WebGPU, or has it switched off, \
@@ -160,31 +170,26 @@ impl Gpu {
                  `apt-get install mesa-vulkan-drivers`), then try again"
             }));
         }
-        let index = match select {
-            None => Some(0),
-            Some(text) => match text.parse::<usize>() {
-                Ok(index) => (index < found.len()).then_some(index),
-                Err(_) => found.iter().position(|adapter| {
-                    adapter.get_info().name.to_lowercase().contains(&text.to_lowercase())
-                }),
-            },
-        };
+        let names: Vec<_> = found.iter().map(|adapter| adapter.get_info().name).collect();
+        let index = select.map_or(Some(0), |text| named(&names, text));
         let index = index.ok_or_else(|| {
-            let names: Vec<_> = found
-                .iter()
-                .enumerate()
-                .map(|(i, a)| format!("{i} ({})", a.get_info().name))
-                .collect();
+            let names: Vec<_> =
+                names.iter().enumerate().map(|(i, name)| format!("{i} ({name})")).collect();
             Error::device(format!(
                 "--device {}: no such adapter; there is {}",
                 select.unwrap_or_default(),
                 names.join(", ")
             ))
         })?;
-        Self::from_adapter(&found[index], index, off).await
+        Self::from_adapter(instance, &found[index], index, off).await
     }
 
-    async fn from_adapter(adapter: &wgpu::Adapter, index: usize, off: Off) -> Result<Self> {
+    async fn from_adapter(
+        instance: wgpu::Instance,
+        adapter: &wgpu::Adapter,
+        index: usize,
+        off: Off,
+    ) -> Result<Self> {
         let mut facts = facts(adapter, index);
         facts.caps.subgroups &= !off.subgroups;
         facts.caps.f16 &= !off.f16;
@@ -214,7 +219,10 @@ impl Gpu {
         let shared = lost.clone();
         device.set_device_lost_callback(move |reason, message| {
             if let Ok(mut lost) = shared.lock() {
-                lost.get_or_insert_with(|| format!("{reason:?} {message}"));
+                lost.get_or_insert_with(|| match reason {
+                    wgpu::DeviceLostReason::Destroyed => "it was destroyed".to_owned(),
+                    _ => message,
+                });
             }
         });
         let shared = lost.clone();
@@ -225,8 +233,10 @@ impl Gpu {
         }));
         let tuning = if facts.kind == "cpu" { Tuning::CPU } else { Tuning::GPU };
         Ok(Self(Arc::new(Inner {
+            instance,
             device,
             queue,
+            submitted: AtomicU64::default(),
             facts,
             off,
             tuning,
@@ -377,10 +387,27 @@ impl Gpu {
     }
 
     /// Hands recorded work to the device.
-    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex> {
-        let index = self.queue().submit([encoder.finish()]);
+    ///
+    /// # Errors
+    /// The device was lost.
+    pub fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<SubmissionIndex> {
+        self.submit_all(Some(encoder.finish()))
+    }
+
+    fn submit_all(&self, commands: Option<wgpu::CommandBuffer>) -> Result<SubmissionIndex> {
+        self.queue().submit(commands);
+        let index = self.0.submitted.fetch_add(1, Ordering::Relaxed) + 1;
         self.check()?;
-        Ok(index)
+        Ok(SubmissionIndex(index))
+    }
+
+    /// Whether nothing was submitted after it.
+    pub(crate) fn is_newest(&self, submission: SubmissionIndex) -> bool {
+        self.0.submitted.load(Ordering::Relaxed) == submission.0
+    }
+
+    pub(crate) fn instance(&self) -> &wgpu::Instance {
+        &self.0.instance
     }
 
     /// Waits until the device has taken all that was written and done all that was
@@ -389,16 +416,50 @@ impl Gpu {
     /// # Errors
     /// The device was lost.
     pub async fn flush(&self) -> Result<()> {
-        let submission = self.queue().submit([]);
+        let submission = self.submit_all(None)?;
         let done = Signal::new();
         let setter = done.clone();
         self.queue().on_submitted_work_done(move || setter.set(()));
-        done.wait(self, &submission).await;
+        done.wait(self, submission).await?;
         self.check()
     }
 
     /// Destroys the device, as a driver reset would. For tests of recovery.
     pub fn destroy(&self) {
         self.device().destroy();
+    }
+}
+
+/// The adapter that `text` means: the one with that number, else the first with that in its
+/// name, in any case. So 4090 is a name where there are fewer adapters.
+fn named(names: &[String], text: &str) -> Option<usize> {
+    let number = text.parse::<usize>().ok().filter(|number| *number < names.len());
+    let text = text.to_lowercase();
+    let part = || names.iter().position(|name| name.to_lowercase().contains(&text));
+    number.or_else(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_is_named_by_its_number_or_by_part_of_its_name() {
+        let names = ["NVIDIA GeForce RTX 4090", "AMD Radeon RX 7900 XTX", "llvmpipe (LLVM 15)"];
+        let names = names.map(str::to_owned);
+        for (text, index) in [
+            ("0", Some(0)),
+            ("2", Some(2)),
+            ("4090", Some(0)),
+            ("7900", Some(1)),
+            ("15", Some(2)),
+            ("radeon rx", Some(1)),
+            ("LLVM", Some(2)),
+            ("3", None),
+            ("5090", None),
+            ("-1", None),
+        ] {
+            assert_eq!(named(&names, text), index, "{text}");
+        }
     }
 }

@@ -19,10 +19,10 @@ mod unroll;
 
 pub use caps::{Caps, NATIVE, Off, Reduce, Scalar, Variant};
 pub use coop::Coop;
-pub use device::{AdapterFacts, Gpu, adapters};
+pub use device::{AdapterFacts, Gpu, SubmissionIndex, adapters};
 pub use kernel::{Binding, Pipeline};
 pub use link::{Kernel, Linked, link, shader_defines, shader_names, shaders_hash, wgsl_f32};
 pub use profile::Profiler;
 pub use readback::Readback;
 pub use tuning::{AttentionTuning, Block, MatmulTuning, MatvecTuning, Tuning};
-pub use wgpu::{BindGroup, Buffer, CommandEncoder, ComputePass, SubmissionIndex};
+pub use wgpu::{BindGroup, Buffer, CommandEncoder, ComputePass};

@@ -2,7 +2,7 @@
 
 use wisp_base::{Error, Result};
 
-use crate::device::Gpu;
+use crate::device::{Gpu, SubmissionIndex};
 use crate::signal::Signal;
 
 /// A mapping under way: `await` [`Readback::wait`] for its bytes.
@@ -10,7 +10,7 @@ use crate::signal::Signal;
 pub struct Readback {
     buffer: wgpu::Buffer,
     mapped: Signal<Result<(), String>>,
-    after: wgpu::SubmissionIndex,
+    after: SubmissionIndex,
 }
 
 impl Gpu {
@@ -27,7 +27,7 @@ impl Gpu {
 
     /// Asks for the contents of a staging buffer once the submission `after`, the
     /// last that writes it, is done; later submissions are not waited for.
-    pub fn begin_read(&self, staging: wgpu::Buffer, after: wgpu::SubmissionIndex) -> Readback {
+    pub fn begin_read(&self, staging: wgpu::Buffer, after: SubmissionIndex) -> Readback {
         let mapped = Signal::new();
         let setter = mapped.clone();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -58,7 +58,7 @@ impl Readback {
     /// # Errors
     /// The device was lost.
     pub async fn wait(self, gpu: &Gpu) -> Result<(Vec<u8>, wgpu::Buffer)> {
-        let mapped = self.mapped.wait(gpu, &self.after).await;
+        let mapped = self.mapped.wait(gpu, self.after).await?;
         gpu.check()?;
         mapped.map_err(|e| Error::device(format!("reading from the GPU failed: {e}")))?;
         let range = self

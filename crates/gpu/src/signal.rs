@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::device::Gpu;
+use wisp_base::{Error, Result};
+
+use crate::device::{Gpu, SubmissionIndex};
 
 /// A value that a callback will set. Clones share it.
 #[derive(Debug)]
@@ -36,21 +38,36 @@ impl<T> Signal<T> {
     }
 
     /// The value, which comes with or after the submission `after`.
-    pub async fn wait(&self, gpu: &Gpu, after: &wgpu::SubmissionIndex) -> T {
+    ///
+    /// # Errors
+    /// The device was lost: then nothing may come.
+    pub async fn wait(&self, gpu: &Gpu, after: SubmissionIndex) -> Result<T> {
+        let mut waited = Duration::ZERO;
         std::future::poll_fn(|context| {
-            turn(gpu, after);
-            let mut state = self.state();
-            match state.value.take() {
-                Some(value) => Poll::Ready(value),
-                None => {
-                    state.waker = Some(context.waker().clone());
-                    // Natively nobody else turns the crank: come back at once.
-                    if cfg!(not(target_arch = "wasm32")) {
-                        context.waker().wake_by_ref();
-                    }
-                    Poll::Pending
-                }
+            // A later submission may have run the callback by the way.
+            let mut value = self.state().value.take();
+            let mut idle = false;
+            if value.is_none() {
+                idle = run_callbacks(gpu, after, &mut waited);
+                value = self.state().value.take();
             }
+            if let Some(value) = value {
+                return Poll::Ready(Ok(value));
+            }
+            if let Err(lost) = gpu.check() {
+                return Poll::Ready(Err(lost));
+            }
+            if idle {
+                let name = &gpu.facts().name;
+                let error = format!("the GPU {name} failed: it is idle, but gave no answer");
+                return Poll::Ready(Err(Error::device(error)));
+            }
+            self.state().waker = Some(context.waker().clone());
+            // Natively callbacks run only when somebody asks for them: come back at once.
+            if cfg!(not(target_arch = "wasm32")) {
+                context.waker().wake_by_ref();
+            }
+            Poll::Pending
         })
         .await
     }
@@ -60,14 +77,26 @@ impl<T> Signal<T> {
     }
 }
 
-/// Natively somebody must turn the crank for callbacks to run: waits for
-/// `submission`. A browser calls them by itself.
-fn turn(gpu: &Gpu, submission: &wgpu::SubmissionIndex) {
+/// Between two looks at a device that has later work to do as well.
+const LEAST_PAUSE: Duration = Duration::from_micros(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+
+/// Runs the callbacks of what the device has done, after a wait for `submission` or for a part
+/// of that time; `true` if all that was submitted is done. A browser calls them by itself.
+///
+/// `Device::poll` panics where a wait fails, which is how Vulkan tells of a lost device;
+/// `Instance::poll_all` goes on, and leaves the telling to the device's callback. It can wait
+/// for the newest submission only. For an older one it is asked again and again: the pauses
+/// between cost nothing, since the device has the later ones to do.
+fn run_callbacks(gpu: &Gpu, submission: SubmissionIndex, waited: &mut Duration) -> bool {
     if cfg!(target_arch = "wasm32") {
-        return;
+        return false;
     }
-    let _ = gpu.device().poll(wgpu::PollType::Wait {
-        submission_index: Some(submission.clone()),
-        timeout: Some(Duration::from_millis(500)),
-    });
+    if gpu.is_newest(submission) {
+        return gpu.instance().poll_all(true);
+    }
+    let pause = (*waited / 16).clamp(LEAST_PAUSE, LONGEST_PAUSE);
+    std::thread::sleep(pause);
+    *waited += pause;
+    gpu.instance().poll_all(false)
 }

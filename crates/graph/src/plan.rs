@@ -90,8 +90,8 @@ impl Plan {
         Ok(Self { key, ready, places })
     }
 
-    /// Makes the scratch memory that a plan for `key` takes: smaller plans then share it,
-    /// whichever is made first.
+    /// Makes the scratch memory that plans for `keys` take together, so that none of them
+    /// needs more when it is made.
     ///
     /// # Errors
     /// As [`Self::scratch_bytes`]; no memory left.
@@ -99,12 +99,28 @@ impl Plan {
         gpu: &Gpu,
         tape: &Tape,
         target: &Target,
-        key: PlanKey,
+        keys: &[PlanKey],
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let lowered = lower(tape, target, key)?;
-        place(gpu, scratch, &slots(tape, target, key, &lowered, false)).await?;
+        for key in keys {
+            let lowered = lower(tape, target, *key)?;
+            place(gpu, scratch, &slots(tape, target, *key, &lowered, false)).await?;
+        }
         Ok(())
+    }
+
+    /// Bytes of scratch memory that plans for `keys` take together, as [`Self::reserve`]
+    /// makes it.
+    ///
+    /// # Errors
+    /// An operation that cannot be lowered.
+    pub fn scratch_bytes(tape: &Tape, target: &Target, keys: &[PlanKey]) -> Result<u64> {
+        let mut sizes = Vec::new();
+        for key in keys {
+            let lowered = lower(tape, target, *key)?;
+            assign(&mut sizes, &slots(tape, target, *key, &lowered, false), 0);
+        }
+        Ok(sizes.iter().sum())
     }
 
     /// Records every dispatch of a step.
@@ -145,22 +161,6 @@ impl Plan {
     /// Every buffer with a guard on both sides: buffer, first byte and bytes within.
     pub fn guarded(&self) -> impl Iterator<Item = (&Buffer, u64, u64)> {
         self.places.values().map(|place| (&place.buffer, place.offset, place.bytes))
-    }
-}
-
-/// Bytes of scratch memory that a plan takes on its own.
-pub(crate) fn scratch_bytes(tape: &Tape, target: &Target, key: PlanKey) -> Result<u64> {
-    let lowered = lower(tape, target, key)?;
-    Ok(slots(tape, target, key, &lowered, false).iter().map(|slot| slot.bytes).sum())
-}
-
-impl Plan {
-    /// Bytes of scratch memory that a plan for `key` would take on its own.
-    ///
-    /// # Errors
-    /// An operation that cannot be lowered.
-    pub fn scratch_bytes(tape: &Tape, target: &Target, key: PlanKey) -> Result<u64> {
-        scratch_bytes(tape, target, key)
     }
 }
 
@@ -247,25 +247,37 @@ fn slots(tape: &Tape, target: &Target, key: PlanKey, lowered: &Lowered, alone: b
     slots
 }
 
+/// The buffer of each slot: the smallest that is large enough and not taken, else a new one,
+/// whose size is added to `sizes`.
+fn assign(sizes: &mut Vec<u64>, slots: &[Slot], guard: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..slots.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(slots[*at].bytes));
+    let mut taken = vec![guard > 0; sizes.len()];
+    let mut assigned = vec![0; slots.len()];
+    for slot in order {
+        let bytes = slots[slot].bytes;
+        let fits = |(at, size): &(usize, &u64)| !taken[*at] && **size >= bytes;
+        let found = sizes.iter().enumerate().filter(fits).min_by_key(|(_, size)| **size);
+        let at = found.map_or(sizes.len(), |(at, _)| at);
+        if at == sizes.len() {
+            sizes.push(bytes.next_multiple_of(256).saturating_add(2 * guard));
+            taken.push(false);
+        }
+        taken[at] = true;
+        assigned[slot] = at;
+    }
+    assigned
+}
+
 async fn place(gpu: &Gpu, scratch: &mut Scratch, slots: &[Slot]) -> Result<HashMap<Item, Place>> {
     let guard = scratch.guard;
-    let mut order: Vec<&Slot> = slots.iter().collect();
-    order.sort_by_key(|slot| std::cmp::Reverse(slot.bytes));
-    let mut taken = vec![guard > 0; scratch.buffers.len()];
+    let mut sizes: Vec<u64> = scratch.buffers.iter().map(Buffer::size).collect();
+    let assigned = assign(&mut sizes, slots, guard);
+    for bytes in &sizes[scratch.buffers.len()..] {
+        scratch.buffers.push(gpu.catch(|| gpu.buffer("scratch", *bytes)).await?);
+    }
     let mut places = HashMap::new();
-    for slot in order {
-        let fits = |(at, buffer): &(usize, &Buffer)| !taken[*at] && buffer.size() >= slot.bytes;
-        let found = scratch.buffers.iter().enumerate().filter(fits).min_by_key(|(_, b)| b.size());
-        let at = match found {
-            Some((at, _)) => at,
-            None => {
-                let bytes = slot.bytes.next_multiple_of(256) + 2 * guard;
-                scratch.buffers.push(gpu.catch(|| gpu.buffer("scratch", bytes)).await?);
-                taken.push(false);
-                taken.len() - 1
-            }
-        };
-        taken[at] = true;
+    for (slot, at) in slots.iter().zip(assigned) {
         for (item, bytes) in &slot.items {
             let bytes = bytes.next_multiple_of(16).max(16);
             let buffer = scratch.buffers[at].clone();

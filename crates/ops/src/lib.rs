@@ -14,6 +14,7 @@ mod head_linear;
 mod head_norm;
 mod layer_norm;
 mod linear;
+mod noise;
 mod product;
 mod rms_norm;
 mod rope;

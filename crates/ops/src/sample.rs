@@ -3,14 +3,15 @@
 //!
 //! repetition: Keskar et al. 2019 (tokens of prompt and answer); presence and
 //! frequency: as the OpenAI API defines them (tokens of the answer). The draw is
-//! the Gumbel-max trick: argmax of logit / T − ln(−ln u), where u depends on
-//! (seed, position, token) alone, so that a seed gives the same tokens however
+//! the Gumbel-max trick: argmax of logit / T − ln(−ln(1 − v)), where v is uniform and depends
+//! on (seed, position, token) alone, so that a seed gives the same tokens however
 //! sequences are batched.
 
 use wisp_base::{Error, Result};
 use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
 
 use crate::check::{self, Case};
+use crate::noise::{gumbel, noise_bits, noise_key};
 use crate::nth;
 
 /// Chunks of the vocabulary at most, whose largest logits `shaders/sample_pick.wgsl` sorts.
@@ -167,26 +168,12 @@ impl Settings {
             floor = floor.max(largest + self.min_p.ln());
         }
         let floor = floor.min(largest);
+        let key = noise_key(self.seed, position);
         let score = |id: usize| {
-            let u = random_open([self.seed as u32 ^ id as u32, (self.seed >> 32) as u32, position]);
-            (logits[id] - largest) / self.temperature - (-u.ln()).ln()
+            (logits[id] - largest) / self.temperature + gumbel(noise_bits(key, id as u32))
         };
         first_best(&score, &mut all.filter(|id| logits[*id] >= floor))
     }
-}
-
-/// PCG hash (Jarzynski and Olano 2020, pcg3d) to a number in (0, 1): `shaders/lib/random.wgsl`.
-fn random_open(key: [u32; 3]) -> f32 {
-    let mut v = key.map(|k| k.wrapping_mul(1664525).wrapping_add(1013904223));
-    let mix = |v: &mut [u32; 3]| {
-        v[0] = v[0].wrapping_add(v[1].wrapping_mul(v[2]));
-        v[1] = v[1].wrapping_add(v[2].wrapping_mul(v[0]));
-        v[2] = v[2].wrapping_add(v[0].wrapping_mul(v[1]));
-    };
-    mix(&mut v);
-    v = v.map(|x| x ^ (x >> 16));
-    mix(&mut v);
-    (((v[0] ^ v[1]) >> 9) as f32 + 0.5) / 8388608.0
 }
 
 impl Operation for Sample {
@@ -314,8 +301,21 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             ],
         ),
     ];
-    sets.into_iter().map(|(name, settings)| case(name, 2500, settings)).collect()
+    let mut cases: Vec<Case> = sets
+        .into_iter()
+        .map(|(name, settings)| case(name, 2500, settings))
+        .collect::<Result<_>>()?;
+    for temperature in [0.05, 1.0] {
+        let settings = RARE.map(|(seed, _)| Settings { temperature, seed, ..off });
+        cases.push(case(&format!("rare noise, T = {temperature}"), 2500, settings)?);
+    }
+    Ok(cases)
 }
+
+/// For each sequence of [`case`] a seed by which a token gets noise as large as one of 2³⁰,
+/// 2²³ and 2¹⁵ tokens does, and that token. Where T = 1 it is drawn, however the logarithm
+/// rounds; where logits count for much it is not, unless its noise is infinite.
+const RARE: [(u64, usize); 3] = [(214_725, 1571), (15_944, 1389), (12, 2278)];
 
 /// Three sequences with these settings draw from logits of so many tokens, twice.
 ///
@@ -336,4 +336,26 @@ pub fn case(name: &str, vocab: usize, settings: [Settings; 3]) -> Result<Case> {
     // A second draw sees the first one's counts.
     case.steps.push(case.steps[0].clone());
     Ok(Case { inputs: vec![logits], settings: settings.to_vec(), vocab, ..case })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_noise_is_drawn_where_logits_count_for_little_and_not_where_they_count_for_much() {
+        for case in cases().unwrap().iter().filter(|case| case.name.contains("rare noise")) {
+            let step = &case.steps[0].0;
+            // As the harness fills the only input.
+            let logits = (case.numbers)(77, 3 * case.vocab);
+            for (row, output) in logits.chunks(case.vocab).zip(&step.outputs) {
+                let token = step.tokens[*output as usize];
+                let settings = case.settings[token.sequence as usize];
+                let rare = RARE[token.sequence as usize].1;
+                let drawn = settings.pick(row, token.position);
+                assert_eq!(drawn == rare, settings.temperature == 1.0, "{}: {drawn}", case.name);
+            }
+        }
+    }
 }

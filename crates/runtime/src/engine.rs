@@ -188,13 +188,18 @@ impl Engine {
     ) -> Result<()> {
         // What a failed device holds may be held until it is destroyed.
         self.stepper.gpu.destroy();
-        // The same context: prompts that fitted must fit again.
-        let options = EngineOptions { ctx: Some(self.memory.ctx), ..self.options.clone() };
+        // The same context: prompts that fitted must fit again. So does the model, though the
+        // driver may still count what the failed device held.
+        let memory_limit = self.options.memory_limit.or(Some(self.memory.total()));
+        let ctx = Some(self.memory.ctx);
+        let options = EngineOptions { ctx, memory_limit, ..self.options.clone() };
         let checkpoint = open(source, &options).await?;
         let tokenizer = self.tokenizer.clone();
-        let drafter = self.drafter.take();
-        *self = Self::with_tokenizer(source, &checkpoint, tokenizer, &options, progress).await?;
-        self.drafter = drafter;
+        let engine =
+            Self::with_tokenizer(source, &checkpoint, tokenizer, &options, progress).await?;
+        // Only now: who tries again after an error still has what is not to be loaded anew.
+        let (drafter, options) = (self.drafter.take(), self.options.clone());
+        *self = Engine { drafter, options, ..engine };
         Ok(())
     }
 

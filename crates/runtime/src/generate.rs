@@ -351,7 +351,7 @@ impl<'e, 'q> Generator<'e, 'q> {
         };
         let submission = self.stepper.submit(step, Want::Tokens, copy).await?;
         let gpu = &self.stepper.gpu;
-        let logits = logits.map(|logits| gpu.begin_read(logits, submission.clone()));
+        let logits = logits.map(|logits| gpu.begin_read(logits, submission));
         Ok(Flight { tokens: gpu.begin_read(staging, submission), logits, drew })
     }
 

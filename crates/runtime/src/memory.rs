@@ -7,7 +7,7 @@ use wisp_graph::{DeviceResources, PAGE, Plan, Resource, Target};
 use wisp_models::Decoder;
 
 use crate::options::EngineOptions;
-use crate::stepper::{largest_plan, shared_sizes};
+use crate::stepper::{promised_plans, shared_sizes};
 
 /// The context where none is asked for: what most chats need. More is a flag away.
 const DEFAULT_CTX: usize = 4096;
@@ -107,7 +107,8 @@ fn plan(
         *into = into.saturating_add(sum);
     }
     let shared = shared_sizes(&target, sequences, decoder.vocab);
-    plan.scratch = Plan::scratch_bytes(&tape, &target, largest_plan(&target, sequences))?;
+    let plans = promised_plans(&target, sequences, decoder.config.encoder);
+    plan.scratch = Plan::scratch_bytes(&tape, &target, &plans)?;
     plan.scratch = shared.into_iter().fold(plan.scratch, u64::saturating_add);
     Ok(plan)
 }

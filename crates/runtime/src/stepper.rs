@@ -62,8 +62,8 @@ impl Stepper {
         let resources =
             DeviceResources::allocate(&gpu, &forward.tape, &target, pages, shared).await?;
         let mut scratch = Scratch::default();
-        let largest = largest_plan(&target, sequences);
-        Plan::reserve(&gpu, &forward.tape, &target, largest, &mut scratch).await?;
+        let plans = promised_plans(&target, sequences, decoder.config.encoder);
+        Plan::reserve(&gpu, &forward.tape, &target, &plans, &mut scratch).await?;
         Ok(Self {
             gpu,
             target,
@@ -85,9 +85,7 @@ impl Stepper {
 
     /// Most tokens a step should have whose logits are all read.
     pub fn most_scored(&self) -> usize {
-        let row = self.decoder.columns() * 4;
-        let most = MAX_LOGITS.min(usize::try_from(self.target.max_binding).unwrap_or(usize::MAX));
-        self.most_tokens().min(most / row.max(1)).max(1)
+        most_scored(&self.target, self.decoder.columns() * 4)
     }
 
     /// The plan for a step.
@@ -95,11 +93,7 @@ impl Stepper {
         let mut sequences: Vec<_> = step.tokens.iter().map(|t| t.sequence).collect();
         sequences.dedup();
         let decode = sequences.len() == step.tokens.len();
-        let bucket = |count: usize| {
-            let powers = decode.then(|| count.next_power_of_two());
-            let buckets = BUCKETS.into_iter().chain([self.most_tokens()]).chain(powers);
-            buckets.filter(|b| *b >= count).min().unwrap_or(count)
-        };
+        let bucket = |count| bucket(count, decode, self.most_tokens());
         PlanKey {
             tokens: bucket(step.tokens.len()),
             outputs: bucket(step.outputs.len().max(1)),
@@ -226,8 +220,88 @@ pub fn shared_sizes(target: &Target, sequences: usize, vocab: usize) -> [u64; 6]
     Shared::sizes(words, sequences, target.pages_per_sequence, vocab)
 }
 
-/// The plan that takes most memory in ordinary use.
-pub fn largest_plan(target: &Target, sequences: usize) -> PlanKey {
-    let tokens = target.tuning.prefill_tokens.max(sequences);
-    PlanKey { tokens, outputs: 1, decode: false, sample: true }
+/// The size that steps of `count` tokens (or outputs) share a plan with.
+fn bucket(count: usize, decode: bool, most_tokens: usize) -> usize {
+    let powers = decode.then(|| count.next_power_of_two());
+    let buckets = BUCKETS.into_iter().chain([most_tokens]).chain(powers);
+    buckets.filter(|b| *b >= count).min().unwrap_or(count)
+}
+
+/// Most tokens of a step whose logits are all read: a whole bucket, since the plan has rows
+/// for all of it.
+fn most_scored(target: &Target, row_bytes: usize) -> usize {
+    let most_tokens = target.tuning.prefill_tokens;
+    let most = MAX_LOGITS.min(usize::try_from(target.max_binding).unwrap_or(usize::MAX));
+    let most = most_tokens.min(most / row_bytes.max(1));
+    let buckets = BUCKETS.into_iter().chain([most_tokens]);
+    buckets.filter(|bucket| *bucket <= most).max().unwrap_or(1)
+}
+
+/// The plans whose memory is made with the model, so that none is missing in the midst of
+/// requests: the longest piece of a prompt, and decode of one sequence up to all of them. Of an
+/// encoder: a text as long as the context.
+pub fn promised_plans(target: &Target, sequences: usize, encoder: bool) -> Vec<PlanKey> {
+    let most_tokens = target.tuning.prefill_tokens;
+    let tokens = most_tokens.max(sequences);
+    if encoder {
+        return vec![PlanKey { tokens, outputs: tokens, decode: false, sample: false }];
+    }
+    let mut plans = vec![PlanKey { tokens, outputs: 1, decode: false, sample: true }];
+    let mut live = 1;
+    while live < 2 * sequences {
+        let size = bucket(live.min(sequences), true, most_tokens);
+        plans.push(PlanKey { tokens: size, outputs: size, decode: true, sample: true });
+        live *= 2;
+    }
+    plans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wisp_gpu::{Tuning, Variant};
+
+    fn target(prefill_tokens: usize) -> Target {
+        Target {
+            variant: Variant::ALL[0],
+            kv: wisp_base::KvType::F16,
+            tuning: Tuning { prefill_tokens, ..Tuning::GPU },
+            max_binding: 128 << 20,
+            subgroup: 32,
+            max_bindings: 8,
+            coop: None,
+            workgroup_memory: 16 << 10,
+            pages_per_sequence: 8,
+        }
+    }
+
+    #[test]
+    fn rows_of_logits_stay_within_their_bound_as_the_plan_rounds_them_up() {
+        for prefill_tokens in [1, 8, 100, 256, 512, 4096] {
+            let target = target(prefill_tokens);
+            for vocab in [265, 32_000, 49_152, 128_256, 151_936, 262_144, 16 << 20] {
+                let most = most_scored(&target, vocab * 4);
+                assert!((1..=prefill_tokens).contains(&most));
+                for outputs in 1..=most {
+                    let rows = bucket(outputs, false, prefill_tokens);
+                    let bytes = rows * vocab * 4;
+                    assert!(rows == 1 || bytes <= MAX_LOGITS, "{prefill_tokens} {vocab}: {rows}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_number_of_sequences_that_decode_has_a_promised_plan() {
+        for sequences in 1..40 {
+            for prefill_tokens in [8, 128, 512] {
+                let plans = promised_plans(&target(prefill_tokens), sequences, false);
+                for live in 1..=sequences {
+                    let size = bucket(live, true, prefill_tokens);
+                    let key = PlanKey { tokens: size, outputs: size, decode: true, sample: true };
+                    assert!(plans.contains(&key), "{live} of {sequences}: {plans:?}");
+                }
+            }
+        }
+    }
 }
