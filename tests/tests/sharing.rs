@@ -228,6 +228,7 @@ fn a_common_prefix_is_waited_for_only_until_it_is_computed() {
     let answer = answers[1].as_ref().unwrap();
     // Two pages were found.
     assert_eq!((&answer.tokens, answer.timings.prefill_tokens), (&alone, 9));
+}
 
 #[test]
 fn a_first_attempt_to_restore_that_fails_costs_no_guesses() {
@@ -246,4 +247,32 @@ fn a_first_attempt_to_restore_that_fails_costs_no_guesses() {
     let after = ask(&mut engine, &request);
     assert_eq!(after.tokens, before.tokens);
     assert_eq!(after.timings.guessed_tokens, before.timings.guessed_tokens);
+}
+
+/// Rows of logits for the host take memory: of two requests that ask for them together one
+/// finds none, and only that one ends.
+#[test]
+fn a_request_for_which_no_memory_is_left_ends_alone() {
+    let mut engine = shared_cache(3);
+    let logprobs = |start| Request { logprobs: Some(1), ..greedy(&prompt(start, 12), 20) };
+    let requests = [greedy(&prompt(10, 50), 30), logprobs(11), logprobs(12)];
+    let alone: Vec<_> = requests.iter().map(|r| ask(&mut shared_cache(1), r).tokens).collect();
+    let row = engine.vocab().next_multiple_of(8) as u64 * 4;
+    let in_flight = engine.tuning().steps_in_flight as u64;
+    // Enough for steps with one row, not for those with two.
+    let limit = engine.gpu().allocated() + (in_flight + 1) * row + 1000;
+    engine.gpu().limit_memory(limit);
+    let (answers, _) = ask_all(&mut engine, &requests);
+    for (answer, alone) in answers.iter().zip(&alone).take(2) {
+        assert_eq!(&answer.as_ref().unwrap().tokens, alone);
+    }
+    let error = answers[2].as_ref().unwrap_err();
+    assert!(matches!(error, Error::Memory(_)), "{error}");
+    assert_eq!(engine.pages().0, engine.pages().1, "pages were kept");
+    // It was for the moment only.
+    engine.gpu().limit_memory(u64::MAX);
+    let (answers, _) = ask_all(&mut engine, &requests);
+    for (answer, alone) in answers.iter().zip(&alone) {
+        assert_eq!(&answer.as_ref().unwrap().tokens, alone);
+    }
 }

@@ -77,6 +77,8 @@ struct Inner {
     replaced: Mutex<Replaced>,
     kept: OnceLock<Kept>,
     allocated: AtomicU64,
+    /// Bytes of buffers at most.
+    most_allocated: AtomicU64,
 }
 
 /// In a browser, memory on the device is free when a garbage collector happens to come
@@ -245,6 +247,7 @@ impl Gpu {
             replaced: Mutex::default(),
             kept: OnceLock::new(),
             allocated: AtomicU64::default(),
+            most_allocated: AtomicU64::new(u64::MAX),
         })))
     }
 
@@ -342,6 +345,7 @@ impl Gpu {
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let before = self.allocated();
         let value = work();
         // Pops take effect at once, in reverse order; only then may we wait.
         let (internal, validation, memory) = (internal.pop(), validation.pop(), memory.pop());
@@ -349,7 +353,12 @@ impl Gpu {
             Some(error) => Some(error),
             None => validation.await,
         };
-        if let Some(error) = memory.await {
+        let mut memory = memory.await.map(|error| error.to_string());
+        if self.allocated() > self.0.most_allocated.load(Ordering::Relaxed) {
+            memory.get_or_insert_with(|| "more than the test allows".to_owned());
+        }
+        if let Some(error) = memory {
+            self.count_freed(self.allocated().saturating_sub(before));
             return Err(Error::memory(format!(
                 "{} has no memory left: give a smaller --ctx or close other programs ({error})",
                 self.facts().name
@@ -422,6 +431,12 @@ impl Gpu {
         self.queue().on_submitted_work_done(move || setter.set(()));
         done.wait(self, submission).await?;
         self.check()
+    }
+
+    /// From now on no more memory is left than so many bytes of buffers. For tests of what
+    /// becomes of requests then.
+    pub fn limit_memory(&self, bytes: u64) {
+        self.0.most_allocated.store(bytes, Ordering::Relaxed);
     }
 
     /// Destroys the device, as a driver reset would. For tests of recovery.

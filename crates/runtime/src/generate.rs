@@ -236,9 +236,44 @@ impl<'e, 'q> Generator<'e, 'q> {
         }
     }
 
+    /// As [`Self::try_step`]; where no memory is left for a step, one request ends and the
+    /// others go on.
+    async fn next_step(&mut self) -> Result<Option<Flight>> {
+        loop {
+            let state = |live: &Live<'_, '_>| (live.id, live.fed, live.drawn);
+            let before: Vec<_> = self
+                .slots
+                .iter()
+                .map(|slot| slot.as_ref().map(state).unwrap_or_default())
+                .collect();
+            match self.try_step().await {
+                Err(error @ Error::Memory(_)) => self.end_for_memory(&before, error)?,
+                result => return result,
+            }
+        }
+    }
+
+    /// Takes a step back that was not submitted, and ends the request of those in it that took
+    /// the most: one whose logits are asked for, else the newest.
+    fn end_for_memory(&mut self, before: &[(u64, usize, usize)], error: Error) -> Result<()> {
+        let mut ends = None;
+        for (slot, (live, (id, fed, drawn))) in self.slots.iter_mut().zip(before).enumerate() {
+            let Some(live) = live.as_mut().filter(|live| live.id == *id) else { continue };
+            if (live.fed, live.drawn) != (*fed, *drawn) {
+                (live.fed, live.drawn) = (*fed, *drawn);
+                ends = ends.max(Some((live.job.request.logprobs.is_some(), live.id, slot)));
+            }
+        }
+        match ends.and_then(|(_, _, slot)| self.leave(slot)) {
+            Some(live) => live.job.fail(error),
+            None => return Err(error),
+        }
+        Ok(())
+    }
+
     /// Submits a piece of a prompt or a token for each of the others, in turn where
     /// there is both to do; `None` if there is neither.
-    async fn next_step(&mut self) -> Result<Option<Flight>> {
+    async fn try_step(&mut self) -> Result<Option<Flight>> {
         for slot in 0..self.slots.len() {
             if self.slots[slot].as_ref().is_some_and(|live| live.job.is_cancelled()) {
                 self.end(slot, FinishReason::Cancelled);
@@ -280,8 +315,12 @@ impl<'e, 'q> Generator<'e, 'q> {
             drew.push(drawing(slot, live));
         }
         live.fed = end;
-        self.pool.name(&mut live.pages, &live.job.tokens[..end]);
-        Ok(Some(self.fly(&step, drew).await?))
+        let flight = self.fly(&step, drew).await?;
+        // Not before: of a step that was not submitted the pages hold nothing.
+        if let Some(live) = &mut self.slots[slot] {
+            self.pool.name(&mut live.pages, &live.job.tokens[..end]);
+        }
+        Ok(Some(flight))
     }
 
     /// One more token for every sequence that may have one.

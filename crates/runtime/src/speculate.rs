@@ -6,7 +6,7 @@
 //! what would have come without guesses.
 
 use web_time::Instant;
-use wisp_base::Result;
+use wisp_base::{Error, Result};
 use wisp_graph::{Step, StepToken};
 use wisp_ops::{IN_PROMPT, splits};
 
@@ -166,9 +166,20 @@ impl Generator<'_, '_> {
         }
         // Compiling, the first time, says nothing of the next one.
         let asked = start.elapsed();
-        self.stepper.prepare(&step, Want::Tokens).await?;
+        let prepared = self.stepper.prepare(&step, Want::Tokens).await;
         let start = Instant::now();
-        let flight = self.fly(&step, Vec::new()).await?;
+        let flight = match prepared {
+            Ok(_) => self.fly(&step, Vec::new()).await,
+            Err(error) => Err(error),
+        };
+        let flight = match flight {
+            Err(Error::Memory(_)) => {
+                // The step was not submitted: without guesses it goes on.
+                self.drafter = None;
+                return Ok(false);
+            }
+            flight => flight?,
+        };
         let drawn: Vec<u32> = self.read(flight.tokens).await?;
         // A row counts what it draws.
         counted.truncate(counted.len() - guesses.len());
