@@ -55,7 +55,10 @@ pub fn load(global: &Global, model: &str) -> Result<Loaded> {
 pub fn load_with(options: &EngineOptions, model: &str) -> Result<Loaded> {
     let path = Store::find(model)?;
     loaded(&path.display().to_string(), &mut |show| {
-        block_on(Engine::load(source(&path)?.as_ref(), options, show))
+        let source = source(&path)?;
+        let mut engine = block_on(Engine::load(source.as_ref(), options, show))?;
+        engine.recover_from(source);
+        Ok(engine)
     })
 }
 

@@ -46,6 +46,8 @@ pub struct Engine {
     before: u64,
     options: EngineOptions,
     drafter: Option<Drafter>,
+    /// Where the weights come from once more, if that was said.
+    recover_from: Option<Rc<dyn Source>>,
     name: String,
     architecture: String,
 }
@@ -171,6 +173,7 @@ impl Engine {
             before,
             options: options.clone(),
             drafter: (options.guess != Guess::Never).then_some(Drafter::Lookup),
+            recover_from: None,
             architecture: text("general.architecture"),
             name: text("general.name"),
         })
@@ -199,8 +202,15 @@ impl Engine {
             Self::with_tokenizer(source, &checkpoint, tokenizer, &options, progress).await?;
         // Only now: who tries again after an error still has what is not to be loaded anew.
         let (drafter, options) = (self.drafter.take(), self.options.clone());
-        *self = Engine { drafter, options, ..engine };
+        let recover_from = self.recover_from.take();
+        *self = Engine { drafter, options, recover_from, ..engine };
         Ok(())
+    }
+
+    /// From now on a device that fails in [`Self::generate`] or [`Self::generate_all`] is
+    /// replaced, once a call: `source` is what was given to [`Self::load`].
+    pub fn recover_from(&mut self, source: Box<dyn Source>) {
+        self.recover_from = Some(source.into());
     }
 
     /// From now on guesses come from a smaller model, not from the text. The engine must have
@@ -353,7 +363,12 @@ impl Engine {
                 }
             });
         }
-        self.serve(&queue).await?;
+        if let Err(error) = self.serve(&queue).await {
+            let failed = matches!(error, Error::Device(_));
+            let source = self.recover_from.clone().filter(|_| failed).ok_or(error)?;
+            self.restore(source.as_ref(), &mut |_| ()).await?;
+            self.serve(&queue).await?;
+        }
         drop(queue);
         let missing = || Err(Error::input("a request was lost"));
         Ok(results.into_inner().into_iter().map(|done| done.unwrap_or_else(missing)).collect())
