@@ -8,9 +8,7 @@ use std::ops::ControlFlow;
 use pollster::block_on;
 use wisp_base::Error;
 use wisp_formats::BytesSource;
-use wisp_runtime::{
-    Completion, Engine, EngineOptions, Event, FinishReason, Guess, Queue, Request,
-};
+use wisp_runtime::{Completion, Engine, EngineOptions, Event, FinishReason, Guess, Queue, Request};
 use wisp_tests::tiny::Tiny;
 use wisp_tests::{ask, ask_all, greedy, load_tiny};
 
