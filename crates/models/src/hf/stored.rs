@@ -98,6 +98,14 @@ impl Stored {
                 let (rows, cols) = scale_block(method, &shape, scale);
                 Packing::Scaled { scale: scale.clone(), rows, cols }
             }
+            None if from.dtype.bytes() == 1
+                && name.ends_with(".weight")
+                && setting("quant_method").is_some() =>
+            {
+                return Err(Error::input(format!(
+                    "tensor {stem}.weight_scale is missing, which {name} needs"
+                )));
+            }
             _ => Packing::Plain,
         };
         Ok(Self { from, packing, shape })
@@ -174,6 +182,9 @@ fn scale_block(method: Option<&Json>, shape: &[u64], scale: &RawTensor) -> (u64,
         .find(|(rows, cols)| {
             *rows > 0 && *cols > 0 && (high.div_ceil(*rows), wide.div_ceil(*cols)) == (down, across)
         })
-        // Nothing says otherwise: as many of each.
-        .unwrap_or((high.div_ceil(down.max(1)), wide.div_ceil(across.max(1))))
+        .unwrap_or_else(|| {
+            // Nothing says otherwise: as many of each. What does not add up is refused later.
+            let even = high.is_multiple_of(down) && wide.is_multiple_of(across);
+            if even { (high / down.max(1), wide / across.max(1)) } else { (1, 1) }
+        })
 }
