@@ -200,7 +200,8 @@ fn every_code_is_read_with_every_kind_of_scale() {
         numbers.iter().flat_map(|n| ((n.to_bits() >> 16) as u16).to_le_bytes()).collect()
     };
     type Scale<'a> = &'a dyn Fn(usize, usize) -> f32;
-    let cases: [(&str, &[u64], Vec<u8>, Scale<'_>, Format); 7] = [
+    type Case<'a> = (&'static str, &'a [u64], Vec<u8>, Scale<'a>, Format);
+    let cases: [Case<'_>; 7] = [
         ("F32", &[], words(&digits[..1]), &|_, _| digits[0], Format::F8_E4M3_128),
         ("F32", &[2], words(&digits[..2]), &|row, _| digits[row], Format::F8_E4M3_128),
         ("F32", &[2, 1], words(&digits[..2]), &|row, _| digits[row], Format::F8_E4M3_128),

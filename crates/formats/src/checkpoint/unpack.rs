@@ -139,7 +139,8 @@ fn one_scale(from: &RawTensor, map: &RowMap, block: u64, (rows, cols): (u64, u64
     let high = from.numbers() / wide;
     let fits = |size: u64, of: u64| size >= of || size.is_multiple_of(block);
     let moves = || map.dims.iter().zip(map.steps).filter(|(dim, _)| **dim > 1);
-    let whole = |unit: u64| map.start % unit == 0 && moves().all(|(_, step)| step % unit == 0);
+    let whole =
+        |unit| map.start.is_multiple_of(unit) && moves().all(|(_, step)| step.is_multiple_of(unit));
     if !map.cols.is_multiple_of(block) {
         return false;
     }
@@ -151,7 +152,7 @@ fn one_scale(from: &RawTensor, map: &RowMap, block: u64, (rows, cols): (u64, u64
     }
     // Columns are stored as rows: each row begins in a row that is the first of a block.
     let unit = wide.saturating_mul(block);
-    let sideways = moves().filter(|(_, step)| step % unit != 0);
+    let sideways = moves().filter(|(_, step)| !step.is_multiple_of(unit));
     let most = sideways.fold(map.start % unit, |sum, (dim, step)| {
         sum.saturating_add((dim - 1).saturating_mul(step))
     });
