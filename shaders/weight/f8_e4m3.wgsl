@@ -1,7 +1,3 @@
-// interface weight: F8_E4M3. Moved into an F16 a number is 2⁻⁸ of itself.
-//!import lib/float8
-const FLOAT8_SCALE: f32 = 256.0;
-
-fn float8_half(word: u32) -> u32 {
-    return (word & 0x80008000u) | ((word & 0x7f007f00u) >> 1u);
-}
+// interface weight: F8_E4M3.
+//!import lib/e4m3
+//!import lib/float8_plain

@@ -1,11 +1,10 @@
-// interface weight: MXFP4. 32 E2M1 numbers q, a power of two d: the upper half of an
-// f32; w = d·q.
+// interface weight: MXFP4. 32 E2M1 numbers q, a byte e (four a word); w = q·2^(e − 127).
 //!import lib/eight
-//!import lib/halves
 //!import lib/fp4
 const BLOCK: u32 = 32u;
 
 @group(0) @binding(8) var<storage, read> weight_quants: array<vec4<u32>>;
+@group(0) @binding(9) var<storage, read> weight_scales: array<u32>;
 
 struct WeightBlock {
     quants: vec4<u32>,
@@ -13,7 +12,10 @@ struct WeightBlock {
 }
 
 fn weight_block(block: u32) -> WeightBlock {
-    return WeightBlock(weight_quants[block], bitcast<f32>(scale_bits(block) << 16u));
+    let e = (weight_scales[block / 4u] >> (8u * (block % 4u))) & 0xffu;
+    // Codes are doubled, so half the scale: below 2^-126 without an exponent.
+    let bits = select((e - 1u) << 23u, 0x00200000u << min(e, 1u), e < 2u);
+    return WeightBlock(weight_quants[block], bitcast<f32>(bits));
 }
 
 fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {

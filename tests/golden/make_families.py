@@ -119,17 +119,21 @@ OLDER = {
 }
 
 
-def numbers(name, shape, scale, offset):
-    """offset + scale · k / 128, k from −128 to 127 by a hash of name and place; all in binary16."""
+def hashed(name, count):
+    """32 bits for each of so many places, by the name."""
     seed = 0x811C9DC5  # FNV-1a of the name
     for byte in name.encode():
         seed = (seed ^ byte) * 0x01000193 & 0xFFFFFFFF
     with np.errstate(over="ignore"):
-        x = np.arange(int(np.prod(shape)), dtype=np.uint32) * np.uint32(0x9E3779B9) + np.uint32(seed)
+        x = np.arange(count, dtype=np.uint32) * np.uint32(0x9E3779B9) + np.uint32(seed)
         x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
         x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-        x = x ^ (x >> np.uint32(16))
-    k = (x >> np.uint32(24)).astype(np.float32) - 128
+        return x ^ (x >> np.uint32(16))
+
+
+def numbers(name, shape, scale, offset):
+    """offset + scale · k / 128, k from −128 to 127 by a hash of name and place; all in binary16."""
+    k = (hashed(name, int(np.prod(shape))) >> np.uint32(24)).astype(np.float32) - 128
     return (np.float32(offset) + np.float32(scale) * k / 128).reshape(shape).astype(np.float32)
 
 

@@ -1,5 +1,5 @@
 //! Folders of the Hugging Face hub in memory, and the tiny checkpoint of each family:
-//! `golden/make_families.py`.
+//! `golden/make_families.py`, `golden/make_scaled.py`.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,16 @@ pub struct Family {
 
 /// All of them, by name.
 pub fn families() -> Vec<Family> {
-    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/families");
+    in_folder("golden/families")
+}
+
+/// Checkpoints in floats of 8 and 4 bits: `golden/make_scaled.py`.
+pub fn scaled() -> Vec<Family> {
+    in_folder("golden/scaled")
+}
+
+fn in_folder(folder: &str) -> Vec<Family> {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths: Vec<_> =
         std::fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -58,10 +67,30 @@ impl Family {
         let tensor = |listed: &Json| {
             let name = listed[0].as_str().unwrap().to_owned();
             let shape: Vec<u64> = serde_json::from_value(listed[1].clone()).unwrap();
-            let number = |at: usize| listed[at].as_f64().unwrap() as f32;
+            // Those of make_scaled.py say what they are.
+            let kind = listed[2].as_str();
+            let at = usize::from(kind.is_some());
+            let number = |place: usize| listed[at + place].as_f64().unwrap() as f32;
             let count = shape.iter().product::<u64>() as u32;
-            let bytes = f32_bytes(&numbers(&name, count, number(2), number(3)));
-            (name, "F32", shape, bytes)
+            let high = |shift: u32| hashed(&name, count).map(move |x| (x >> shift) as u8);
+            let (dtype, bytes) = match kind {
+                None | Some("plain") => {
+                    ("F32", f32_bytes(&numbers(&name, count, number(2), number(3))))
+                }
+                Some("fp8") => {
+                    let finite = |code: u8| if code & 127 == 127 { 0 } else { code };
+                    ("F8_E4M3", high(24).map(finite).collect())
+                }
+                Some("scales") => {
+                    let fraction = |x: u32| (x >> 9) as f32 / (1 << 23) as f32;
+                    let scale = |x: u32| number(2) * (1.0 + fraction(x));
+                    ("F32", f32_bytes(&hashed(&name, count).map(scale).collect::<Vec<_>>()))
+                }
+                Some("bytes") => ("U8", high(24).collect()),
+                Some("exponents") => ("U8", high(30).map(|e| e + number(2) as u8).collect()),
+                Some(other) => panic!("{name} is {other}"),
+            };
+            (name, dtype, shape, bytes)
         };
         self.golden["tensors"].as_array().unwrap().iter().map(tensor).collect()
     }
@@ -72,17 +101,21 @@ impl Family {
     }
 }
 
-/// `numbers` of make_families.py.
-fn numbers(name: &str, count: u32, scale: f32, offset: f32) -> Vec<f32> {
+/// `hashed` of make_families.py.
+fn hashed(name: &str, count: u32) -> impl Iterator<Item = u32> + use<> {
     let fnv = |seed: u32, byte: u8| (seed ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     let seed = name.bytes().fold(0x811C_9DC5, fnv);
-    let one = |at: u32| {
+    (0..count).map(move |at| {
         let x = at.wrapping_mul(0x9E37_79B9).wrapping_add(seed);
         let x = (x ^ (x >> 16)).wrapping_mul(0x85EB_CA6B);
         let x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
-        offset + scale * (((x ^ (x >> 16)) >> 24) as f32 - 128.0) / 128.0
-    };
-    (0..count).map(one).collect()
+        x ^ (x >> 16)
+    })
+}
+
+/// `numbers` of make_families.py.
+fn numbers(name: &str, count: u32, scale: f32, offset: f32) -> Vec<f32> {
+    hashed(name, count).map(|x| offset + scale * ((x >> 24) as f32 - 128.0) / 128.0).collect()
 }
 
 /// Little-endian.

@@ -67,6 +67,10 @@ pub enum Format {
     F8_E4M3,
     /// 8-bit float: the upper half of an F16.
     F8_E5M2,
+    /// Blocks of 128: f32 scale `d`, 128 × `F8_E4M3`; `w = d·q`.
+    F8_E4M3_128,
+    /// As `F8_E4M3_128` in blocks of 32.
+    F8_E4M3_32,
 }
 
 /// One row a format: the only table of their facts.
@@ -81,7 +85,7 @@ struct Facts {
     block_bytes: usize,
 }
 
-const FACTS: [Facts; 30] = [
+const FACTS: [Facts; 32] = [
     facts(Format::F32, "F32", Some(0), 1, 4),
     facts(Format::F16, "F16", Some(1), 1, 2),
     facts(Format::BF16, "BF16", Some(30), 1, 2),
@@ -112,6 +116,8 @@ const FACTS: [Facts; 30] = [
     facts(Format::Q2_0, "Q2_0", Some(42), 64, 18),
     facts(Format::F8_E4M3, "F8_E4M3", None, 1, 1),
     facts(Format::F8_E5M2, "F8_E5M2", None, 1, 1),
+    facts(Format::F8_E4M3_128, "F8_E4M3_128", None, 128, 132),
+    facts(Format::F8_E4M3_32, "F8_E4M3_32", None, 32, 36),
 ];
 
 const fn facts(
@@ -135,7 +141,7 @@ const GGML_NAMES: [&str; 43] = [
 
 impl Format {
     /// Every format, in the order of the table.
-    pub const ALL: [Format; 30] = [
+    pub const ALL: [Format; 32] = [
         Self::F32,
         Self::F16,
         Self::BF16,
@@ -166,6 +172,8 @@ impl Format {
         Self::Q2_0,
         Self::F8_E4M3,
         Self::F8_E5M2,
+        Self::F8_E4M3_128,
+        Self::F8_E4M3_32,
     ];
 
     fn facts(self) -> &'static Facts {
@@ -190,6 +198,12 @@ impl Format {
     /// Weights that a kernel reads as one block: `BLOCK` of its file in `shaders/weight`.
     pub fn gpu_block(self) -> usize {
         if self.block() == 1 { 8 } else { 32 }
+    }
+
+    /// Rows that pieces of a matrix on the GPU have whole multiples of, so that their words
+    /// are whole: kernels take rows in pairs, and scales lie two a word or four.
+    pub fn rows_together(self) -> usize {
+        if self == Self::MXFP4 { 4 } else { 2 }
     }
 
     /// Bytes a block, as stored in a file.

@@ -119,7 +119,8 @@ impl DeviceResources {
         Ok(Self { resources, tables, shared })
     }
 
-    /// Writes rows of a weight from row `first` (even) on. The rows may cross shards.
+    /// Writes rows of a weight from row `first` (a multiple of
+    /// [`wisp_base::Format::rows_together`]) on. The rows may cross shards.
     ///
     /// # Errors
     /// `id` is no weight, or the rows are not within it.
@@ -165,7 +166,7 @@ impl DeviceResources {
     }
 
     /// Fills a weight with `rows` again and again, copied on the device. They must be
-    /// whole words, so an even number of rows.
+    /// whole words: a multiple of [`wisp_base::Format::rows_together`] rows.
     ///
     /// # Errors
     /// `id` is no weight; no memory left for `rows`.

@@ -6,15 +6,15 @@ use wisp_base::quant::split_words;
 
 use crate::tape::Weight;
 
-/// Rows of each shard such that none exceeds `most` bytes. Cut at even rows:
-/// kernels take rows in pairs, and 16-bit scales lie two a word.
+/// Rows of each shard such that none exceeds `most` bytes, cut where words are whole.
 pub fn shards(weight: &Weight, most: u64) -> Vec<Range<usize>> {
     let bytes = |rows| {
         let (quants, scales) = split_words(weight.format, rows, weight.cols);
         (quants.max(scales) as u64).saturating_mul(4)
     };
-    let pair = bytes(2).max(1);
-    let each = usize::try_from(most / pair).unwrap_or(usize::MAX).saturating_mul(2).max(2);
+    let together = weight.format.rows_together();
+    let whole = usize::try_from(most / bytes(together).max(1)).unwrap_or(usize::MAX);
+    let each = whole.saturating_mul(together).max(together);
     (0..weight.rows).step_by(each).map(|at| at..(at + each).min(weight.rows)).collect()
 }
 
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn shards_cover_all_rows_and_fit() {
-        let weight = Weight {
+        let mut weight = Weight {
             parts: vec![],
             interleave: false,
             format: Format::Q4_1,
@@ -34,5 +34,7 @@ mod tests {
         };
         assert_eq!(shards(&weight, 1 << 20), vec![0..49; 1]);
         assert_eq!(shards(&weight, 32 * 21), [0..20, 20..40, 40..49]);
+        weight.format = Format::MXFP4;
+        assert_eq!(shards(&weight, 32 * 23), [0..20, 20..40, 40..49]);
     }
 }

@@ -119,8 +119,11 @@ impl<'a> Tensors<'a> {
             let format = self.get(name, *rows, cols)?.format;
             let part = Part { tensor: name.clone(), rows: 0..*rows };
             match weights.last_mut() {
-                // An even start: rows are written in pairs.
-                Some(last) if last.format == format && last.rows % 2 == 0 => {
+                // Rows are written in whole words.
+                Some(last)
+                    if last.format == format
+                        && last.rows.is_multiple_of(format.rows_together()) =>
+                {
                     last.parts.push(part);
                     last.rows += rows;
                 }

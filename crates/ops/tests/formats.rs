@@ -17,7 +17,7 @@ const END: &str = "<!-- /formats -->\n";
 fn reference(format: Format) -> &'static str {
     match format {
         Format::Q1_0 | Format::Q2_0 => "ggml",
-        Format::F8_E4M3 | Format::F8_E5M2 => "PyTorch",
+        Format::F8_E4M3 | Format::F8_E5M2 | Format::F8_E4M3_128 | Format::F8_E4M3_32 => "PyTorch",
         _ => "gguf-py",
     }
 }

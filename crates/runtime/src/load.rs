@@ -1,7 +1,7 @@
 //! Weights from a source to the device, a few MB at a time: read, repack, upload.
 
 use wisp_base::quant::split;
-use wisp_base::{Error, Result};
+use wisp_base::{Error, Format, Result};
 use wisp_formats::{Checkpoint, Source, TensorInfo};
 use wisp_gpu::Gpu;
 use wisp_graph::{DeviceResources, Resource, ResourceId, Tape, Weight};
@@ -80,7 +80,7 @@ impl<'a> Loader<'a> {
         for part in &weight.parts {
             let tensor = self.tensor(&part.tensor)?;
             let rows = part.rows.len();
-            let each = rows_a_chunk(row_bytes);
+            let each = rows_a_chunk(weight.format, row_bytes);
             for start in (0..rows).step_by(each) {
                 let count = each.min(rows - start);
                 let bytes = self.rows(tensor, part.rows.start + start, count).await?;
@@ -100,7 +100,7 @@ impl<'a> Loader<'a> {
         let rows = first.rows.len();
         let (first_row, second_row) = (first.rows.start, second.rows.start);
         let (first, second) = (self.tensor(&first.tensor)?, self.tensor(&second.tensor)?);
-        let each = rows_a_chunk(2 * row_bytes);
+        let each = rows_a_chunk(weight.format, 2 * row_bytes);
         for start in (0..rows).step_by(each) {
             let count = each.min(rows - start);
             let a = self.rows(first, first_row + start, count).await?;
@@ -141,7 +141,8 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// An even number of rows of about [`CHUNK`] bytes.
-fn rows_a_chunk(row_bytes: usize) -> usize {
-    (CHUNK / row_bytes.max(1) / 2 * 2).max(2)
+/// Rows of about [`CHUNK`] bytes whose words are whole.
+fn rows_a_chunk(format: Format, row_bytes: usize) -> usize {
+    let together = format.rows_together();
+    (CHUNK / row_bytes.max(1) / together * together).max(together)
 }

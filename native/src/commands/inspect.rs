@@ -191,8 +191,9 @@ fn table(found: &Found<'_>) -> String {
     text += &format!("\ntensors: {}\n", checkpoint.tensors.len());
     for kind in kinds(checkpoint) {
         let Kind { format, count, weights, bytes } = kind;
+        let bits = bytes as f64 * 8.0 / weights.max(1) as f64;
         text += &format!(
-            "  {:<5} {count:>5} × {weights:>14} weights {:>12}\n",
+            "  {:<11} {count:>5} × {weights:>14} weights {bits:>6.2} bits {:>12}\n",
             format.name(),
             shown(bytes)
         );

@@ -48,6 +48,11 @@ pub fn example(format: Format, seed: u64, weights: usize) -> Result<Vec<u8>> {
             Format::BF16 => block[1] = block[1] & 0x80 | 0x3e,
             Format::F8_E4M3 => block[0] = block[0] & 0x8f | 0x20,
             Format::F8_E5M2 => block[0] = block[0] & 0x87 | 0x38,
+            Format::F8_E4M3_128 | Format::F8_E4M3_32 => {
+                // ±2⁻⁹ … 2⁻⁷, since codes reach 448; none of them is NaN.
+                block[3] = block[3] & 0x80 | 0x3b;
+                block[4..].iter_mut().for_each(|code| *code ^= u8::from(*code & 0x7f == 0x7f));
+            }
             Format::MXFP4 => block[0] = 124 + block[0] % 4,
             Format::NVFP4 => block[..4].iter_mut().for_each(|scale| *scale = 0x28 + *scale % 32),
             // The nibbles of an f16 are on top of the scales.

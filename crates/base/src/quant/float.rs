@@ -1,6 +1,8 @@
-//! F32, F16, BF16, F8_E4M3 and F8_E5M2: one number a weight, no blocks.
+//! F32, F16, BF16, F8_E4M3 and F8_E5M2: one number a weight, no blocks. F8_E4M3_128 and
+//! F8_E4M3_32: blocks with an f32 scale before them.
 
 use super::FLOAT_PAD;
+use super::planes::Parts;
 use half::{bf16, f16};
 
 pub(super) fn decode_f32(bytes: &[u8], out: &mut [f32]) {
@@ -31,6 +33,20 @@ pub(super) fn decode_e4m3(bytes: &[u8], out: &mut [f32]) {
         };
         *out = if byte >> 7 == 1 { -magnitude } else { magnitude };
     }
+}
+
+/// A block of `B` bytes: the scale, then `N` E4M3 numbers.
+pub(super) fn decode_scaled<const B: usize, const N: usize>(block: &[u8; B], out: &mut [f32; N]) {
+    let Some((d, codes)) = block.split_first_chunk() else { return };
+    let d = f32::from_le_bytes(*d);
+    decode_e4m3(codes, out);
+    out.iter_mut().for_each(|weight| *weight *= d);
+}
+
+pub(super) fn split_scaled<const B: usize>(block: &[u8; B], parts: &mut Parts) {
+    let Some((d, codes)) = block.split_first_chunk::<4>() else { return };
+    parts.words(codes);
+    parts.scales(d);
 }
 
 /// The upper half of an f16.

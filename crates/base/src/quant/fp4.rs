@@ -27,10 +27,9 @@ pub(super) fn decode_mx([e, quants @ ..]: &[u8; 17], out: &mut [f32; BLOCK]) {
     }
 }
 
-/// The scale becomes the upper half of an f32.
 pub(super) fn split_mx([e, quants @ ..]: &[u8; 17], parts: &mut Parts) {
     parts.quants.extend(nibbles::words(quants));
-    parts.halves.push(power(*e));
+    parts.bytes.push(*e);
 }
 
 /// The first code of those that are nearest.

@@ -79,6 +79,8 @@ pub fn decode(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<()> {
         Format::Q2_0 => decode_blocks(bytes, out, ternary::decode_2),
         Format::F8_E4M3 => float::decode_e4m3(bytes, out),
         Format::F8_E5M2 => float::decode_e5m2(bytes, out),
+        Format::F8_E4M3_128 => decode_blocks(bytes, out, float::decode_scaled::<132, 128>),
+        Format::F8_E4M3_32 => decode_blocks(bytes, out, float::decode_scaled::<36, 32>),
     }
     Ok(())
 }
@@ -132,9 +134,11 @@ pub fn encode(format: Format, weights: &[f32], importance: Option<&[f32]>) -> Re
         Format::IQ2_XXS => from.weighed(iq_encode::encode_2xxs),
         Format::IQ1_S => from.weighed(iq_encode::encode_1s),
         Format::IQ1_M => from.weighed(iq_encode::encode_1m),
-        Format::F8_E4M3 | Format::F8_E5M2 => Err(Error::unsupported(format!(
-            "this version reads {format} but cannot make it: use another format"
-        ))),
+        Format::F8_E4M3 | Format::F8_E5M2 | Format::F8_E4M3_128 | Format::F8_E4M3_32 => {
+            Err(Error::unsupported(format!(
+                "this version reads {format} but cannot make it: use another format"
+            )))
+        }
     }
 }
 
@@ -156,8 +160,10 @@ pub struct Split {
 /// | F16, BF16 | two weights a word, low half first; rows padded likewise | none |
 /// | Q8_0 | 8 words a block, bytes in order | `d`, two blocks a word, low half first |
 /// | Q4_0 | 4 words a block, see below | as Q8_0 |
+/// | MXFP4 | as Q4_0 | the exponent, four blocks a word, lowest first |
 /// | Q4_1 | as Q4_0 | a word a block: `d` in the low half, `m` in the high half |
 /// | F8_E4M3, F8_E5M2 | four weights a word; rows padded as F32 | none |
+/// | F8_E4M3_128, F8_E4M3_32 | four weights a word | `d`, a word a block |
 /// | others | planes of bits, in 32 weights each (`planes.rs`) | `split_…` of the family |
 ///
 /// Word `g` of a 4-bit block holds weights `8g..8g+8`: its byte `j` has weight
@@ -168,7 +174,8 @@ pub struct Split {
 /// indexed by the block's number in the tensor, `row · blocks a row + block`. Where
 /// that number is odd, a tensor that is split piece by piece must be cut at an even
 /// block, or the halves would move: cut at an even row. The last half word is 0
-/// when the number of halves is odd.
+/// when the number of halves is odd. Scales of MXFP4 are bytes, four a word: its pieces
+/// have whole fours of rows ([`Format::rows_together`]).
 ///
 /// # Errors
 /// `cols` is 0 or not whole blocks, or `bytes` is not whole rows.
@@ -184,8 +191,11 @@ pub fn split(format: Format, bytes: &[u8], cols: usize) -> Result<Split> {
         )));
     };
     let (quants, scales) = split_words(format, rows, cols);
-    let mut parts =
-        Parts { quants: Vec::with_capacity(quants), halves: Vec::with_capacity(2 * scales) };
+    let mut parts = Parts { quants: Vec::with_capacity(quants), ..Parts::default() };
+    match format {
+        Format::MXFP4 => parts.bytes.reserve(4 * scales),
+        _ => parts.halves.reserve(2 * scales),
+    }
     let to = &mut parts;
     match format {
         Format::F32 => float::split_f32(bytes, cols, &mut to.quants),
@@ -216,10 +226,18 @@ pub fn split(format: Format, bytes: &[u8], cols: usize) -> Result<Split> {
         Format::TQ2_0 => split_blocks(bytes, to, ternary::split_t2),
         Format::Q1_0 => split_blocks(bytes, to, ternary::split_1),
         Format::Q2_0 => split_blocks(bytes, to, ternary::split_2),
+        Format::F8_E4M3_128 => split_blocks(bytes, to, float::split_scaled::<132>),
+        Format::F8_E4M3_32 => split_blocks(bytes, to, float::split_scaled::<36>),
     }
     let (pairs, last) = parts.halves.as_chunks();
     let pairs = pairs.iter().map(|[low, high]| u32::from(*low) | u32::from(*high) << 16);
-    let scales = pairs.chain(last.first().map(|half| u32::from(*half))).collect();
+    let mut scales: Vec<u32> = pairs.chain(last.first().map(|half| u32::from(*half))).collect();
+    scales.extend(
+        parts
+            .bytes
+            .chunks(4)
+            .map(|bytes| bytes.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte))),
+    );
     Ok(Split { quants: parts.quants, scales })
 }
 
@@ -234,7 +252,9 @@ fn block_parts(format: Format) -> (usize, usize) {
     match format {
         Format::F32 | Format::F16 | Format::BF16 | Format::F8_E4M3 | Format::F8_E5M2 => (0, 0),
         Format::Q8_0 => (8, 1),
-        Format::Q4_0 | Format::IQ4_NL | Format::MXFP4 => (4, 1),
+        Format::Q4_0 | Format::IQ4_NL => (4, 1),
+        // And a byte.
+        Format::MXFP4 => (4, 0),
         Format::Q4_1 => (4, 2),
         Format::Q5_0 => (4, 3),
         Format::Q5_1 => (4, 4),
@@ -254,6 +274,8 @@ fn block_parts(format: Format) -> (usize, usize) {
         Format::IQ1_M => (8, 12),
         Format::TQ1_0 => (13, 1),
         Format::Q1_0 | Format::Q2_0 => (4, 1),
+        Format::F8_E4M3_128 => (32, 2),
+        Format::F8_E4M3_32 => (8, 2),
     }
 }
 
@@ -267,6 +289,7 @@ pub fn split_words(format: Format, rows: usize, cols: usize) -> (usize, usize) {
         Format::F32 => (padded.saturating_mul(FLOAT_PAD), 0),
         Format::F16 | Format::BF16 => (padded.saturating_mul(FLOAT_PAD / 2), 0),
         Format::F8_E4M3 | Format::F8_E5M2 => (padded.saturating_mul(FLOAT_PAD / 4), 0),
+        Format::MXFP4 => (blocks.saturating_mul(4), blocks.div_ceil(4)),
         _ => {
             let (quants, halves) = block_parts(format);
             (blocks.saturating_mul(quants), blocks.saturating_mul(halves).div_ceil(2))

@@ -10,6 +10,8 @@ pub(super) struct Parts {
     pub quants: Vec<u32>,
     /// Scales in the widest sense, 16 bits each; two a word at the end.
     pub halves: Vec<u16>,
+    /// Scales of 8 bits, four a word at the end, in formats that have no others.
+    pub bytes: Vec<u8>,
 }
 
 impl Parts {

@@ -26,6 +26,9 @@ Layout, little endian, no header:
     then for each of WEIGHED and GUIDED, the f32 error (root mean square over that of the
                           weights) of ggml's encoder, for the weights that `ramp` makes;
                           for GUIDED, all weights being as important
+    then for each of SCALED:
+        256 weights       of random codes that are not NaN and scales of any size
+        256 f32           as PyTorch decodes those
 """
 import ctypes
 import pathlib
@@ -54,6 +57,9 @@ GUIDED = {
     "IQ3_S": ("3", 512), "IQ3_XXS": ("3", 256), "IQ2_S": ("2", 22), "IQ2_XS": ("2", 17),
     "IQ2_XXS": ("2", 16), "IQ1_S": ("2", 19), "IQ1_M": ("2", 29),
 }
+
+# Blocks of E4M3 with an f32 scale before them: how many codes.
+SCALED = {"F8_E4M3_128": 128, "F8_E4M3_32": 32}
 
 rng = np.random.default_rng(20)
 ggml = ctypes.CDLL(sys.argv[1])
@@ -131,6 +137,17 @@ def by_ggml(name):
     return name.rstrip("*"), name.endswith("*")
 
 
+def scaled(block):
+    """File bytes of 256 weights, and the weights: codes as PyTorch has them, times the scale in f32."""
+    random = np.random.default_rng(block)
+    d = (random.normal(0, 1, 256 // block) * 10.0 ** random.integers(-9, 9, 256 // block)).astype("<f4")
+    codes = random.integers(0, 256, (256 // block, block), dtype=np.uint8)
+    codes[codes & 127 == 127] = 0
+    raw = np.concatenate([d[:, None].view(np.uint8).reshape(-1, 4), codes], 1)
+    w = torch.from_numpy(codes).view(torch.float8_e4m3fn).float() * torch.from_numpy(d)[:, None]
+    return raw, w.numpy()
+
+
 def main():
     w = weights()
     plain = [quantize(w, T[name]) for name in PLAIN]
@@ -160,6 +177,8 @@ def main():
         error = c_decode(name, encoded) - r
         parts.append(np.array(np.sqrt((error**2).sum() / (r**2).sum()), "<f4"))
         print(name, parts[-1])
+    for block in SCALED.values():
+        parts += scaled(block)
     out = pathlib.Path(__file__).with_name("quants.bin")
     out.write_bytes(b"".join(np.ascontiguousarray(part).tobytes() for part in parts))
     print(out, out.stat().st_size, "bytes")

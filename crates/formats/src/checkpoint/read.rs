@@ -97,20 +97,7 @@ impl Checkpoint {
             for row in at..end {
                 let place = map.at(row);
                 let given = packing.bytes(from, place - span.0) as usize;
-                if recipe.add == 0.0
-                    && map.step == 1
-                    && matches!(**packing, Packing::Plain)
-                    && from.dtype.format() == Some(recipe.format)
-                {
-                    let until = given + packing.bytes(from, map.cols) as usize;
-                    into.extend_from_slice(bytes.get(given..until).ok_or_else(damaged)?);
-                    continue;
-                }
-                let mut numbers = unpacker.row(bytes.get(given..).unwrap_or_default(), place)?;
-                if recipe.add != 0.0 {
-                    numbers.iter_mut().for_each(|number| *number += recipe.add);
-                }
-                into.extend(encode_float(recipe.format, &numbers)?);
+                unpacker.row(bytes.get(given..).unwrap_or_default(), place, recipe, into)?;
             }
             if map.step != 1 && !bytes.is_empty() {
                 let key = from.offset + packing.bytes(from, span.0);

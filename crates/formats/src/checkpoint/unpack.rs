@@ -1,10 +1,11 @@
-//! Stored numbers to f32, for those packings that GGUF's formats do not have.
+//! Stored numbers in GGUF's formats and those of this project, or else as f32.
 
 use super::read::damaged;
-use super::{Checkpoint, Packing, RowMap};
+use super::{Checkpoint, Packing, Recipe, RowMap};
 use crate::safetensors::Dtype;
 use crate::{RawTensor, Source};
-use wisp_base::quant::decode;
+use std::borrow::Cow;
+use wisp_base::quant::{decode, encode_float};
 use wisp_base::{Error, Format, Result};
 
 /// The places of eight numbers in the i32 of AWQ.
@@ -22,12 +23,7 @@ pub(super) struct Unpacker<'a> {
 
 enum Kind {
     Plain,
-    Scaled {
-        scales: Vec<f32>,
-        across: u64,
-        rows: u64,
-        cols: u64,
-    },
+    Scaled(Scales),
     FourBit {
         words: Vec<u8>,
         scales: Vec<f32>,
@@ -42,7 +38,42 @@ enum Kind {
     },
 }
 
+/// The scales of a matrix of `wide` columns, one for each block of `rows` by `cols`.
+struct Scales {
+    numbers: Vec<f32>,
+    wide: u64,
+    rows: u64,
+    cols: u64,
+}
+
+impl Scales {
+    /// That of the number at `place` in the matrix.
+    fn at(&self, place: u64) -> Result<f32> {
+        let (row, col) = (place / self.wide, place % self.wide);
+        let block = row / self.rows * self.wide.div_ceil(self.cols) + col / self.cols;
+        self.numbers.get(block as usize).copied().ok_or_else(damaged)
+    }
+}
+
 impl Packing {
+    /// The format that rows can be given in with nothing rounded, and in about the bytes that
+    /// they are stored in; if there is one.
+    pub fn keeps(&self, from: &RawTensor, map: &RowMap) -> Option<Format> {
+        match self {
+            Self::Plain => from.dtype.format(),
+            Self::Scaled { rows, cols, .. } => {
+                let blocks = [Format::F8_E4M3_128, Format::F8_E4M3_32];
+                let alike = |format: &Format| {
+                    from.dtype.name() == "F8_E4M3"
+                        && one_scale(from, map, format.block() as u64, (*rows, *cols))
+                };
+                blocks.into_iter().find(alike)
+            }
+            Self::FourBit { .. } => None,
+            Self::Mxfp4 { .. } => Some(Format::MXFP4),
+        }
+    }
+
     /// The bytes that so many numbers take.
     pub(super) fn bytes(&self, from: &RawTensor, numbers: u64) -> u64 {
         match self {
@@ -64,7 +95,7 @@ impl Packing {
             Self::Scaled { scale, rows, cols } => {
                 let blocks = high.div_ceil((*rows).max(1)) * wide.div_ceil((*cols).max(1));
                 let eight = from.dtype.bytes() == 1 && from.dtype.format().is_some();
-                (from.numbers(), eight && is(scale, &floats, blocks))
+                (from.numbers(), eight && is(scale, &SCALE_TYPES, blocks))
             }
             Self::FourBit { scales, zeros, groups, group, awq, .. } => {
                 let (inputs, outputs) = if *awq { (high, wide * 8) } else { (high * 8, wide) };
@@ -98,6 +129,36 @@ impl Packing {
     }
 }
 
+/// What scales of 8-bit floats may be: floats, or powers of two.
+const SCALE_TYPES: [&str; 5] = ["F32", "F16", "BF16", "F8_E8M0", "U8"];
+
+/// Whether each `block` columns of all rows, from the first on, have one scale: of `rows` by
+/// `cols` numbers of the tensor, as it is stored.
+fn one_scale(from: &RawTensor, map: &RowMap, block: u64, (rows, cols): (u64, u64)) -> bool {
+    let wide = from.shape.last().copied().unwrap_or(1).max(1);
+    let high = from.numbers() / wide;
+    let fits = |size: u64, of: u64| size >= of || size.is_multiple_of(block);
+    let moves = || map.dims.iter().zip(map.steps).filter(|(dim, _)| **dim > 1);
+    let whole =
+        |unit| map.start.is_multiple_of(unit) && moves().all(|(_, step)| step.is_multiple_of(unit));
+    if !map.cols.is_multiple_of(block) {
+        return false;
+    }
+    if rows >= high && cols >= wide {
+        return true;
+    }
+    if map.step == 1 {
+        return wide.is_multiple_of(block) && whole(block) && fits(cols, wide);
+    }
+    // Columns are stored as rows: each row begins in a row that is the first of a block.
+    let unit = wide.saturating_mul(block);
+    let sideways = moves().filter(|(_, step)| !step.is_multiple_of(unit));
+    let most = sideways.fold(map.start % unit, |sum, (dim, step)| {
+        sum.saturating_add((dim - 1).saturating_mul(step))
+    });
+    map.step == wide && most < wide && fits(rows, high)
+}
+
 async fn bytes(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<u8>> {
     let mut bytes = vec![0; tensor.bytes as usize];
     source.read(tensor.offset, &mut bytes).await?;
@@ -106,9 +167,22 @@ async fn bytes(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<u8>> {
 
 async fn floats(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<f32>> {
     let bytes = bytes(source, tensor).await?;
+    if tensor.dtype.bytes() == 1 {
+        // E8M0: powers of two.
+        return Ok(bytes.into_iter().map(power).collect());
+    }
     let mut numbers = vec![0.0; tensor.numbers() as usize];
     decode(float_format(tensor.dtype)?, &bytes, &mut numbers)?;
     Ok(numbers)
+}
+
+/// 2^(e − 127).
+fn power(e: u8) -> f32 {
+    match e {
+        0 => f32::MIN_POSITIVE / 2.0,
+        255 => f32::NAN,
+        _ => f32::from_bits(u32::from(e) << 23),
+    }
 }
 
 impl Checkpoint {
@@ -123,10 +197,12 @@ impl Checkpoint {
         let kind = match packing {
             Packing::Plain => Kind::Plain,
             Packing::Scaled { scale, rows, cols } => {
-                let wide = from.shape.last().copied().unwrap_or(1);
-                let across = wide.div_ceil((*cols).max(1));
-                let scales = floats(source, scale).await?;
-                Kind::Scaled { scales, across, rows: (*rows).max(1), cols: (*cols).max(1) }
+                let wide = from.shape.last().copied().unwrap_or(1).max(1);
+                let numbers = floats(source, scale).await?;
+                if let Some(at) = numbers.iter().position(|scale| !scale.is_finite()) {
+                    return Err(not_finite(scale, at as u64));
+                }
+                Kind::Scaled(Scales { numbers, wide, rows: (*rows).max(1), cols: (*cols).max(1) })
             }
             Packing::FourBit { scales, zeros, groups, group, bias, awq } => {
                 let groups = match groups {
@@ -162,22 +238,64 @@ impl Checkpoint {
 }
 
 impl Unpacker<'_> {
-    /// The row that begins with number `place`; `bytes` begin with it.
-    pub fn row(&self, bytes: &[u8], place: u64) -> Result<Vec<f32>> {
-        let (cols, step) = (self.map.cols, self.map.step);
-        if let Kind::Mxfp4 { exponents, first } = &self.kind {
-            return self.mxfp4(bytes, exponents, (place / MX_BLOCK - first) as usize);
-        }
-        let plain = |col: u64| number(float_format(self.from.dtype)?, bytes, (col * step) as usize);
-        let wide = self.from.shape.last().copied().unwrap_or(1).max(1);
-        let one = |col: u64| match &self.kind {
-            Kind::Plain => plain(col),
-            Kind::Scaled { scales, across, rows, cols } => {
-                let at = place + col * step;
-                let block = (at / wide / rows) * across + at % wide / cols;
-                Ok(plain(col)? * scales.get(block as usize).ok_or_else(damaged)?)
+    /// Adds the row that begins with number `place`, in the recipe's format; `bytes` begin
+    /// with it.
+    pub fn row(&self, bytes: &[u8], place: u64, recipe: &Recipe, into: &mut Vec<u8>) -> Result<()> {
+        let same = self.from.dtype.format() == Some(recipe.format) && recipe.add == 0.0;
+        match &self.kind {
+            Kind::Plain if same => into.extend_from_slice(&self.stored(bytes, place)?),
+            Kind::Scaled(scales) if recipe.format.block() > 1 => {
+                let codes = self.stored(bytes, place)?;
+                self.scaled(&codes, scales, place, recipe.format.block(), into)?;
             }
-            Kind::FourBit { words, scales, zeros, groups, bias, awq } => {
+            Kind::Mxfp4 { exponents, first } => {
+                let exponents = exponents.get((place / MX_BLOCK - first) as usize..);
+                self.mxfp4(bytes, exponents.unwrap_or_default(), place, into)?;
+            }
+            _ => {
+                let mut numbers = self.numbers(bytes, place)?;
+                if recipe.add != 0.0 {
+                    numbers.iter_mut().for_each(|number| *number += recipe.add);
+                }
+                into.extend(encode_float(recipe.format, &numbers)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where each number of the row that begins at `place` is.
+    fn places(&self, place: u64) -> impl Iterator<Item = u64> {
+        let step = self.map.step;
+        (0..self.map.cols).map(move |col| place + col * step)
+    }
+
+    /// The row's numbers as they are stored, one after the other. Those of 8 bits are finite.
+    fn stored<'b>(&self, bytes: &'b [u8], place: u64) -> Result<Cow<'b, [u8]>> {
+        let each = self.from.dtype.bytes() as usize;
+        let row: Cow<'_, [u8]> = if self.map.step == 1 {
+            bytes.get(..self.map.cols as usize * each).ok_or_else(damaged)?.into()
+        } else {
+            let one = |at: usize| bytes.get(at * each..(at + 1) * each).ok_or_else(damaged);
+            let all: Result<Vec<_>> = self.places(0).map(|at| one(at as usize)).collect();
+            all?.concat().into()
+        };
+        let least = match self.from.dtype.format() {
+            Some(Format::F8_E4M3) => 0x7f,
+            Some(Format::F8_E5M2) => 0x7c,
+            _ => return Ok(row),
+        };
+        match self.places(place).zip(&*row).find(|(_, code)| **code & 0x7f >= least) {
+            Some((at, _)) => Err(not_finite(self.from, at)),
+            None => Ok(row),
+        }
+    }
+
+    /// The row as f32.
+    fn numbers(&self, bytes: &[u8], place: u64) -> Result<Vec<f32>> {
+        let cols = self.map.cols;
+        if let Kind::FourBit { words, scales, zeros, groups, bias, awq } = &self.kind {
+            let wide = self.from.shape.last().copied().unwrap_or(1).max(1);
+            let one = |col: u64| {
                 let (input, output) = (col as usize, (place / cols) as usize);
                 let group = *groups.get(input).ok_or_else(damaged)? as usize;
                 let outputs = if *awq { wide as usize * 8 } else { wide as usize };
@@ -190,28 +308,73 @@ impl Unpacker<'_> {
                 };
                 let scale = scales.get(group * outputs + output).ok_or_else(damaged)?;
                 Ok((weight - zero - bias) as f32 * scale)
+            };
+            return (0..cols).map(one).collect();
+        }
+        let mut numbers = vec![0.0; cols as usize];
+        let format = float_format(self.from.dtype)?;
+        decode(format, &self.stored(bytes, place)?, &mut numbers)?;
+        if let Kind::Scaled(scales) = &self.kind {
+            for (number, at) in numbers.iter_mut().zip(self.places(place)) {
+                *number *= scales.at(at)?;
+                if !number.is_finite() {
+                    return Err(not_finite(self.from, at));
+                }
             }
-            Kind::Mxfp4 { .. } => Err(damaged()),
-        };
-        (0..cols).map(one).collect()
+        }
+        Ok(numbers)
+    }
+
+    /// A row of E4M3 numbers in blocks of so many, each with its scale before it.
+    fn scaled(
+        &self,
+        codes: &[u8],
+        scales: &Scales,
+        place: u64,
+        block: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<()> {
+        for (codes, at) in codes.chunks_exact(block).zip(self.places(place).step_by(block)) {
+            let scale = scales.at(at)?;
+            // 448 is the largest code.
+            if !(scale * 448.0).is_finite() {
+                let mut numbers = vec![0.0; block];
+                decode(Format::F8_E4M3, codes, &mut numbers)?;
+                let bad = numbers.iter().position(|number| !(number * scale).is_finite());
+                if let Some(bad) = bad {
+                    return Err(not_finite(self.from, at + bad as u64 * self.map.step));
+                }
+            }
+            into.extend(scale.to_le_bytes());
+            into.extend_from_slice(codes);
+        }
+        Ok(())
     }
 
     /// A row of MXFP4, block by block in GGUF's order: there byte j has the numbers j and
     /// j + 16, here 2j and 2j + 1.
-    fn mxfp4(&self, bytes: &[u8], exponents: &[u8], first: usize) -> Result<Vec<f32>> {
+    fn mxfp4(&self, bytes: &[u8], exponents: &[u8], place: u64, into: &mut Vec<u8>) -> Result<()> {
         let blocks = (self.map.cols / MX_BLOCK) as usize;
-        let exponents = exponents.get(first..first + blocks).ok_or_else(damaged)?;
+        let exponents = exponents.get(..blocks).ok_or_else(damaged)?;
         let quants = bytes.as_chunks::<16>().0.get(..blocks).ok_or_else(damaged)?;
-        let mut row = Vec::with_capacity(blocks * 17);
-        for (exponent, pairs) in exponents.iter().zip(quants) {
-            row.push(*exponent);
+        for (at, (exponent, pairs)) in exponents.iter().zip(quants).enumerate() {
+            // 6 · 2^125 is the largest product that f32 holds.
+            if *exponent > 252 {
+                return Err(not_finite(self.from, place + at as u64 * MX_BLOCK));
+            }
+            into.push(*exponent);
             let code = |at: usize| pairs[at / 2] >> (at % 2 * 4) & 15;
-            row.extend((0..16).map(|at| code(at) | code(at + 16) << 4));
+            into.extend((0..16).map(|at| code(at) | code(at + 16) << 4));
         }
-        let mut numbers = vec![0.0; self.map.cols as usize];
-        decode(Format::MXFP4, &row, &mut numbers)?;
-        Ok(numbers)
+        Ok(())
     }
+}
+
+fn not_finite(tensor: &RawTensor, at: u64) -> Error {
+    Error::input(format!(
+        "tensor {}: number {at} is NaN or too large: the model is damaged, download it again",
+        tensor.name
+    ))
 }
 
 /// Four bits of the i32 number `word`.
@@ -225,13 +388,4 @@ fn float_format(dtype: Dtype) -> Result<Format> {
     dtype.format().ok_or_else(|| {
         Error::unsupported(format!("numbers of the type {} are not read", dtype.name()))
     })
-}
-
-/// The number at `at` of many of one type.
-fn number(format: Format, bytes: &[u8], at: usize) -> Result<f32> {
-    let start = format.bytes(at);
-    let bytes = bytes.get(start..start + format.bytes(1)).ok_or_else(damaged)?;
-    let mut number = [0.0];
-    decode(format, bytes, &mut number)?;
-    Ok(number[0])
 }

@@ -251,11 +251,9 @@ impl Translation<'_> {
                      the model again"
                 )));
             }
-            let (cols, rows, format) = (first.cols(), first.rows(), first.format);
-            if experts
-                .values()
-                .any(|one| (one.cols(), one.rows(), one.format) != (cols, rows, format))
-            {
+            let facts = |one: &Stored| (one.cols(), one.rows(), one.format(&one.map()));
+            let (cols, rows, format) = facts(first);
+            if experts.values().any(|one| facts(one) != (cols, rows, format)) {
                 return Err(Error::input(format!("tensor {name} has experts of different shapes")));
             }
             let parts = experts.values().map(Stored::all).collect();
@@ -267,14 +265,15 @@ impl Translation<'_> {
     /// A tensor with its rows in their order.
     fn add(&mut self, name: String, stored: Stored) -> Result<()> {
         let shape = stored.shape.iter().rev().copied().collect();
-        let map = RowMap::all(stored.rows(), stored.cols());
+        let map = stored.map();
         self.push(name, shape, &stored, vec![map]);
         Ok(())
     }
 
     fn push(&mut self, name: String, shape: Vec<u64>, stored: &Stored, maps: Vec<RowMap>) {
         let one_more = self.config.family.one_more && name.ends_with("norm.weight");
-        let (format, add) = if one_more { (Format::F32, 1.0) } else { (stored.format, 0.0) };
+        let format = maps.first().map_or(Format::F32, |map| stored.format(map));
+        let (format, add) = if one_more { (Format::F32, 1.0) } else { (format, 0.0) };
         let parts = maps.into_iter().map(|map| stored.part(map)).collect();
         // A vector of one number.
         let shape = if shape.is_empty() { vec![1] } else { shape };

@@ -12,7 +12,7 @@ pub(super) type Raws = BTreeMap<String, RawTensor>;
 
 /// Ends of names that belong to the tensor of the same stem: how it is stored, or how other
 /// engines quantize what comes in and out of it, and the cache.
-pub(super) const COMPANIONS: [&str; 13] = [
+pub(super) const COMPANIONS: [&str; 15] = [
     ".weight_scale_inv",
     ".weight_scale",
     ".scales",
@@ -21,6 +21,8 @@ pub(super) const COMPANIONS: [&str; 13] = [
     "_scales",
     ".weight_zero_point",
     ".input_scale",
+    ".input_scale_ub",
+    ".activation_scale",
     ".input_zero_point",
     ".output_scale",
     ".q_scale",
@@ -35,8 +37,6 @@ pub(super) struct Stored {
     packing: Packing,
     /// Outermost dimension first.
     pub shape: Vec<u64>,
-    /// What its rows are given as.
-    pub format: Format,
 }
 
 impl Stored {
@@ -76,44 +76,49 @@ impl Stored {
                 bias,
                 awq,
             };
-            return Ok(Self { from, packing, shape: vec![outputs, inputs], format: Format::F16 });
+            return Ok(Self { from, packing, shape: vec![outputs, inputs] });
         }
         if name.ends_with("_blocks") {
             let packing = Packing::Mxfp4 { scales: need("_scales")? };
-            let [experts, rows, blocks, 16] = from.shape[..] else {
-                return Err(
-                    config.unsupported(format!("tensor {name} has the shape {:?}", from.shape))
-                );
+            // With or without a dimension of the 16 bytes of a block.
+            let (experts, rows, bytes) = match from.shape[..] {
+                [experts, rows, blocks, 16] => (experts, rows, blocks.saturating_mul(16)),
+                [experts, rows, bytes] => (experts, rows, bytes),
+                _ => {
+                    let shape = format!("tensor {name} has the shape {:?}", from.shape);
+                    return Err(config.unsupported(shape));
+                }
             };
-            let shape = vec![experts, rows, blocks.saturating_mul(32)];
-            return Ok(Self { from, packing, shape, format: Format::BF16 });
+            let shape = vec![experts, rows, bytes.saturating_mul(2)];
+            return Ok(Self { from, packing, shape });
         }
         let shape = from.shape.clone();
-        // Numbers of 8 bits are given as more: what scales them has more digits.
-        if let Some(format) = from.dtype.format().filter(|_| from.dtype.bytes() > 1) {
-            return Ok(Self { from, packing: Packing::Plain, shape, format });
-        }
         let packing = match beside(".weight_scale_inv").or(beside(".weight_scale")) {
-            Some(scale) if name.ends_with(".weight") => {
-                let wide = shape.last().copied().unwrap_or(1);
-                let block = |at: usize| {
-                    let sizes = setting("weight_block_size");
-                    sizes.and_then(|sizes| sizes.get(at)).and_then(Json::as_u64).unwrap_or(128)
-                };
-                let (rows, cols) = if scale.numbers() == 1 {
-                    (u64::MAX, u64::MAX)
-                } else if Some(&scale.numbers()) == shape.first()
-                    && scale.shape.get(1).is_none_or(|n| *n == 1)
-                {
-                    (1, wide)
-                } else {
-                    (block(0), block(1))
-                };
+            Some(scale) if name.ends_with(".weight") && from.dtype.bytes() == 1 => {
+                let (rows, cols) = scale_block(method, &shape, scale);
                 Packing::Scaled { scale: scale.clone(), rows, cols }
+            }
+            None if from.dtype.bytes() == 1
+                && name.ends_with(".weight")
+                && setting("quant_method").is_some() =>
+            {
+                return Err(Error::input(format!(
+                    "tensor {stem}.weight_scale is missing, which {name} needs"
+                )));
             }
             _ => Packing::Plain,
         };
-        Ok(Self { from, packing, shape, format: Format::BF16 })
+        Ok(Self { from, packing, shape })
+    }
+
+    /// What these rows are given as: with every number as it is, if a format can; those of
+    /// four bits as the type that they are multiplied in.
+    pub fn format(&self, map: &RowMap) -> Format {
+        let wide = match self.packing {
+            Packing::FourBit { .. } => Format::F16,
+            _ => Format::F32,
+        };
+        self.packing.keeps(&self.from, map).unwrap_or(wide)
     }
 
     /// Whether these are gpt-oss's experts with inputs as rows: all but MXFP4 are.
@@ -134,11 +139,52 @@ impl Stored {
     }
 
     /// All rows in their order.
+    pub fn map(&self) -> RowMap {
+        RowMap::all(self.rows(), self.cols())
+    }
+
+    /// The same as a part.
     pub fn all(&self) -> Part {
-        self.part(RowMap::all(self.rows(), self.cols()))
+        self.part(self.map())
     }
 
     pub fn part(&self, map: RowMap) -> Part {
         Part::Rows { from: self.from.clone(), packing: Box::new(self.packing.clone()), map }
     }
+}
+
+/// How many rows and columns of a matrix have one of these scales.
+fn scale_block(method: Option<&Json>, shape: &[u64], scale: &RawTensor) -> (u64, u64) {
+    if scale.numbers() == 1 {
+        return (u64::MAX, u64::MAX);
+    }
+    let wide = shape.last().copied().unwrap_or(1).max(1);
+    let high = shape.iter().rev().skip(1).fold(1, |high: u64, dim| high.saturating_mul(*dim));
+    let (down, across) = match scale.shape[..] {
+        [down] => (down, 1),
+        [down, across] => (down, across),
+        _ => return (1, 1),
+    };
+    let block = |sizes: &Json| Some((sizes.get(0)?.as_u64()?, sizes.get(1)?.as_u64()?));
+    let setting = |key: &str| method.and_then(|method| method.get(key));
+    // Of compressed-tensors: a structure for each group of layers.
+    let groups = setting("config_groups").and_then(Json::as_object);
+    let structures = groups
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, group)| block(group.get("weights")?.get("block_structure")?));
+    let fp8 = setting("quant_method").and_then(Json::as_str) == Some("fp8");
+    setting("weight_block_size")
+        .and_then(block)
+        .into_iter()
+        .chain(structures)
+        .chain(fp8.then_some((128, 128)))
+        .find(|(rows, cols)| {
+            *rows > 0 && *cols > 0 && (high.div_ceil(*rows), wide.div_ceil(*cols)) == (down, across)
+        })
+        .unwrap_or_else(|| {
+            // Nothing says otherwise: as many of each. What does not add up is refused later.
+            let even = high.is_multiple_of(down) && wide.is_multiple_of(across);
+            if even { (high / down.max(1), wide / across.max(1)) } else { (1, 1) }
+        })
 }
