@@ -12,9 +12,6 @@ use crate::rope::Rope;
 /// llama.cpp's converter reorders the rows of q and k, so that neighbours turn together.
 pub(crate) fn config(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let mut config = keys.decoder(Pairing::Neighbours)?;
-    config.qkv_bias = keys.has("blk.0.attn_q.bias");
-    config.output_bias = keys.has("blk.0.attn_output.bias");
-    config.ffn_bias = keys.has("blk.0.ffn_down.bias");
     if keys.opt_size("expert_count")?.unwrap_or(0) > 0 {
         config.experts = Some(ExpertsConfig::read(keys, true)?); // Mixtral
     }

@@ -133,6 +133,7 @@ impl Rope {
         let (low, high) = (pair_of(yarn.beta_fast), pair_of(yarn.beta_slow));
         let (low, high) = if yarn.whole_pairs { (low.floor(), high.ceil()) } else { (low, high) };
         let (low, high) = (low.max(0.0), high.min(self.dim as f64 - 1.0));
-        1.0 - ((pair as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0)
+        let high = if low == high { high + 0.001 } else { high };
+        1.0 - ((pair as f64 - low) / (high - low)).clamp(0.0, 1.0)
     }
 }

@@ -5,8 +5,9 @@ use serde_json::{Map, Value as Json};
 use wisp_base::{Error, Result};
 use wisp_formats::{Array, Metadata, Value};
 
-use super::families::{FAMILIES, Family};
-use super::json;
+use super::families::{FAMILIES, Family, Windows};
+use super::{json, settings};
+use crate::keys::{UNKNOWN_ACTIVATION, YARN_TRUNCATE, activation};
 use crate::rope::yarn_scale;
 
 /// Whole numbers: GGUF's key, and the names that it has had in config.json.
@@ -21,8 +22,6 @@ const SIZES: &[(&str, &[&str])] = &[
     ("attention.value_length", &["head_dim"]),
     ("expert_count", &["num_local_experts", "num_experts", "n_routed_experts"]),
     ("expert_used_count", &["num_experts_per_tok"]),
-    ("expert_group_count", &["n_group"]),
-    ("expert_group_used_count", &["topk_group"]),
     ("expert_feed_forward_length", &["moe_intermediate_size"]),
     (
         "expert_shared_feed_forward_length",
@@ -45,13 +44,24 @@ const NUMBERS: &[(&str, &[&str])] = &[
     ("residual_scale", &["residual_multiplier"]),
     ("logit_scale", &["logits_scaling"]),
     ("expert_weights_scale", &["routed_scaling_factor"]),
+    ("swiglu_alpha", &["swiglu_alpha"]),
+    ("swiglu_clamp_exp", &["swiglu_limit"]),
+];
+
+/// Other names of one setting.
+const NAMES: [&[&str]; 3] = [
+    &["rope_parameters", "rope_scaling"],
+    &["rope_theta", "rotary_emb_base", "global_rope_theta"],
+    &["partial_rotary_factor", "rotary_pct"],
 ];
 
 /// config.json of a language model, with what it may leave out.
 pub(super) struct Config {
-    folder: String,
+    pub folder: String,
     settings: Map<String, Json>,
     pub family: &'static Family,
+    /// What the person should know: keys that are not known.
+    pub notes: Vec<String>,
 }
 
 impl Config {
@@ -60,32 +70,56 @@ impl Config {
             return Err(Error::input(format!("{folder}: config.json is not an object")));
         };
         // A model of images and text: the latter is what is computed.
-        if let Some(Json::Object(text)) = settings.remove("text_config") {
-            if !text.contains_key("model_type")
-                && settings.get("model_type") == Some(&"gemma3".into())
-            {
-                settings.insert("model_type".into(), "gemma3_text".into());
-            }
-            settings.extend(text);
-        }
-        let model_type = settings.get("model_type").and_then(Json::as_str).unwrap_or_default();
+        let mut text = match settings.remove("text_config") {
+            Some(Json::Object(text)) => Some(text),
+            _ => None,
+        };
+        let name = |settings: &Map<String, Json>| {
+            let name = settings.get("model_type").and_then(Json::as_str);
+            name.unwrap_or_default().to_owned()
+        };
+        let model_type = match text.as_ref().map(name) {
+            Some(own) if !own.is_empty() => own,
+            Some(_) if name(&settings) == "gemma3" => "gemma3_text".into(),
+            _ => name(&settings),
+        };
         let Some(family) = FAMILIES.iter().find(|family| family.model_type == model_type) else {
             let class = settings.get("architectures").and_then(|a| a.get(0)).and_then(Json::as_str);
             return Err(Error::unsupported(format!(
                 "{folder}: the model is of the kind {}, which this version does not read; it reads {}",
                 class
-                    .or(Some(model_type))
+                    .or(Some(&model_type))
                     .filter(|kind| !kind.is_empty())
                     .unwrap_or("(config.json names none)"),
                 FAMILIES.iter().map(|family| family.model_type).collect::<Vec<_>>().join(", ")
             )));
         };
+        let mut unknown = Vec::new();
+        settings::check(folder, family, &mut settings, text.is_some(), &mut unknown)?;
+        if let Some(mut text) = text.take() {
+            settings::check(folder, family, &mut text, false, &mut unknown)?;
+            settings.extend(text);
+        }
+        unknown.sort();
+        unknown.dedup();
+        let notes = match unknown.is_empty() {
+            true => Vec::new(),
+            false => vec![format!(
+                "config.json has settings that this version does not know and does without: {}",
+                unknown.join(", ")
+            )],
+        };
         if let Json::Object(defaults) = json(folder, "config.json", family.defaults.as_bytes())? {
             for (key, value) in defaults {
-                settings.entry(key).or_insert(value);
+                let known = SIZES.iter().chain(NUMBERS).map(|(_, names)| *names).chain(NAMES);
+                let mut others = known.filter(|names| names.contains(&&*key)).flatten();
+                let there = |name: &&str| settings.get(*name).is_some_and(|v| !v.is_null());
+                if !others.any(there) {
+                    settings.entry(key).or_insert(value);
+                }
             }
         }
-        Ok(Self { folder: folder.to_owned(), settings, family })
+        Ok(Self { folder: folder.to_owned(), settings, family, notes })
     }
 
     /// A setting that is there and not null.
@@ -144,23 +178,31 @@ impl Config {
     }
 
     fn head_dim(&self) -> Result<u64> {
-        let own = if self.family.arch.starts_with("granite") {
-            None
-        } else {
-            self.opt_size(&["head_dim"])?
-        };
+        let own = self.opt_size(&["head_dim"])?;
         Ok(own.unwrap_or(self.size(&["hidden_size", "n_embd"])? / self.heads()?))
+    }
+
+    /// RoPE's settings; the older name counts more.
+    fn all_rope(&self) -> &Json {
+        let there = |rope: &&Json| rope.as_object().is_some_and(|map| !map.is_empty());
+        let [new, old] = ["rope_parameters", "rope_scaling"].map(|key| self.get(key).filter(there));
+        old.or(new).unwrap_or(&Json::Null)
     }
 
     /// RoPE's settings of blocks that see all positions.
     fn rope(&self) -> &Json {
-        let all = self.first(&["rope_parameters", "rope_scaling"]).unwrap_or(&Json::Null);
+        let all = self.all_rope();
         all.get("full_attention").unwrap_or(all)
     }
 
     fn rope_type(&self) -> &str {
         let rope = self.rope();
-        rope.get("rope_type").or(rope.get("type")).and_then(Json::as_str).unwrap_or("default")
+        let name = rope.get("rope_type").or(rope.get("type")).and_then(Json::as_str);
+        match name.unwrap_or("default") {
+            // Phi-3's older files.
+            "su" | "yarn" if self.family.model_type == "phi3" => "longrope",
+            name => name,
+        }
     }
 
     fn rope_number(&self, key: &str) -> Option<f64> {
@@ -182,9 +224,9 @@ impl Config {
     }
 
     fn trained_for(&self) -> Result<f64> {
-        let own = self.rope_number("original_max_position_embeddings");
-        let all = ["original_max_position_embeddings", "max_position_embeddings"];
-        Ok(own.or(self.number(&all)?).unwrap_or(0.0))
+        const KEY: &str = "original_max_position_embeddings";
+        let own = self.number(&[KEY])?.or(self.rope_number(KEY));
+        Ok(own.or(self.number(&["max_position_embeddings"])?).unwrap_or(0.0))
     }
 
     /// What GGUF says in its metadata.
@@ -198,10 +240,9 @@ impl Config {
             |key: &str, value: Value| metadata.insert(format!("{}.{key}", family.arch), value);
         let deepseek = family.arch == "deepseek2";
         for (key, names) in SIZES {
-            let granite = family.arch.starts_with("granite");
             let other =
                 ["attention.key_length", "attention.value_length", "attention.head_count_kv"];
-            if (deepseek && other.contains(key)) || (granite && names.contains(&"head_dim")) {
+            if deepseek && other.contains(key) {
                 continue;
             }
             if let Some(size) = self.opt_size(names)? {
@@ -235,10 +276,6 @@ impl Config {
                 )?;
             }
             "smollm3" => self.without_rope()?,
-            "modernbert" => {
-                let act = self.get("hidden_activation").and_then(Json::as_str).unwrap_or("gelu");
-                put("hidden_activation", Value::String(act.to_owned()))?;
-            }
             _ => {}
         }
         if deepseek {
@@ -258,28 +295,32 @@ impl Config {
             }
             if let Some(all) = self.rope_number("mscale_all_dim") {
                 put("rope.scaling.yarn_log_multiplier", Value::F32((0.1 * all) as f32))?;
-                // GGUF has no key for a factor of queries and keys that is not that of scores.
-                let (own, factor) = (self.rope_number("mscale"), self.rope_number("factor"));
-                if let (Some(own), Some(factor)) = (own.filter(|own| *own != all), factor) {
-                    let ratio = (yarn_scale(factor, own) / yarn_scale(factor, all)) as f32;
-                    put("rope.scaling.attn_factor", Value::F32(ratio))?;
+            }
+            let by_groups = match self.get("topk_method").and_then(Json::as_str) {
+                None | Some("group_limited_greedy" | "noaux_tc") => true,
+                Some("greedy") => false,
+                Some(other) => {
+                    return Err(self.unsupported(format!("topk_method in config.json is {other:?}")));
+                }
+            };
+            for (key, name) in [("expert_group_count", "n_group"), ("expert_group_used_count", "topk_group")] {
+                if let Some(groups) = self.opt_size(&[name])? {
+                    put(key, Value::U32(if by_groups { groups as u32 } else { 1 }))?;
                 }
             }
             // ggml's numbers: softmax is 1, sigmoid 2.
-            if self.get("scoring_func").and_then(Json::as_str) == Some("sigmoid") {
+            if family.model_type == "deepseek_v3" {
                 put("expert_gating_func", Value::U32(2))?;
             }
         }
         if self.get("norm_topk_prob").is_some() {
             put("expert_weights_norm", Value::Bool(self.flag("norm_topk_prob")))?;
         }
-        if let Some(scalar) = self.number(&["query_pre_attn_scalar"])?
-            && scalar != self.head_dim()? as f64
-        {
+        if let Some(scalar) = self.number(&["query_pre_attn_scalar"])? {
             put("attention.scale", Value::F32((1.0 / scalar.sqrt()) as f32))?;
         }
-        let encoder = self.settings.get("is_causal") == Some(&Json::Bool(false));
-        if encoder {
+        self.activation(&mut put)?;
+        if family.encoder {
             put("attention.causal", Value::Bool(false))?;
             if let Some(pooling) = pooling(&self.folder, files)? {
                 put("pooling_type", Value::U32(pooling))?;
@@ -293,44 +334,90 @@ impl Config {
         Ok(metadata)
     }
 
-    fn windows(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
-        let off = self.get("use_sliding_window") == Some(&Json::Bool(false));
-        let window = self.opt_size(&["sliding_window", "local_attention"])?;
-        if !self.family.window {
-            if window.is_some() && self.flag("use_sliding_window") {
-                return Err(self.unsupported("use_sliding_window is set in config.json".into()));
-            }
+    /// The feed-forward layer's curve.
+    fn activation(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
+        let names = ["hidden_act", "hidden_activation", "activation_function"];
+        let Some((key, act)) = names.iter().find_map(|key| Some((*key, self.get(key)?))) else {
             return Ok(());
-        }
-        if let Some(window) = window.filter(|_| !off) {
-            put("attention.sliding_window", Value::U32(window as u32))?;
-        } else if self.family.model_type == "phi3" {
-            put("attention.sliding_window", Value::U32(0))?;
-        }
-        let Some((every, which)) = self.family.every else { return Ok(()) };
-        let usual = |every: usize| move |layer: usize| layer % every != which % every;
-        let layers = self.layers()? as usize;
-        let pattern: Option<Vec<bool>> = match (
-            self.get("layer_types"),
-            self.opt_size(&["sliding_window_pattern", "global_attn_every_n_layers"])?,
-        ) {
-            (Some(Json::Array(types)), _) => {
-                Some(types.iter().map(|kind| kind == "sliding_attention").collect())
+        };
+        let name = match act.as_str() {
+            // Gemma's files say so and mean the other.
+            Some("gelu") if self.family.model_type == "gemma" => "gelu_pytorch_tanh",
+            Some(name) if activation(name).is_some() => name,
+            _ => {
+                let folder = &self.folder;
+                return Err(Error::unsupported(format!(
+                    "{folder}: config.json sets {key} to {act}, which {UNKNOWN_ACTIVATION}"
+                )));
             }
-            (_, Some(own)) if own > 0 && own as usize != every => {
-                let which = if which + 1 == every { own as usize - 1 } else { which };
-                Some((0..layers.min(1 << 16)).map(|layer| layer % own as usize != which).collect())
-            }
+        };
+        put("hidden_activation", Value::String(name.to_owned()))
+    }
+
+    /// Whether each layer sees a window, if config.json lists them.
+    fn layer_types(&self) -> Result<Option<Vec<bool>>> {
+        let Some(types) = self.get("layer_types") else { return Ok(None) };
+        let windowed = |kind: &Json| match kind.as_str() {
+            Some("sliding_attention") => Some(true),
+            Some("full_attention" | "attention") => Some(false),
             _ => None,
         };
-        match pattern {
-            Some(pattern)
-                if !pattern.iter().enumerate().all(|(layer, w)| *w == usual(every)(layer)) =>
-            {
-                put("attention.sliding_window_pattern", Value::Array(Array::Bool(pattern)))
-            }
-            _ => Ok(()),
+        let list: Option<Vec<bool>> =
+            types.as_array().and_then(|types| types.iter().map(windowed).collect());
+        match list {
+            Some(list) if list.len() as u64 == self.layers()? => Ok(Some(list)),
+            _ => Err(self.unsupported(
+                "layer_types in config.json is not full_attention or sliding_attention for each \
+                 layer"
+                    .into(),
+            )),
         }
+    }
+
+    fn windows(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
+        let listed = self.layer_types()?;
+        let on = match self.family.windows {
+            Windows::None => false,
+            Windows::From | Windows::Alternate | Windows::Switched => {
+                self.flag("use_sliding_window")
+            }
+            Windows::All | Windows::AllBut(..) => true,
+        };
+        let window = self.opt_size(&["sliding_window", "local_attention"])?.filter(|_| on);
+        let Some(window) = window.filter(|window| *window > 0) else {
+            if listed.is_some_and(|list| list.contains(&true)) {
+                return Err(self.unsupported(
+                    "layer_types in config.json has sliding_attention, but it sets no window".into(),
+                ));
+            }
+            if self.family.model_type == "phi3" {
+                put("attention.sliding_window", Value::U32(0))?;
+            }
+            return Ok(());
+        };
+        put("attention.sliding_window", Value::U32(window as u32))?;
+        let layers = self.layers()?.min(1 << 16) as usize;
+        let first = self.opt_size(&["max_window_layers"])?.unwrap_or(0) as usize;
+        let all = |windowed: &dyn Fn(usize) -> bool| (0..layers).map(windowed).collect::<Vec<_>>();
+        let mut usual = None;
+        let pattern = match self.family.windows {
+            Windows::None | Windows::All => return Ok(()),
+            Windows::AllBut(every, which) => {
+                usual = Some(all(&|layer| layer % every != which));
+                let own = self.opt_size(&["sliding_window_pattern", "global_attn_every_n_layers"])?;
+                let own = own.filter(|own| *own > 0).map_or(every, |own| own as usize);
+                let which = if which + 1 == every { own - 1 } else { which };
+                all(&|layer| layer % own != which % own)
+            }
+            Windows::From => all(&|layer| layer >= first),
+            Windows::Alternate => all(&|layer| layer % 2 == 0 && layer < first),
+            Windows::Switched => all(&|_| true),
+        };
+        let pattern = listed.unwrap_or(pattern);
+        if usual.as_ref() == Some(&pattern) {
+            return Ok(());
+        }
+        put("attention.sliding_window_pattern", Value::Array(Array::Bool(pattern)))
     }
 
     /// SmolLM3: every fourth block turns nothing. GGUF has no key for it.
@@ -346,7 +433,8 @@ impl Config {
     }
 
     fn rope_metadata(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
-        let Some(theta) = self.rope_theta()?.or(self.rope_number("rope_theta")) else {
+        self.check_rope()?;
+        let Some(theta) = self.rope_theta()? else {
             if matches!(self.family.arch, "bert" | "gpt2") {
                 return Ok(());
             }
@@ -355,8 +443,7 @@ impl Config {
         };
         put("rope.dimension_count", Value::U32(self.rope_dim()? as u32))?;
         put("rope.freq_base", Value::F32(theta as f32))?;
-        let all = self.first(&["rope_parameters"]).unwrap_or(&Json::Null);
-        let local = all.get("sliding_attention").and_then(|rope| rope.get("rope_theta"));
+        let local = self.all_rope().get("sliding_attention").and_then(|rope| rope.get("rope_theta"));
         let older = self.number(&["rope_local_base_freq", "local_rope_theta"])?;
         if let Some(local) = local.and_then(Json::as_f64).or(older) {
             put("rope.freq_base_swa", Value::F32(local as f32))?;
@@ -367,25 +454,32 @@ impl Config {
         };
         let kind = self.rope_type();
         match kind {
-            "linear" | "yarn" => {
+            "linear" => {
                 number("factor", self.rope_number("factor"))?;
-                if kind == "yarn" {
-                    number("yarn_ext_factor", self.rope_number("extrapolation_factor"))?;
-                    let factor =
-                        self.rope_number("attention_factor").or(self.rope_number("attn_factor"));
-                    number("yarn_attn_factor", factor)?;
-                    number("yarn_beta_fast", self.rope_number("beta_fast"))?;
-                    number("yarn_beta_slow", self.rope_number("beta_slow"))?;
-                    put(
-                        "rope.scaling.original_context_length",
-                        Value::U32(self.trained_for()? as u32),
-                    )?;
-                }
                 put("rope.scaling.type", Value::String(kind.to_owned()))
             }
-            "longrope" | "su" => {
+            "yarn" => {
                 let trained = self.trained_for()?;
-                let ratio = self.number(&["max_position_embeddings"])?.unwrap_or(trained) / trained;
+                let longest = self.number(&["max_position_embeddings"])?.unwrap_or(trained);
+                let factor = self.rope_number("factor").unwrap_or(longest / trained);
+                number("factor", Some(factor))?;
+                // Latent attention takes mscale_all_dim into account itself.
+                let latent = self.family.arch == "deepseek2";
+                let key = if latent { "attn_factor" } else { "yarn_attn_factor" };
+                number(key, Some(self.yarn_attention_factor(factor)))?;
+                for beta in ["beta_fast", "beta_slow"] {
+                    let own = self.rope_number(beta).filter(|beta| *beta != 0.0);
+                    number(&format!("yarn_{beta}"), own)?;
+                }
+                let truncate = self.rope().get("truncate").and_then(Json::as_bool);
+                put(YARN_TRUNCATE, Value::Bool(truncate.unwrap_or(true)))?;
+                put("rope.scaling.original_context_length", Value::U32(trained as u32))?;
+                put("rope.scaling.type", Value::String(kind.to_owned()))
+            }
+            "longrope" => {
+                let trained = self.trained_for()?;
+                let longest = self.number(&["max_position_embeddings"])?.unwrap_or(trained);
+                let ratio = self.rope_number("factor").unwrap_or(longest / trained);
                 let own = if ratio > 1.0 { (1.0 + ratio.ln() / trained.ln()).sqrt() } else { 1.0 };
                 number("attn_factor", Some(self.rope_number("attention_factor").unwrap_or(own)))?;
                 put("rope.scaling.original_context_length", Value::U32(trained as u32))
@@ -402,6 +496,47 @@ impl Config {
         }
     }
 
+    /// What queries and keys are multiplied by (`_compute_yarn_parameters` of transformers).
+    fn yarn_attention_factor(&self, factor: f64) -> f64 {
+        let strength = |key: &str| self.rope_number(key).filter(|by| *by != 0.0);
+        let inferred = match (strength("mscale"), strength("mscale_all_dim")) {
+            (Some(own), Some(all)) => yarn_scale(factor, own) / yarn_scale(factor, all),
+            _ => yarn_scale(factor, 1.0),
+        };
+        self.rope_number("attention_factor").unwrap_or(inferred)
+    }
+
+    /// Settings of RoPE that not every family has.
+    fn check_rope(&self) -> Result<()> {
+        let all = self.all_rope();
+        let refuse = |what: &str| Err(self.unsupported(format!("config.json has {what}")));
+        let [full, local] = ["full_attention", "sliding_attention"].map(|kind| all.get(kind));
+        if full.or(local).is_some() && !self.family.nested_rope {
+            return refuse("rope_parameters for kinds of attention");
+        }
+        let kind = |rope: &Json| rope.get("rope_type").or(rope.get("type")).cloned();
+        let usual = |kind: Option<Json>| {
+            kind.is_none_or(|kind| kind.is_null() || kind.as_str() == Some("default"))
+        };
+        if local.is_some_and(|local| !usual(kind(local))) {
+            return refuse("RoPE that is stretched in layers with a window");
+        }
+        if self.family.arch == "modern-bert" && self.rope_type() != "default" {
+            return refuse("RoPE that is stretched");
+        }
+        let two = ["rope_parameters", "rope_scaling"].map(|key| self.get(key).is_some());
+        if self.family.nested_rope && two == [true, true] {
+            return refuse("both rope_parameters and rope_scaling");
+        }
+        let partial = |rope: &Json| rope.get("partial_rotary_factor").and_then(Json::as_f64);
+        let whole = |rope: &Json| partial(rope).is_none_or(|part| part == 1.0);
+        let parts = matches!(self.family.model_type, "phi3" | "gpt_neox");
+        if !parts && ![Some(self.rope()), local].into_iter().flatten().all(whole) {
+            return refuse("a partial_rotary_factor other than 1");
+        }
+        Ok(())
+    }
+
     /// Tensors that GGUF has and the hub's files do not: what divides RoPE's frequencies.
     pub fn factors(&self) -> Result<Vec<(&'static str, Vec<f32>)>> {
         let list = |key: &str| {
@@ -412,7 +547,7 @@ impl Config {
         };
         match self.rope_type() {
             "llama3" => {
-                let dim = self.head_dim()?;
+                let dim = self.rope_dim()?;
                 let theta = self.rope_theta()?.unwrap_or(10_000.0);
                 let get = |key, usual| self.rope_number(key).unwrap_or(usual) as f32;
                 let (factor, low) = (get("factor", 8.0), get("low_freq_factor", 1.0));
@@ -434,7 +569,7 @@ impl Config {
                 };
                 Ok(vec![("rope_freqs.weight", (0..dim.min(1 << 16) / 2).map(one).collect())])
             }
-            "longrope" | "su" => match (list("long_factor"), list("short_factor")) {
+            "longrope" => match (list("long_factor"), list("short_factor")) {
                 (Some(long), Some(short)) => Ok(vec![
                     ("rope_factors_long.weight", long),
                     ("rope_factors_short.weight", short),
