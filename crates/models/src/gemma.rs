@@ -34,7 +34,6 @@ pub(crate) fn gemma2(keys: &Keys<'_>) -> Result<DecoderConfig> {
 pub(crate) fn gemma3(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let mut config = DecoderConfig { norms_after: true, ..gemma(keys)? };
     config.head_norms = Some(HeadNorms::EachHead);
-    config.attention_cap = keys.opt_f32("attn_logit_softcapping")?;
     config.logit_cap = keys.opt_f32("final_logit_softcapping")?;
     if config.layers == 62 && config.attention_scale.is_none() {
         config.attention_scale = Some(1.0 / (config.width as f32 / config.heads as f32).sqrt());

@@ -13,15 +13,18 @@ const WINDOWS: &str = "attention.sliding_window_pattern";
 /// Whether YaRN's bounds are whole pairs; a key of ours.
 pub(crate) const YARN_TRUNCATE: &str = "rope.scaling.yarn_truncate";
 
-/// The function of a name in transformers' `ACT2FN`.
+/// Whether RoPE's base grows with sequences beyond the trained context; a key of ours.
+pub(crate) const DYNAMIC: &str = "rope.scaling.dynamic";
+
+/// The function of a name in transformers' `ACT2FN`, or in a GGUF file of an encoder.
 pub(crate) fn activation(name: &str) -> Option<Activation> {
     Some(match name {
-        "silu" | "swish" => Activation::Silu,
-        "gelu" | "gelu_python" => Activation::GeluErf,
+        "silu" | "swish" | "swiglu" => Activation::Silu,
+        "gelu" | "gelu_python" | "geglu" => Activation::GeluErf,
         "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
             Activation::Gelu
         }
-        "relu" => Activation::Relu,
+        "relu" | "reglu" => Activation::Relu,
         "relu2" => Activation::ReluSquared,
         _ => return None,
     })
@@ -101,7 +104,9 @@ impl<'a> Keys<'a> {
         let Some(name) = self.opt_str("hidden_activation")? else { return Ok(None) };
         activation(name).map(Some).ok_or_else(|| {
             let key = self.key("hidden_activation");
-            Error::unsupported(format!("the file sets {key} to {name:?}, which {UNKNOWN_ACTIVATION}"))
+            Error::unsupported(format!(
+                "the file sets {key} to {name:?}, which {UNKNOWN_ACTIVATION}"
+            ))
         })
     }
 
@@ -302,6 +307,7 @@ impl<'a> Keys<'a> {
             yarn: None,
             scale: own_scale,
             factors,
+            dynamic: self.flag(DYNAMIC)?,
         };
         match kind {
             "none" | "longrope" => Ok(rope),

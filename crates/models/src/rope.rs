@@ -25,6 +25,8 @@ pub struct Rope {
     pub scale: f32,
     /// The file has a divisor for each frequency.
     pub factors: Option<Factors>,
+    /// Beyond the trained context the base would grow with the sequence, which is not computed.
+    pub dynamic: bool,
 }
 
 /// YaRN (Peng et al. 2023, section 3.2).
@@ -93,7 +95,8 @@ impl Rope {
     pub(crate) fn none() -> Self {
         let pairing = Pairing::Neighbours;
         let (factor, scale) = (1.0, 1.0);
-        Self { dim: 0, base: 1.0, pairing, factor, yarn: None, scale, factors: None }
+        let (yarn, factors, dynamic) = (None, None, false);
+        Self { dim: 0, base: 1.0, pairing, factor, yarn, scale, factors, dynamic }
     }
 
     pub(crate) fn check(&self, head_dim: usize) -> Result<()> {

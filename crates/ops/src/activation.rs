@@ -69,7 +69,9 @@ impl Activation {
     pub(crate) fn link(self, kernel: Kernel) -> Kernel {
         let kernel = kernel.link("activation", self.file());
         match self {
-            Self::Clamped { alpha, limit } => kernel.set_f32("ALPHA", alpha).set_f32("LIMIT", limit),
+            Self::Clamped { alpha, limit } => {
+                kernel.set_f32("ALPHA", alpha).set_f32("LIMIT", limit)
+            }
             _ => kernel,
         }
     }

@@ -1,6 +1,5 @@
 //! What config.json says of tensors, compared with those that are there.
 
-use serde_json::Value as Json;
 use wisp_base::{Error, Result};
 
 use super::config::Config;
@@ -16,9 +15,9 @@ impl Config {
         if self.family.encoder {
             return Ok(());
         }
-        let [input, output] =
-            ["token_embd.weight", "output.weight"].map(|name| made.iter().position(|m| m.0 == name));
-        let tied = self.flag("tie_word_embeddings");
+        let [input, output] = ["token_embd.weight", "output.weight"]
+            .map(|name| made.iter().position(|m| m.0 == name));
+        let tied = self.flag("tie_word_embeddings")?;
         match (input, output) {
             (Some(_), None) if !tied => Err(Error::input(format!(
                 "{}: config.json does not set tie_word_embeddings, but there is no tensor \
@@ -43,7 +42,10 @@ impl Config {
             ("qkv_bias", &["attn_q"][..]),
             ("mlp_bias", &["ffn_down"][..]),
         ] {
-            let Some(wanted) = self.get(key).and_then(Json::as_bool) else { continue };
+            if self.get(key).is_none() {
+                continue;
+            }
+            let wanted = self.flag(key)?;
             for tensor in tensors {
                 let there = |end: &str| find(&format!("blk.0.{tensor}.{end}")).is_some();
                 if there("weight") && there("bias") != wanted {

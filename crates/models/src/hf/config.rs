@@ -3,12 +3,11 @@
 
 use serde_json::{Map, Value as Json};
 use wisp_base::{Error, Result};
-use wisp_formats::{Array, Metadata, Value};
+use wisp_formats::{Metadata, Value};
 
-use super::families::{FAMILIES, Family, Windows};
+use super::families::{FAMILIES, Family};
 use super::{json, settings};
-use crate::keys::{UNKNOWN_ACTIVATION, YARN_TRUNCATE, activation};
-use crate::rope::yarn_scale;
+use crate::keys::{DYNAMIC, YARN_TRUNCATE};
 
 /// Whole numbers: GGUF's key, and the names that it has had in config.json.
 const SIZES: &[(&str, &[&str])] = &[
@@ -149,14 +148,19 @@ impl Config {
         self.opt_size(keys)?.filter(|size| *size > 0).ok_or_else(|| self.wrong(keys))
     }
 
-    pub fn flag(&self, key: &str) -> bool {
-        self.get(key).and_then(Json::as_bool).unwrap_or(false)
+    /// A switch; off where it is not there.
+    pub fn flag(&self, key: &str) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(false),
+            Some(Json::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(self.wrong(&[key])),
+        }
     }
 
     fn wrong(&self, keys: &[&str]) -> Error {
         let keys = keys.join(" or ");
         Error::input(format!(
-            "{}: config.json has no {keys}, or not a number that can be",
+            "{}: config.json has no {keys}, or not a value that can be",
             self.folder
         ))
     }
@@ -183,19 +187,19 @@ impl Config {
     }
 
     /// RoPE's settings; the older name counts more.
-    fn all_rope(&self) -> &Json {
+    pub fn all_rope(&self) -> &Json {
         let there = |rope: &&Json| rope.as_object().is_some_and(|map| !map.is_empty());
         let [new, old] = ["rope_parameters", "rope_scaling"].map(|key| self.get(key).filter(there));
         old.or(new).unwrap_or(&Json::Null)
     }
 
     /// RoPE's settings of blocks that see all positions.
-    fn rope(&self) -> &Json {
+    pub fn rope(&self) -> &Json {
         let all = self.all_rope();
         all.get("full_attention").unwrap_or(all)
     }
 
-    fn rope_type(&self) -> &str {
+    pub fn rope_type(&self) -> &str {
         let rope = self.rope();
         let name = rope.get("rope_type").or(rope.get("type")).and_then(Json::as_str);
         match name.unwrap_or("default") {
@@ -205,7 +209,7 @@ impl Config {
         }
     }
 
-    fn rope_number(&self, key: &str) -> Option<f64> {
+    pub fn rope_number(&self, key: &str) -> Option<f64> {
         self.rope().get(key).and_then(Json::as_f64)
     }
 
@@ -257,10 +261,11 @@ impl Config {
         let size = |name: &str| self.size(&[name]);
         match family.model_type {
             "gpt2" if self.get("n_inner").is_none() => {
-                put("feed_forward_length", Value::U32(4 * size("n_embd")? as u32))?;
+                let width = self.size(&["hidden_size", "n_embd"])?;
+                put("feed_forward_length", Value::U32(4 * width as u32))?;
             }
             "gpt_neox" => {
-                put("use_parallel_residual", Value::Bool(self.flag("use_parallel_residual")))?
+                put("use_parallel_residual", Value::Bool(self.flag("use_parallel_residual")?))?
             }
             "gpt_oss" => {
                 put("expert_feed_forward_length", Value::U32(size("intermediate_size")? as u32))?
@@ -300,10 +305,14 @@ impl Config {
                 None | Some("group_limited_greedy" | "noaux_tc") => true,
                 Some("greedy") => false,
                 Some(other) => {
-                    return Err(self.unsupported(format!("topk_method in config.json is {other:?}")));
+                    return Err(
+                        self.unsupported(format!("topk_method in config.json is {other:?}"))
+                    );
                 }
             };
-            for (key, name) in [("expert_group_count", "n_group"), ("expert_group_used_count", "topk_group")] {
+            for (key, name) in
+                [("expert_group_count", "n_group"), ("expert_group_used_count", "topk_group")]
+            {
                 if let Some(groups) = self.opt_size(&[name])? {
                     put(key, Value::U32(if by_groups { groups as u32 } else { 1 }))?;
                 }
@@ -313,8 +322,9 @@ impl Config {
                 put("expert_gating_func", Value::U32(2))?;
             }
         }
-        if self.get("norm_topk_prob").is_some() {
-            put("expert_weights_norm", Value::Bool(self.flag("norm_topk_prob")))?;
+        // Null is as good as false.
+        if self.settings.contains_key("norm_topk_prob") {
+            put("expert_weights_norm", Value::Bool(self.flag("norm_topk_prob")?))?;
         }
         if let Some(scalar) = self.number(&["query_pre_attn_scalar"])? {
             put("attention.scale", Value::F32((1.0 / scalar.sqrt()) as f32))?;
@@ -334,92 +344,6 @@ impl Config {
         Ok(metadata)
     }
 
-    /// The feed-forward layer's curve.
-    fn activation(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
-        let names = ["hidden_act", "hidden_activation", "activation_function"];
-        let Some((key, act)) = names.iter().find_map(|key| Some((*key, self.get(key)?))) else {
-            return Ok(());
-        };
-        let name = match act.as_str() {
-            // Gemma's files say so and mean the other.
-            Some("gelu") if self.family.model_type == "gemma" => "gelu_pytorch_tanh",
-            Some(name) if activation(name).is_some() => name,
-            _ => {
-                let folder = &self.folder;
-                return Err(Error::unsupported(format!(
-                    "{folder}: config.json sets {key} to {act}, which {UNKNOWN_ACTIVATION}"
-                )));
-            }
-        };
-        put("hidden_activation", Value::String(name.to_owned()))
-    }
-
-    /// Whether each layer sees a window, if config.json lists them.
-    fn layer_types(&self) -> Result<Option<Vec<bool>>> {
-        let Some(types) = self.get("layer_types") else { return Ok(None) };
-        let windowed = |kind: &Json| match kind.as_str() {
-            Some("sliding_attention") => Some(true),
-            Some("full_attention" | "attention") => Some(false),
-            _ => None,
-        };
-        let list: Option<Vec<bool>> =
-            types.as_array().and_then(|types| types.iter().map(windowed).collect());
-        match list {
-            Some(list) if list.len() as u64 == self.layers()? => Ok(Some(list)),
-            _ => Err(self.unsupported(
-                "layer_types in config.json is not full_attention or sliding_attention for each \
-                 layer"
-                    .into(),
-            )),
-        }
-    }
-
-    fn windows(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
-        let listed = self.layer_types()?;
-        let on = match self.family.windows {
-            Windows::None => false,
-            Windows::From | Windows::Alternate | Windows::Switched => {
-                self.flag("use_sliding_window")
-            }
-            Windows::All | Windows::AllBut(..) => true,
-        };
-        let window = self.opt_size(&["sliding_window", "local_attention"])?.filter(|_| on);
-        let Some(window) = window.filter(|window| *window > 0) else {
-            if listed.is_some_and(|list| list.contains(&true)) {
-                return Err(self.unsupported(
-                    "layer_types in config.json has sliding_attention, but it sets no window".into(),
-                ));
-            }
-            if self.family.model_type == "phi3" {
-                put("attention.sliding_window", Value::U32(0))?;
-            }
-            return Ok(());
-        };
-        put("attention.sliding_window", Value::U32(window as u32))?;
-        let layers = self.layers()?.min(1 << 16) as usize;
-        let first = self.opt_size(&["max_window_layers"])?.unwrap_or(0) as usize;
-        let all = |windowed: &dyn Fn(usize) -> bool| (0..layers).map(windowed).collect::<Vec<_>>();
-        let mut usual = None;
-        let pattern = match self.family.windows {
-            Windows::None | Windows::All => return Ok(()),
-            Windows::AllBut(every, which) => {
-                usual = Some(all(&|layer| layer % every != which));
-                let own = self.opt_size(&["sliding_window_pattern", "global_attn_every_n_layers"])?;
-                let own = own.filter(|own| *own > 0).map_or(every, |own| own as usize);
-                let which = if which + 1 == every { own - 1 } else { which };
-                all(&|layer| layer % own != which % own)
-            }
-            Windows::From => all(&|layer| layer >= first),
-            Windows::Alternate => all(&|layer| layer % 2 == 0 && layer < first),
-            Windows::Switched => all(&|_| true),
-        };
-        let pattern = listed.unwrap_or(pattern);
-        if usual.as_ref() == Some(&pattern) {
-            return Ok(());
-        }
-        put("attention.sliding_window_pattern", Value::Array(Array::Bool(pattern)))
-    }
-
     /// SmolLM3: every fourth block turns nothing. GGUF has no key for it.
     fn without_rope(&self) -> Result<()> {
         let Some(Json::Array(turns)) = self.get("no_rope_layers") else { return Ok(()) };
@@ -434,16 +358,14 @@ impl Config {
 
     fn rope_metadata(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
         self.check_rope()?;
-        let Some(theta) = self.rope_theta()? else {
-            if matches!(self.family.arch, "bert" | "gpt2") {
-                return Ok(());
-            }
-            put("rope.dimension_count", Value::U32(self.rope_dim()? as u32))?;
-            return put("rope.freq_base", Value::F32(10_000.0));
-        };
+        if matches!(self.family.arch, "bert" | "gpt2") {
+            return Ok(());
+        }
+        let theta = self.rope_theta()?.unwrap_or(10_000.0);
         put("rope.dimension_count", Value::U32(self.rope_dim()? as u32))?;
         put("rope.freq_base", Value::F32(theta as f32))?;
-        let local = self.all_rope().get("sliding_attention").and_then(|rope| rope.get("rope_theta"));
+        let local =
+            self.all_rope().get("sliding_attention").and_then(|rope| rope.get("rope_theta"));
         let older = self.number(&["rope_local_base_freq", "local_rope_theta"])?;
         if let Some(local) = local.and_then(Json::as_f64).or(older) {
             put("rope.freq_base_swa", Value::F32(local as f32))?;
@@ -484,57 +406,17 @@ impl Config {
                 number("attn_factor", Some(self.rope_number("attention_factor").unwrap_or(own)))?;
                 put("rope.scaling.original_context_length", Value::U32(trained as u32))
             }
-            "default" | "llama3" | "dynamic" if self.family.arch == "phi3" => {
+            "default" | "llama3" if self.family.arch == "phi3" => {
                 put("rope.scaling.original_context_length", Value::U32(self.trained_for()? as u32))
             }
             "default" if self.family.arch == "modern-bert" => {
                 put("rope.scaling.type", Value::String("none".into()))
             }
-            // llama3 is a tensor; dynamic changes nothing within the context that was trained for.
-            "default" | "llama3" | "dynamic" => Ok(()),
+            "dynamic" => put(DYNAMIC, Value::Bool(true)),
+            // llama3 is a tensor.
+            "default" | "llama3" => Ok(()),
             other => Err(self.unsupported(format!("config.json scales RoPE by {other:?}"))),
         }
-    }
-
-    /// What queries and keys are multiplied by (`_compute_yarn_parameters` of transformers).
-    fn yarn_attention_factor(&self, factor: f64) -> f64 {
-        let strength = |key: &str| self.rope_number(key).filter(|by| *by != 0.0);
-        let inferred = match (strength("mscale"), strength("mscale_all_dim")) {
-            (Some(own), Some(all)) => yarn_scale(factor, own) / yarn_scale(factor, all),
-            _ => yarn_scale(factor, 1.0),
-        };
-        self.rope_number("attention_factor").unwrap_or(inferred)
-    }
-
-    /// Settings of RoPE that not every family has.
-    fn check_rope(&self) -> Result<()> {
-        let all = self.all_rope();
-        let refuse = |what: &str| Err(self.unsupported(format!("config.json has {what}")));
-        let [full, local] = ["full_attention", "sliding_attention"].map(|kind| all.get(kind));
-        if full.or(local).is_some() && !self.family.nested_rope {
-            return refuse("rope_parameters for kinds of attention");
-        }
-        let kind = |rope: &Json| rope.get("rope_type").or(rope.get("type")).cloned();
-        let usual = |kind: Option<Json>| {
-            kind.is_none_or(|kind| kind.is_null() || kind.as_str() == Some("default"))
-        };
-        if local.is_some_and(|local| !usual(kind(local))) {
-            return refuse("RoPE that is stretched in layers with a window");
-        }
-        if self.family.arch == "modern-bert" && self.rope_type() != "default" {
-            return refuse("RoPE that is stretched");
-        }
-        let two = ["rope_parameters", "rope_scaling"].map(|key| self.get(key).is_some());
-        if self.family.nested_rope && two == [true, true] {
-            return refuse("both rope_parameters and rope_scaling");
-        }
-        let partial = |rope: &Json| rope.get("partial_rotary_factor").and_then(Json::as_f64);
-        let whole = |rope: &Json| partial(rope).is_none_or(|part| part == 1.0);
-        let parts = matches!(self.family.model_type, "phi3" | "gpt_neox");
-        if !parts && ![Some(self.rope()), local].into_iter().flatten().all(whole) {
-            return refuse("a partial_rotary_factor other than 1");
-        }
-        Ok(())
     }
 
     /// Tensors that GGUF has and the hub's files do not: what divides RoPE's frequencies.
@@ -552,7 +434,7 @@ impl Config {
                 let get = |key, usual| self.rope_number(key).unwrap_or(usual) as f32;
                 let (factor, low) = (get("factor", 8.0), get("low_freq_factor", 1.0));
                 let high = get("high_freq_factor", 4.0);
-                let old = get("original_max_position_embeddings", 8192.0);
+                let old = self.trained_for()? as f32;
                 let one = |pair: u64| {
                     // Rounded to f32 where the converter and PyTorch round.
                     let exponent = f64::from((2 * pair) as f32 / dim as f32);

@@ -4,6 +4,7 @@
 mod checks;
 mod config;
 mod families;
+mod layers;
 mod names;
 mod settings;
 mod stored;

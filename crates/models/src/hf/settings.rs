@@ -26,7 +26,7 @@ type Table = &'static str;
 const ALL: [Table; 2] = [
     "model_type quantization_config bos_token_id eos_token_id tie_word_embeddings is_causal=true \
      is_encoder_decoder=false per_layer_config={} pruned_heads={} add_cross_attention=false \
-     tie_encoder_decoder=false cross_attention_hidden_size=null -_name_or_path -name_or_path \
+     use_mrope=false tie_encoder_decoder=false cross_attention_hidden_size=null -_name_or_path -name_or_path \
      -architectures -chunk_size_feed_forward -dtype -torch_dtype -id2label -label2id -num_labels \
      -output_attentions -output_hidden_states -problem_type -return_dict -tie_last_hidden_states \
      -transformers_version -transformers.js_config -use_cache -initializer_range -pad_token_id \
@@ -64,7 +64,8 @@ pub(super) const MOE: Table = "num_experts_per_tok -output_router_logits -router
 /// A window that layers may have.
 pub(super) const WINDOW: Table = "sliding_window layer_types";
 /// One that has a switch of its own.
-pub(super) const SWITCHED: Table = "use_sliding_window sliding_window max_window_layers layer_types";
+pub(super) const SWITCHED: Table =
+    "use_sliding_window sliding_window max_window_layers layer_types";
 /// Llama's own and SmolLM's.
 pub(super) const LLAMA: Table = "-pretraining_tp -is_llama_config rope_interleaved=false";
 pub(super) const MIXTRAL: Table =
@@ -77,10 +78,13 @@ pub(super) const QWEN_MOE: Table = "decoder_sparse_step mlp_only_layers moe_inte
     num_experts norm_topk_prob shared_expert_intermediate_size";
 pub(super) const GEMMA2: Table = "hidden_activation -hidden_act query_pre_attn_scalar \
     final_logit_softcapping attn_logit_softcapping -sliding_window_size";
-pub(super) const GEMMA: Table = "attention_bias use_bidirectional_attention=false -hidden_activation";
+pub(super) const GEMMA: Table =
+    "attention_bias use_bidirectional_attention=false -hidden_activation";
 pub(super) const GEMMA3: Table =
-    "rope_local_base_freq sliding_window_pattern -_sliding_window_pattern";
-pub(super) const PHI3: Table = "partial_rotary_factor sliding_window attention_bias=false \
+    // Scores are not capped, whatever the class says.
+    "rope_local_base_freq sliding_window_pattern -_sliding_window_pattern -attn_logit_softcapping";
+pub(super) const PHI3: Table = "partial_rotary_factor sliding_window attention_bias=false mlp_bias=false lm_head_bias=false \
+    full_attn_mod=1 interpolate_factor=1 \
     -embd_pdrop -resid_pdrop";
 pub(super) const OLMOE: Table =
     "attention_bias clip_qkv=null num_experts num_local_experts norm_topk_prob";
