@@ -221,7 +221,7 @@ fn tokenizer_config_json() {
 fn end_tokens_of_config_json_where_no_other_file_names_them() {
     let file = json!({
         "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "d": 3}, "merges": []},
-        "added_tokens": [], "decoder": {"type": "ByteLevel"},
+        "added_tokens": [], "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
     })
     .to_string();
     let ends = |config: Value, generation: Option<Value>| {
