@@ -8,11 +8,12 @@ use std::path::Path;
 
 use pollster::block_on;
 use serde_json::{Map, Value as Json, json};
-use wisp_formats::{Checkpoint, FolderSource};
+use wisp_formats::{BytesSource, Checkpoint, FolderSource, Value};
 use wisp_models::{Effect, config_key, config_keys};
 use wisp_runtime::open;
 use wisp_tests::hub::{Tensor, families, folder};
 use wisp_tests::readme::{self, Row};
+use wisp_tests::tiny::Tiny;
 
 type Settings = Map<String, Json>;
 
@@ -425,6 +426,33 @@ fn an_output_is_stored_or_tied() {
     assert_eq!(open(true, "embed_tokens"), Ok([true, false]));
     let told = open(false, "lm_head").unwrap_err();
     assert!(told.contains("does not set tie_word_embeddings, but there is no tensor"), "{told}");
+}
+
+/// What a GGUF file says beside what its family reads.
+#[test]
+fn keys_of_gguf_are_computed_or_refused_too() {
+    let read = |key: &str, value: Value| {
+        let bytes = Tiny::new().with(key, value).bytes();
+        let checkpoint = block_on(open(&BytesSource::new("tiny.gguf", bytes))).unwrap();
+        wisp_models::read(&checkpoint).map_err(|error| error.to_string())
+    };
+    for (key, neutral) in [
+        ("llama.attention.clamp_kqv", 0.0),
+        ("llama.attention.max_alibi_bias", 0.0),
+        ("llama.swiglu_clamp_exp", 0.0),
+        ("llama.swiglu_clamp_shexp", 0.0),
+        ("llama.rope.scaling.yarn_ext_factor", 1.0),
+    ] {
+        assert!(read(key, Value::F32(neutral)).is_ok(), "{key}");
+        let told = read(key, Value::F32(8.0)).unwrap_err();
+        assert!(
+            told.contains(&format!("sets {key}, which this version does not compute")),
+            "{told}"
+        );
+    }
+    let activation = |name: &str| read("llama.hidden_activation", Value::String(name.into()));
+    assert_eq!(activation("relu").unwrap().config.activation, wisp_ops::Activation::Relu);
+    assert!(activation("mish").unwrap_err().contains("to \"mish\", which this version does not"));
 }
 
 /// The table of CONFIG.md: a row a key, and what becomes of it in which families.
