@@ -464,9 +464,9 @@ fn the_table_is_written_down() {
         for key in keys {
             let row = rows.entry(key).or_default();
             let (place, name) = match config_key(model_type, key).unwrap() {
-                Effect::Honoured => (0, format!("{model_type}")),
+                Effect::Honoured => (0, (*model_type).to_owned()),
                 Effect::Only(only) => (1, format!("{model_type} `{}`", only.replace('|', "`, `"))),
-                Effect::None => (2, format!("{model_type}")),
+                Effect::None => (2, (*model_type).to_owned()),
             };
             if !row[place].contains(&name) {
                 row[place].push(name);
