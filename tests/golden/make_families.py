@@ -86,6 +86,9 @@ FAMILIES = {
     "granitemoe": ("GraniteMoeForCausalLM", {**NARROW, "num_local_experts": 5, "num_experts_per_tok": 2,
                                              "embedding_multiplier": 3.0, "residual_multiplier": 0.5,
                                              "attention_multiplier": 0.125, "logits_scaling": 2.0}),
+    "granitemoeshared": ("GraniteMoeSharedForCausalLM", {
+        **NARROW, "num_local_experts": 5, "num_experts_per_tok": 2, "shared_intermediate_size": 56, "embedding_multiplier": 3.0,
+        "residual_multiplier": 0.5, "attention_multiplier": 0.125, "logits_scaling": 2.0}),
     "gpt_oss": ("GptOssForCausalLM", {**DENSE, "intermediate_size": 64, "head_dim": 64, "num_local_experts": 5, "num_experts_per_tok": 2,
                                       "sliding_window": 12, "layer_types": SLIDING_FULL,
                                       **rope(**{**YARN, "rope_theta": 150000.0, "truncate": False})}),

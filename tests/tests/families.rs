@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use pollster::block_on;
+use serde_json::json;
 use wisp_runtime::EngineOptions;
 use wisp_tests::hub::{Family, families};
 use wisp_tests::readme::{self, Row};
@@ -65,6 +66,19 @@ fn every_family_agrees_with_pytorch() {
     let header = "| checkpoint | `general.architecture` | as llama.cpp converts it | f32, largest \
                   error | f16, largest error |";
     readme::check(&readme, "families", header, &rows);
+}
+
+#[test]
+fn a_context_beyond_the_trained_one_is_refused_where_rope_would_change_with_it() {
+    let llama = families().into_iter().find(|family| family.name == "llama").unwrap();
+    let rope = json!({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}});
+    let load = |ctx: usize| {
+        let options = EngineOptions { ctx: Some(ctx), ..EngineOptions::default() };
+        load_from(&llama.folder_with(rope.as_object().unwrap()), options).map(|_| ())
+    };
+    load(128).unwrap();
+    let error = load(129).unwrap_err().to_string();
+    assert!(error.contains("does not compute its dynamic RoPE: give --ctx 128"), "{error}");
 }
 
 #[test]

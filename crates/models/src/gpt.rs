@@ -5,7 +5,7 @@ use wisp_base::Result;
 use wisp_ops::{Activation, Pairing};
 
 use crate::config::{DecoderConfig, Feed};
-use crate::keys::Keys;
+use crate::keys::{Keys, YARN_TRUNCATE};
 use crate::moe::ExpertsConfig;
 use crate::rope::Rope;
 
@@ -30,16 +30,18 @@ pub(crate) fn neox(keys: &Keys<'_>) -> Result<DecoderConfig> {
 /// gpt-oss (OpenAI 2025): experts with biases and a curve of their own, a sink a head,
 /// a window in every other layer.
 pub(crate) fn oss(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    let activation = Activation::Clamped {
+        alpha: keys.opt_f32("swiglu_alpha")?.unwrap_or(1.702),
+        limit: keys.opt_f32("swiglu_clamp_exp")?.unwrap_or(7.0),
+    };
     let mut config = DecoderConfig {
-        qkv_bias: true,
-        output_bias: true,
         sinks: true,
-        activation: Activation::Clamped,
+        activation,
         ffn_norm: "post_attention_norm",
         experts: Some(ExpertsConfig { bias: true, ..ExpertsConfig::read(keys, true)? }),
         ..keys.decoder(Pairing::Halves)?
     };
-    if let Some(yarn) = &mut config.ropes[0].yarn {
+    if let (Some(yarn), None) = (&mut config.ropes[0].yarn, keys.opt_flag(YARN_TRUNCATE)?) {
         yarn.whole_pairs = false;
     }
     keys.set_windows(&mut config, 2, false)?;
@@ -49,8 +51,6 @@ pub(crate) fn oss(keys: &Keys<'_>) -> Result<DecoderConfig> {
 fn with_biases(keys: &Keys<'_>) -> Result<DecoderConfig> {
     Ok(DecoderConfig {
         fused_qkv: true,
-        qkv_bias: true,
-        output_bias: true,
         ffn_bias: true,
         feed: Feed::Plain,
         ..keys.decoder(Pairing::Halves)?

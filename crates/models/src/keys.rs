@@ -7,6 +7,32 @@ use wisp_ops::{Activation, Pairing};
 use crate::config::{DecoderConfig, Feed, Kind, Norm};
 use crate::rope::{Factors, Rope, Yarn, yarn_scale};
 
+/// Which layers have a window: a list, or one of how many has none.
+const WINDOWS: &str = "attention.sliding_window_pattern";
+
+/// Whether YaRN's bounds are whole pairs; a key of ours.
+pub(crate) const YARN_TRUNCATE: &str = "rope.scaling.yarn_truncate";
+
+/// Whether RoPE's base grows with sequences beyond the trained context; a key of ours.
+pub(crate) const DYNAMIC: &str = "rope.scaling.dynamic";
+
+/// The function of a name in transformers' `ACT2FN`, or in a GGUF file of an encoder.
+pub(crate) fn activation(name: &str) -> Option<Activation> {
+    Some(match name {
+        "silu" | "swish" | "swiglu" => Activation::Silu,
+        "gelu" | "gelu_python" | "geglu" => Activation::GeluErf,
+        "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
+            Activation::Gelu
+        }
+        "relu" | "reglu" => Activation::Relu,
+        "relu2" => Activation::ReluSquared,
+        _ => return None,
+    })
+}
+
+pub(crate) const UNKNOWN_ACTIVATION: &str =
+    "this version does not compute; it knows silu, gelu and its tanh forms, relu and relu2";
+
 /// The metadata under `general.architecture`'s own prefix.
 pub(crate) struct Keys<'a> {
     pub checkpoint: &'a Checkpoint,
@@ -69,6 +95,28 @@ impl<'a> Keys<'a> {
         names.any(|name| name.strip_suffix(tensor).is_some_and(|start| start.ends_with('.')))
     }
 
+    /// The feed-forward layer's curve by the name that transformers has for it, if the file
+    /// names one.
+    ///
+    /// # Errors
+    /// A curve that is not computed.
+    pub fn activation(&self) -> Result<Option<Activation>> {
+        let Some(name) = self.opt_str("hidden_activation")? else { return Ok(None) };
+        activation(name).map(Some).ok_or_else(|| {
+            let key = self.key("hidden_activation");
+            Error::unsupported(format!(
+                "the file sets {key} to {name:?}, which {UNKNOWN_ACTIVATION}"
+            ))
+        })
+    }
+
+    /// Biases of the attention's products and of the feed-forward layer's, as the first block
+    /// has them.
+    fn biases(&self) -> (bool, bool, bool) {
+        let has = |name: &str| self.has(&format!("blk.0.{name}.bias"));
+        (has("attn_q") || has("attn_qkv"), has("attn_output"), has("ffn_down"))
+    }
+
     /// What YaRN's factor for queries and keys is itself multiplied by, per ln(factor)
     /// and tenth. DeepSeek's files have a tenth of it.
     pub fn yarn_log_multiplier(&self) -> Result<Option<f32>> {
@@ -89,29 +137,58 @@ impl<'a> Keys<'a> {
         every: usize,
         first: bool,
     ) -> Result<Vec<&'c mut Kind>> {
-        const KEY: &str = "attention.sliding_window_pattern";
         let Some(window) = self.opt_size("attention.sliding_window")?.filter(|n| *n > 0) else {
             return Ok(Vec::new());
         };
         let layers = config.kinds.len();
         let bare = |n: usize| if first { 0 } else { n - 1 };
         let every_n = |n: usize| (0..layers).map(|at| n == 0 || at % n != bare(n)).collect();
-        let windowed: Vec<bool> = match self.checkpoint.metadata.get(&self.key(KEY)) {
+        let windowed: Vec<bool> = match self.checkpoint.metadata.get(&self.key(WINDOWS)) {
             Some(Value::Array(Array::Bool(list))) if list.len() == layers => list.clone(),
             Some(Value::Array(_)) => {
                 return Err(Error::input(format!(
                     "{} does not say of each of {layers} layers whether it has a window: the file \
                      is damaged",
-                    self.key(KEY)
+                    self.key(WINDOWS)
                 )));
             }
-            Some(_) => every_n(self.size(KEY)?),
+            Some(_) => every_n(self.size(WINDOWS)?),
             None => every_n(every),
         };
         let chosen = config.kinds.iter_mut().zip(windowed).filter(|(_, windowed)| *windowed);
         let mut chosen: Vec<_> = chosen.map(|(kind, _)| kind).collect();
         chosen.iter_mut().for_each(|kind| kind.window = Some(window));
         Ok(chosen)
+    }
+
+    /// Whether the file says of each layer whether it has a window.
+    pub fn lists_windows(&self) -> bool {
+        let pattern = self.checkpoint.metadata.get(&self.key(WINDOWS));
+        matches!(pattern, Some(Value::Array(_)))
+    }
+
+    /// Keys that no family computes, at another value than the one that changes nothing.
+    ///
+    /// # Errors
+    /// The file sets one of them so.
+    pub fn refuse_unless_neutral(&self) -> Result<()> {
+        let limit = if self.arch == "gpt-oss" { "swiglu_clamp_shexp" } else { "swiglu_clamp_exp" };
+        for (name, neutral) in [
+            (limit, 0.0),
+            ("attention.clamp_kqv", 0.0),
+            ("attention.max_alibi_bias", 0.0),
+            ("rope.scaling.yarn_ext_factor", 1.0),
+            ("swiglu_clamp_shexp", 0.0),
+        ] {
+            // −1 is llama.cpp's own default.
+            if self.opt_f32(name)?.is_some_and(|own| own != neutral && own != -1.0) {
+                let key = self.key(name);
+                return Err(Error::unsupported(format!(
+                    "the file sets {key}, which this version does not compute"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// # Errors
@@ -159,6 +236,7 @@ impl<'a> Keys<'a> {
                 (Norm::Layer { bias: true }, self.checkpoint.metadata.f32(&key)?)
             }
         };
+        let (qkv_bias, output_bias, ffn_bias) = self.biases();
         // As many as the file can have at most; checked against it later.
         let kinds = vec![Kind::default(); layers.min(self.checkpoint.tensors.len() + 1)];
         Ok(DecoderConfig {
@@ -185,8 +263,8 @@ impl<'a> Keys<'a> {
             bare_first: false,
             parallel: false,
             fused_qkv: false,
-            qkv_bias: false,
-            output_bias: false,
+            qkv_bias,
+            output_bias,
             head_norms: None,
             attention_scale: self.opt_f32("attention.scale")?,
             attention_cap: None,
@@ -197,7 +275,7 @@ impl<'a> Keys<'a> {
             kinds,
             feed: Feed::Gated,
             activation: Activation::Silu,
-            ffn_bias: false,
+            ffn_bias,
             ffn_norm: "ffn_norm",
             experts: None,
         })
@@ -229,6 +307,7 @@ impl<'a> Keys<'a> {
             yarn: None,
             scale: own_scale,
             factors,
+            dynamic: self.flag(DYNAMIC)?,
         };
         match kind {
             "none" | "longrope" => Ok(rope),
@@ -245,7 +324,7 @@ impl<'a> Keys<'a> {
                     context,
                     beta_fast: beta("yarn_beta_fast")?.or(beta("beta_fast")?).unwrap_or(32.0),
                     beta_slow: beta("yarn_beta_slow")?.or(beta("beta_slow")?).unwrap_or(1.0),
-                    whole_pairs: true,
+                    whole_pairs: self.opt_flag(YARN_TRUNCATE)?.unwrap_or(true),
                 };
                 // What a family does instead is divided by.
                 let stretch = |by: f32| yarn_scale(f64::from(factor), f64::from(by));

@@ -22,7 +22,7 @@ mod tensors;
 pub use config::{DecoderConfig, Feed, HeadNorms, Kind, Norm};
 pub use decoder::{Decoder, DecoderTape};
 pub use embedding::{Embedding, Pooling};
-pub use hf::open;
+pub use hf::{Effect, config_key, config_keys, open};
 pub use latent::Latent;
 pub use moe::{ExpertsConfig, Shared};
 pub use rope::{Factors, Rope, Yarn};
@@ -81,5 +81,12 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Decoder> {
             families().collect::<Vec<_>>().join(", ")
         ))
     })?;
-    Decoder::new(config(&Keys::new(checkpoint)?)?, checkpoint)
+    let keys = Keys::new(checkpoint)?;
+    keys.refuse_unless_neutral()?;
+    let mut config = config(&keys)?;
+    let clamped = matches!(config.activation, wisp_ops::Activation::Clamped { .. });
+    if let Some(activation) = keys.activation()?.filter(|_| !clamped) {
+        config.activation = activation;
+    }
+    Decoder::new(config, checkpoint)
 }

@@ -6,15 +6,12 @@ use wisp_ops::{Heat, Pairing};
 
 use crate::config::DecoderConfig;
 use crate::keys::Keys;
-use crate::moe::ExpertsConfig;
+use crate::moe::{ExpertsConfig, Shared};
 use crate::rope::Rope;
 
 /// llama.cpp's converter reorders the rows of q and k, so that neighbours turn together.
 pub(crate) fn config(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let mut config = keys.decoder(Pairing::Neighbours)?;
-    config.qkv_bias = keys.has("blk.0.attn_q.bias");
-    config.output_bias = keys.has("blk.0.attn_output.bias");
-    config.ffn_bias = keys.has("blk.0.ffn_down.bias");
     if keys.opt_size("expert_count")?.unwrap_or(0) > 0 {
         config.experts = Some(ExpertsConfig::read(keys, true)?); // Mixtral
     }
@@ -43,11 +40,15 @@ pub(crate) fn smollm3(keys: &Keys<'_>) -> Result<DecoderConfig> {
 }
 
 /// Granite 3 (2024): Llama with factors at the embedding, the residual stream, the
-/// scores and the logits.
+/// scores and the logits; some have an expert that every token goes to.
 pub(crate) fn granite(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let mut config = config(keys)?;
     config.embedding_factor = keys.opt_f32("embedding_scale")?.unwrap_or(1.0);
     config.residual_factor = keys.opt_f32("residual_scale")?.unwrap_or(1.0);
     config.logit_factor = 1.0 / keys.opt_f32("logit_scale")?.unwrap_or(1.0);
+    let shared = keys.opt_size("expert_shared_feed_forward_length")?.filter(|ffn| *ffn > 0);
+    if let Some(experts) = &mut config.experts {
+        experts.shared = shared.map(|ffn| Shared { ffn, gated: false });
+    }
     Ok(config)
 }

@@ -9,7 +9,12 @@ use crate::keys::Keys;
 use crate::moe::{ExpertsConfig, Shared};
 
 pub(crate) fn qwen2(keys: &Keys<'_>) -> Result<DecoderConfig> {
-    Ok(DecoderConfig { qkv_bias: true, ..keys.decoder(Pairing::Halves)? })
+    let mut config = keys.decoder(Pairing::Halves)?;
+    // GGUF files may name a window that no layer has.
+    if keys.lists_windows() {
+        keys.set_windows(&mut config, 0, false)?;
+    }
+    Ok(config)
 }
 
 /// Besides its experts, every token goes to one that has a gate of its own.
@@ -28,5 +33,5 @@ pub(crate) fn qwen3moe(keys: &Keys<'_>) -> Result<DecoderConfig> {
 
 pub(crate) fn qwen3(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let head_norms = Some(HeadNorms::EachHead);
-    Ok(DecoderConfig { head_norms, ..keys.decoder(Pairing::Halves)? })
+    Ok(DecoderConfig { head_norms, ..qwen2(keys)? })
 }

@@ -25,6 +25,8 @@ pub struct Rope {
     pub scale: f32,
     /// The file has a divisor for each frequency.
     pub factors: Option<Factors>,
+    /// Beyond the trained context the base would grow with the sequence, which is not computed.
+    pub dynamic: bool,
 }
 
 /// YaRN (Peng et al. 2023, section 3.2).
@@ -93,7 +95,8 @@ impl Rope {
     pub(crate) fn none() -> Self {
         let pairing = Pairing::Neighbours;
         let (factor, scale) = (1.0, 1.0);
-        Self { dim: 0, base: 1.0, pairing, factor, yarn: None, scale, factors: None }
+        let (yarn, factors, dynamic) = (None, None, false);
+        Self { dim: 0, base: 1.0, pairing, factor, yarn, scale, factors, dynamic }
     }
 
     pub(crate) fn check(&self, head_dim: usize) -> Result<()> {
@@ -133,6 +136,7 @@ impl Rope {
         let (low, high) = (pair_of(yarn.beta_fast), pair_of(yarn.beta_slow));
         let (low, high) = if yarn.whole_pairs { (low.floor(), high.ceil()) } else { (low, high) };
         let (low, high) = (low.max(0.0), high.min(self.dim as f64 - 1.0));
-        1.0 - ((pair as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0)
+        let high = if low == high { high + 0.001 } else { high };
+        1.0 - ((pair as f64 - low) / (high - low)).clamp(0.0, 1.0)
     }
 }

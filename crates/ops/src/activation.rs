@@ -3,7 +3,7 @@
 use wisp_gpu::Kernel;
 
 /// A function of one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// x·sigmoid(x) (Elfwing et al. 2017).
     Silu,
@@ -11,13 +11,23 @@ pub enum Activation {
     Gelu,
     /// GELU by the error function.
     GeluErf,
+    /// max(x, 0).
+    Relu,
     /// max(x, 0)² (So et al. 2021).
     ReluSquared,
-    /// x·sigmoid(1.702·x) with x at most 7; its gated unit is gpt-oss's.
-    Clamped,
+    /// x·sigmoid(alpha·x) with x at most `limit`; its gated unit is gpt-oss's.
+    Clamped {
+        /// Multiplies x in the sigmoid.
+        alpha: f32,
+        /// The gate is at most this, the up projection within ± this.
+        limit: f32,
+    },
 }
 
 impl Activation {
+    /// gpt-oss's, as published.
+    pub const GPT_OSS: Self = Self::Clamped { alpha: 1.702, limit: 7.0 };
+
     /// Its value at `x`.
     pub fn of(self, x: f32) -> f32 {
         let x = f64::from(x);
@@ -28,8 +38,12 @@ impl Activation {
                 0.5 * x * (1.0 + inner.tanh())
             }
             Self::GeluErf => 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+            Self::Relu => x.max(0.0),
             Self::ReluSquared => x.max(0.0).powi(2),
-            Self::Clamped => x.min(7.0) / (1.0 + (-1.702 * x.min(7.0)).exp()),
+            Self::Clamped { alpha, limit } => {
+                let most = x.min(f64::from(limit));
+                most / (1.0 + (-f64::from(alpha) * most).exp())
+            }
         };
         y as f32
     }
@@ -37,24 +51,39 @@ impl Activation {
     /// What gate and up projection of a gated unit become (Shazeer 2020).
     pub fn gated(self, gate: f32, up: f32) -> f32 {
         match self {
-            Self::Clamped => self.of(gate) * (up.clamp(-7.0, 7.0) + 1.0),
+            Self::Clamped { limit, .. } => self.of(gate) * (up.max(-limit).min(limit) + 1.0),
             _ => self.of(gate) * up,
         }
     }
 
     /// The output of a gated unit.
     pub(crate) fn link_gate(self, kernel: Kernel) -> Kernel {
-        let gate = if self == Self::Clamped { "gate/clamped" } else { "gate/product" };
-        kernel.link("output", "output/gated").link("gate", gate).link("activation", self.file())
+        let gate = match self {
+            Self::Clamped { .. } => "gate/clamped",
+            _ => "gate/product",
+        };
+        self.link(kernel.link("output", "output/gated").link("gate", gate))
     }
 
-    pub(crate) fn file(self) -> &'static str {
+    /// The function itself.
+    pub(crate) fn link(self, kernel: Kernel) -> Kernel {
+        let kernel = kernel.link("activation", self.file());
+        match self {
+            Self::Clamped { alpha, limit } => {
+                kernel.set_f32("ALPHA", alpha).set_f32("LIMIT", limit)
+            }
+            _ => kernel,
+        }
+    }
+
+    fn file(self) -> &'static str {
         match self {
             Self::Silu => "activation/silu",
             Self::Gelu => "activation/gelu",
             Self::GeluErf => "activation/gelu_erf",
+            Self::Relu => "activation/relu",
             Self::ReluSquared => "activation/relu_squared",
-            Self::Clamped => "activation/clamped",
+            Self::Clamped { .. } => "activation/clamped",
         }
     }
 }
@@ -84,7 +113,9 @@ mod tests {
             (Activation::Silu, 0.731_058_6, -0.238_405_85),
             (Activation::Gelu, 0.841_192, -0.045_402_348),
             (Activation::GeluErf, 0.841_344_7, -0.045_500_264),
+            (Activation::Relu, 1.0, 0.0),
             (Activation::ReluSquared, 1.0, 0.0),
+            (Activation::GPT_OSS, 0.845_795_8, -0.064_341_38),
         ] {
             assert!((activation.of(1.0) - at_one).abs() < 1e-6, "{activation:?}");
             assert!((activation.of(-2.0) - at_minus_two).abs() < 1e-6, "{activation:?}");

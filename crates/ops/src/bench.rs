@@ -226,7 +226,7 @@ fn experts(tokens: usize) -> Result<Case> {
         let bias = tape.resource(vector(&format!("{name} bias"), experts * rows));
         record(&mut tape, Experts { experts, used, into, bias: true }, inputs, &[w, bias])
     };
-    let gated = ExpertsInto::Gated(Activation::Clamped);
+    let gated = ExpertsInto::Gated(Activation::GPT_OSS);
     let h = products(&[x, routes], "gate_up", 2 * size, gated)?;
     products(&[h, routes, residual], "down", size, ExpertsInto::Sum { factor: 1.0 })?;
     let name = format!("MXFP4 {used} of {experts} of {size} × {tokens}");

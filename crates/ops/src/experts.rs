@@ -329,17 +329,17 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
     use With::{Bias, Favourite, Nothing, Shards};
     [
         (Format::Q8_0, Activation::Silu, (5, 2), 1, Nothing),
-        (Format::F16, Activation::Clamped, (3, 3), 1, Bias),
+        (Format::F16, Activation::GPT_OSS, (3, 3), 1, Bias),
         (Format::Q4_0, Activation::Gelu, (7, 2), 3, Shards),
-        (Format::F16, Activation::Clamped, (12, 2), 5, Bias),
-        (Format::F16, Activation::Clamped, (5, 2), 5, Bias),
+        (Format::F16, Activation::Clamped { alpha: 1.25, limit: 0.5 }, (12, 2), 5, Bias),
+        (Format::F16, Activation::GPT_OSS, (5, 2), 5, Bias),
         (Format::Q4_0, Activation::Gelu, (5, 2), 3, Shards),
         (Format::Q4_0, Activation::Gelu, (5, 2), 53, Shards),
-        (Format::F16, Activation::Clamped, (4, 1), 70, Bias),
+        (Format::F16, Activation::GPT_OSS, (4, 1), 70, Bias),
         (Format::Q8_0, Activation::Silu, (24, 1), 30, Nothing),
         (Format::Q8_0, Activation::Silu, (20, 16), 19, Nothing),
         (Format::Q8_0, Activation::Silu, (6, 1), 41, Favourite),
-        (Format::MXFP4, Activation::Clamped, (1, 1), 90, Bias),
+        (Format::MXFP4, Activation::GPT_OSS, (1, 1), 90, Bias),
     ]
     .into_iter()
     .map(|(format, activation, experts, tokens, with)| {

@@ -320,7 +320,7 @@ impl Linear {
             }
             Epilogue::Gated(activation) => activation.link_gate(kernel),
             Epilogue::Activate(activation) => {
-                kernel.link("output", "output/activate").link("activation", activation.file())
+                activation.link(kernel.link("output", "output/activate"))
             }
         }
     }
@@ -422,6 +422,7 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
         Epilogue::Gated(gelu),
         Epilogue::Add { factor: 0.3 },
         Epilogue::Logits { factor: 4.0, cap: Some(3.0) },
+        Epilogue::Gated(Activation::Relu),
     ]
     .into_iter()
     .enumerate()

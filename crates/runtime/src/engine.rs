@@ -112,6 +112,7 @@ impl Engine {
     ) -> Result<Engine> {
         let named = |error| named(source.map_or("", |source| source.name()), error);
         let decoder = wisp_models::read(checkpoint).map_err(named)?;
+        checkpoint.notes.iter().for_each(|note| progress(Progress::Note(note.clone())));
         let gpu = Gpu::open(options.device.as_deref(), Off::parse(&options.caps)?).await?;
 
         let tape = decoder.tape(checkpoint, 1, None)?.tape;

@@ -144,6 +144,12 @@ pub(crate) fn fit(
              positions and cannot go beyond it: give --ctx {rows} or less"
         )));
     }
+    if wanted > trained && decoder.config.ropes.iter().any(|rope| rope.dynamic) {
+        return Err(Error::unsupported(format!(
+            "a context of {wanted} tokens is asked for, but the model was trained for {trained}, and \
+             beyond that this version does not compute its dynamic RoPE: give --ctx {trained} or less"
+        )));
+    }
     let make = |ctx| plan(decoder, checkpoint, target, options, ctx);
     let asked = make(wanted)?;
     let least = make(PAGE)?;

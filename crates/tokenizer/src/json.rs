@@ -237,6 +237,8 @@ pub(crate) struct Config {
     pub(crate) eos: Option<String>,
     pub(crate) add_bos: Option<bool>,
     pub(crate) add_eos: Option<bool>,
+    /// The begin token of `config.json`.
+    pub(crate) bos_id: Option<u32>,
     /// More tokens that end a generation.
     pub(crate) ends: Vec<u32>,
 }
@@ -264,6 +266,7 @@ impl Config {
             eos: token("eos_token"),
             add_bos: fields.get("add_bos_token").and_then(serde_json::Value::as_bool),
             add_eos: fields.get("add_eos_token").and_then(serde_json::Value::as_bool),
+            bos_id: None,
             ends: Vec::new(),
         })
     }
@@ -281,12 +284,22 @@ impl Config {
         }
         const GENERATION: &str = "generation_config.json";
         if let Some(generation) = file(GENERATION) {
-            let id = |value: &serde_json::Value| value.as_u64().and_then(|id| id.try_into().ok());
-            config.ends = match fields(GENERATION, generation)?.get("eos_token_id") {
-                Some(serde_json::Value::Array(ids)) => ids.iter().filter_map(id).collect(),
-                Some(one) => id(one).into_iter().collect(),
-                None => Vec::new(),
+            config.ends = ids(fields(GENERATION, generation)?.get("eos_token_id"));
+        }
+        const MODEL: &str = "config.json";
+        if let Some(model) = file(MODEL) {
+            // As transformers does where there is no generation_config.json: the outer object
+            // counts more than the language model's.
+            let fields = fields(MODEL, model)?;
+            let find = |name: &str| {
+                let nested = fields.get("text_config").and_then(|text| text.get(name));
+                let own = ids(fields.get(name));
+                if own.is_empty() { ids(nested) } else { own }
             };
+            config.bos_id = find("bos_token_id").first().copied();
+            if config.ends.is_empty() {
+                config.ends = find("eos_token_id");
+            }
         }
         Ok(config)
     }
@@ -300,6 +313,15 @@ fn unreadable(name: &str, cause: impl std::fmt::Display) -> Error {
 
 fn fields(name: &str, file: &[u8]) -> Result<Fields> {
     serde_json::from_slice(file).map_err(|cause| unreadable(name, cause))
+}
+
+/// One token id or several.
+fn ids(value: Option<&serde_json::Value>) -> Vec<u32> {
+    let id = |value: &serde_json::Value| value.as_u64().and_then(|id| id.try_into().ok());
+    match value {
+        Some(serde_json::Value::Array(ids)) => ids.iter().filter_map(id).collect(),
+        one => one.and_then(id).into_iter().collect(),
+    }
 }
 
 /// A token is its text, or an object with it.

@@ -216,6 +216,44 @@ fn tokenizer_config_json() {
     assert!(!tokenizer.has_chat_template());
 }
 
+/// transformers makes its generation's settings of config.json where a folder has no others.
+#[test]
+fn end_tokens_of_config_json_where_no_other_file_names_them() {
+    let file = json!({
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "d": 3}, "merges": []},
+        "added_tokens": [], "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+    })
+    .to_string();
+    let ends = |config: Value, generation: Option<Value>| {
+        let (config, generation) = (config.to_string(), generation.map(|g| g.to_string()));
+        let tokenizer = Tokenizer::from_folder(|name| match name {
+            "tokenizer.json" => Some(file.as_bytes()),
+            "config.json" => Some(config.as_bytes()),
+            "generation_config.json" => generation.as_ref().map(|g| g.as_bytes()),
+            _ => None,
+        })
+        .expect("a tokenizer");
+        let ends = (0..4).filter(|id| tokenizer.is_end_of_generation(*id)).collect::<Vec<u32>>();
+        (tokenizer.bos(), tokenizer.eos(), ends)
+    };
+    assert_eq!(ends(json!({"eos_token_id": 2}), None), (None, Some(2), vec![2]));
+    let several = json!({"bos_token_id": 0, "eos_token_id": [3, 1]});
+    assert_eq!(ends(several.clone(), None), (Some(0), Some(3), vec![1, 3]));
+    let nested =
+        json!({"eos_token_id": null, "text_config": {"bos_token_id": 0, "eos_token_id": [2]}});
+    assert_eq!(ends(nested, None), (Some(0), Some(2), vec![2]));
+    let both = json!({"eos_token_id": 3, "text_config": {"eos_token_id": 1}});
+    assert_eq!(ends(both, None).2, [3]);
+    // What generation_config.json says comes before it.
+    assert_eq!(ends(several.clone(), Some(json!({"eos_token_id": 2}))).2, [2]);
+    assert_eq!(ends(several, Some(json!({"temperature": 0.5}))).2, [1, 3]);
+    // Neither -1 nor an id that no token has is the end of anything.
+    assert_eq!(
+        ends(json!({"bos_token_id": 9, "eos_token_id": [-1, 4_294_967_297u64, 9]}), None),
+        (None, None, vec![])
+    );
+}
+
 #[test]
 fn chat() {
     let none = Tokenizer::from_vocabulary(small()).expect("a tokenizer");

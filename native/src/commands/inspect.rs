@@ -24,6 +24,7 @@ const CACHES: [KvType; 4] = [KvType::F32, KvType::F16, KvType::Q8_0, KvType::Q4_
 /// Runs the command.
 pub fn run(global: &Global, args: &Inspect) -> Outcome {
     let (path, mut checkpoint) = engine::header(&args.model)?;
+    checkpoint.notes.iter().for_each(out::note);
     let types = types(&checkpoint)?;
     if let Some(of) = global.quantize {
         recast(&mut checkpoint, of, None)?;

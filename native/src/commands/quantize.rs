@@ -26,6 +26,7 @@ pub fn run(args: &Quantize) -> Outcome {
     let (mut checkpoint, mut weights) = open(args)?;
     let before: u64 = checkpoint.tensors.iter().map(|tensor| tensor.bytes).sum();
     recast(&mut checkpoint, args.of, importance)?;
+    checkpoint.notes.iter().for_each(out::note);
     warn_of_loss(&checkpoint);
 
     let mut writer = GgufWriter::new();

@@ -23,6 +23,8 @@ pub struct Checkpoint {
     pub tensors: Vec<TensorInfo>,
     /// Small files that came with the weights (`tokenizer.json`), by name.
     pub files: Vec<(String, Vec<u8>)>,
+    /// What the person should know of the file.
+    pub notes: Vec<String>,
     /// How each tensor is made; those beyond the end lie in the file as they are.
     recipes: Vec<Recipe>,
     index: HashMap<String, usize>,
@@ -159,6 +161,7 @@ impl From<Gguf> for Checkpoint {
             index: index(&gguf.tensors),
             tensors: gguf.tensors,
             files: Vec::new(),
+            notes: Vec::new(),
             recipes: Vec::new(),
             held: RefCell::default(),
             recast: None,
@@ -209,8 +212,9 @@ impl Checkpoint {
         }
         let index = index(&tensors);
         let held = RefCell::default();
-        let recast = None;
-        Ok(Self { gguf_version: None, metadata, tensors, files, recipes, index, held, recast })
+        let (recast, notes) = (None, Vec::new());
+        let gguf_version = None;
+        Ok(Self { gguf_version, metadata, tensors, files, notes, recipes, index, held, recast })
     }
 
     /// Tensors (name, shape with columns first, format) that lie nowhere: their sizes can be

@@ -3,11 +3,11 @@
 
 use serde_json::{Map, Value as Json};
 use wisp_base::{Error, Result};
-use wisp_formats::{Array, Metadata, Value};
+use wisp_formats::{Metadata, Value};
 
 use super::families::{FAMILIES, Family};
-use super::json;
-use crate::rope::yarn_scale;
+use super::{json, settings};
+use crate::keys::{DYNAMIC, YARN_TRUNCATE};
 
 /// Whole numbers: GGUF's key, and the names that it has had in config.json.
 const SIZES: &[(&str, &[&str])] = &[
@@ -21,8 +21,6 @@ const SIZES: &[(&str, &[&str])] = &[
     ("attention.value_length", &["head_dim"]),
     ("expert_count", &["num_local_experts", "num_experts", "n_routed_experts"]),
     ("expert_used_count", &["num_experts_per_tok"]),
-    ("expert_group_count", &["n_group"]),
-    ("expert_group_used_count", &["topk_group"]),
     ("expert_feed_forward_length", &["moe_intermediate_size"]),
     (
         "expert_shared_feed_forward_length",
@@ -45,13 +43,24 @@ const NUMBERS: &[(&str, &[&str])] = &[
     ("residual_scale", &["residual_multiplier"]),
     ("logit_scale", &["logits_scaling"]),
     ("expert_weights_scale", &["routed_scaling_factor"]),
+    ("swiglu_alpha", &["swiglu_alpha"]),
+    ("swiglu_clamp_exp", &["swiglu_limit"]),
+];
+
+/// Other names of one setting.
+const NAMES: [&[&str]; 3] = [
+    &["rope_parameters", "rope_scaling"],
+    &["rope_theta", "rotary_emb_base", "global_rope_theta"],
+    &["partial_rotary_factor", "rotary_pct"],
 ];
 
 /// config.json of a language model, with what it may leave out.
 pub(super) struct Config {
-    folder: String,
+    pub folder: String,
     settings: Map<String, Json>,
     pub family: &'static Family,
+    /// What the person should know: keys that are not known.
+    pub notes: Vec<String>,
 }
 
 impl Config {
@@ -60,32 +69,56 @@ impl Config {
             return Err(Error::input(format!("{folder}: config.json is not an object")));
         };
         // A model of images and text: the latter is what is computed.
-        if let Some(Json::Object(text)) = settings.remove("text_config") {
-            if !text.contains_key("model_type")
-                && settings.get("model_type") == Some(&"gemma3".into())
-            {
-                settings.insert("model_type".into(), "gemma3_text".into());
-            }
-            settings.extend(text);
-        }
-        let model_type = settings.get("model_type").and_then(Json::as_str).unwrap_or_default();
+        let mut text = match settings.remove("text_config") {
+            Some(Json::Object(text)) => Some(text),
+            _ => None,
+        };
+        let name = |settings: &Map<String, Json>| {
+            let name = settings.get("model_type").and_then(Json::as_str);
+            name.unwrap_or_default().to_owned()
+        };
+        let model_type = match text.as_ref().map(name) {
+            Some(own) if !own.is_empty() => own,
+            Some(_) if name(&settings) == "gemma3" => "gemma3_text".into(),
+            _ => name(&settings),
+        };
         let Some(family) = FAMILIES.iter().find(|family| family.model_type == model_type) else {
             let class = settings.get("architectures").and_then(|a| a.get(0)).and_then(Json::as_str);
             return Err(Error::unsupported(format!(
                 "{folder}: the model is of the kind {}, which this version does not read; it reads {}",
                 class
-                    .or(Some(model_type))
+                    .or(Some(&model_type))
                     .filter(|kind| !kind.is_empty())
                     .unwrap_or("(config.json names none)"),
                 FAMILIES.iter().map(|family| family.model_type).collect::<Vec<_>>().join(", ")
             )));
         };
+        let mut unknown = Vec::new();
+        settings::check(folder, family, &mut settings, text.is_some(), &mut unknown)?;
+        if let Some(mut text) = text.take() {
+            settings::check(folder, family, &mut text, false, &mut unknown)?;
+            settings.extend(text);
+        }
+        unknown.sort();
+        unknown.dedup();
+        let notes = match unknown.is_empty() {
+            true => Vec::new(),
+            false => vec![format!(
+                "config.json has settings that this version does not know and does without: {}",
+                unknown.join(", ")
+            )],
+        };
         if let Json::Object(defaults) = json(folder, "config.json", family.defaults.as_bytes())? {
             for (key, value) in defaults {
-                settings.entry(key).or_insert(value);
+                let known = SIZES.iter().chain(NUMBERS).map(|(_, names)| *names).chain(NAMES);
+                let mut others = known.filter(|names| names.contains(&&*key)).flatten();
+                let there = |name: &&str| settings.get(*name).is_some_and(|v| !v.is_null());
+                if !others.any(there) {
+                    settings.entry(key).or_insert(value);
+                }
             }
         }
-        Ok(Self { folder: folder.to_owned(), settings, family })
+        Ok(Self { folder: folder.to_owned(), settings, family, notes })
     }
 
     /// A setting that is there and not null.
@@ -115,14 +148,19 @@ impl Config {
         self.opt_size(keys)?.filter(|size| *size > 0).ok_or_else(|| self.wrong(keys))
     }
 
-    pub fn flag(&self, key: &str) -> bool {
-        self.get(key).and_then(Json::as_bool).unwrap_or(false)
+    /// A switch; off where it is not there.
+    pub fn flag(&self, key: &str) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(false),
+            Some(Json::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(self.wrong(&[key])),
+        }
     }
 
     fn wrong(&self, keys: &[&str]) -> Error {
         let keys = keys.join(" or ");
         Error::input(format!(
-            "{}: config.json has no {keys}, or not a number that can be",
+            "{}: config.json has no {keys}, or not a value that can be",
             self.folder
         ))
     }
@@ -144,26 +182,34 @@ impl Config {
     }
 
     fn head_dim(&self) -> Result<u64> {
-        let own = if self.family.arch.starts_with("granite") {
-            None
-        } else {
-            self.opt_size(&["head_dim"])?
-        };
+        let own = self.opt_size(&["head_dim"])?;
         Ok(own.unwrap_or(self.size(&["hidden_size", "n_embd"])? / self.heads()?))
     }
 
+    /// RoPE's settings; the older name counts more.
+    pub fn all_rope(&self) -> &Json {
+        let there = |rope: &&Json| rope.as_object().is_some_and(|map| !map.is_empty());
+        let [new, old] = ["rope_parameters", "rope_scaling"].map(|key| self.get(key).filter(there));
+        old.or(new).unwrap_or(&Json::Null)
+    }
+
     /// RoPE's settings of blocks that see all positions.
-    fn rope(&self) -> &Json {
-        let all = self.first(&["rope_parameters", "rope_scaling"]).unwrap_or(&Json::Null);
+    pub fn rope(&self) -> &Json {
+        let all = self.all_rope();
         all.get("full_attention").unwrap_or(all)
     }
 
-    fn rope_type(&self) -> &str {
+    pub fn rope_type(&self) -> &str {
         let rope = self.rope();
-        rope.get("rope_type").or(rope.get("type")).and_then(Json::as_str).unwrap_or("default")
+        let name = rope.get("rope_type").or(rope.get("type")).and_then(Json::as_str);
+        match name.unwrap_or("default") {
+            // Phi-3's older files.
+            "su" | "yarn" if self.family.model_type == "phi3" => "longrope",
+            name => name,
+        }
     }
 
-    fn rope_number(&self, key: &str) -> Option<f64> {
+    pub fn rope_number(&self, key: &str) -> Option<f64> {
         self.rope().get(key).and_then(Json::as_f64)
     }
 
@@ -182,9 +228,9 @@ impl Config {
     }
 
     fn trained_for(&self) -> Result<f64> {
-        let own = self.rope_number("original_max_position_embeddings");
-        let all = ["original_max_position_embeddings", "max_position_embeddings"];
-        Ok(own.or(self.number(&all)?).unwrap_or(0.0))
+        const KEY: &str = "original_max_position_embeddings";
+        let own = self.number(&[KEY])?.or(self.rope_number(KEY));
+        Ok(own.or(self.number(&["max_position_embeddings"])?).unwrap_or(0.0))
     }
 
     /// What GGUF says in its metadata.
@@ -198,10 +244,9 @@ impl Config {
             |key: &str, value: Value| metadata.insert(format!("{}.{key}", family.arch), value);
         let deepseek = family.arch == "deepseek2";
         for (key, names) in SIZES {
-            let granite = family.arch.starts_with("granite");
             let other =
                 ["attention.key_length", "attention.value_length", "attention.head_count_kv"];
-            if (deepseek && other.contains(key)) || (granite && names.contains(&"head_dim")) {
+            if deepseek && other.contains(key) {
                 continue;
             }
             if let Some(size) = self.opt_size(names)? {
@@ -216,10 +261,11 @@ impl Config {
         let size = |name: &str| self.size(&[name]);
         match family.model_type {
             "gpt2" if self.get("n_inner").is_none() => {
-                put("feed_forward_length", Value::U32(4 * size("n_embd")? as u32))?;
+                let width = self.size(&["hidden_size", "n_embd"])?;
+                put("feed_forward_length", Value::U32(4 * width as u32))?;
             }
             "gpt_neox" => {
-                put("use_parallel_residual", Value::Bool(self.flag("use_parallel_residual")))?
+                put("use_parallel_residual", Value::Bool(self.flag("use_parallel_residual")?))?
             }
             "gpt_oss" => {
                 put("expert_feed_forward_length", Value::U32(size("intermediate_size")? as u32))?
@@ -235,10 +281,6 @@ impl Config {
                 )?;
             }
             "smollm3" => self.without_rope()?,
-            "modernbert" => {
-                let act = self.get("hidden_activation").and_then(Json::as_str).unwrap_or("gelu");
-                put("hidden_activation", Value::String(act.to_owned()))?;
-            }
             _ => {}
         }
         if deepseek {
@@ -258,28 +300,37 @@ impl Config {
             }
             if let Some(all) = self.rope_number("mscale_all_dim") {
                 put("rope.scaling.yarn_log_multiplier", Value::F32((0.1 * all) as f32))?;
-                // GGUF has no key for a factor of queries and keys that is not that of scores.
-                let (own, factor) = (self.rope_number("mscale"), self.rope_number("factor"));
-                if let (Some(own), Some(factor)) = (own.filter(|own| *own != all), factor) {
-                    let ratio = (yarn_scale(factor, own) / yarn_scale(factor, all)) as f32;
-                    put("rope.scaling.attn_factor", Value::F32(ratio))?;
+            }
+            let by_groups = match self.get("topk_method").and_then(Json::as_str) {
+                None | Some("group_limited_greedy" | "noaux_tc") => true,
+                Some("greedy") => false,
+                Some(other) => {
+                    return Err(
+                        self.unsupported(format!("topk_method in config.json is {other:?}"))
+                    );
+                }
+            };
+            for (key, name) in
+                [("expert_group_count", "n_group"), ("expert_group_used_count", "topk_group")]
+            {
+                if let Some(groups) = self.opt_size(&[name])? {
+                    put(key, Value::U32(if by_groups { groups as u32 } else { 1 }))?;
                 }
             }
             // ggml's numbers: softmax is 1, sigmoid 2.
-            if self.get("scoring_func").and_then(Json::as_str) == Some("sigmoid") {
+            if family.model_type == "deepseek_v3" {
                 put("expert_gating_func", Value::U32(2))?;
             }
         }
-        if self.get("norm_topk_prob").is_some() {
-            put("expert_weights_norm", Value::Bool(self.flag("norm_topk_prob")))?;
+        // Null is as good as false.
+        if self.settings.contains_key("norm_topk_prob") {
+            put("expert_weights_norm", Value::Bool(self.flag("norm_topk_prob")?))?;
         }
-        if let Some(scalar) = self.number(&["query_pre_attn_scalar"])?
-            && scalar != self.head_dim()? as f64
-        {
+        if let Some(scalar) = self.number(&["query_pre_attn_scalar"])? {
             put("attention.scale", Value::F32((1.0 / scalar.sqrt()) as f32))?;
         }
-        let encoder = self.settings.get("is_causal") == Some(&Json::Bool(false));
-        if encoder {
+        self.activation(&mut put)?;
+        if family.encoder {
             put("attention.causal", Value::Bool(false))?;
             if let Some(pooling) = pooling(&self.folder, files)? {
                 put("pooling_type", Value::U32(pooling))?;
@@ -291,46 +342,6 @@ impl Config {
             metadata.insert("tokenizer.ggml.token_type_count", Value::U32(types as u32))?;
         }
         Ok(metadata)
-    }
-
-    fn windows(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
-        let off = self.get("use_sliding_window") == Some(&Json::Bool(false));
-        let window = self.opt_size(&["sliding_window", "local_attention"])?;
-        if !self.family.window {
-            if window.is_some() && self.flag("use_sliding_window") {
-                return Err(self.unsupported("use_sliding_window is set in config.json".into()));
-            }
-            return Ok(());
-        }
-        if let Some(window) = window.filter(|_| !off) {
-            put("attention.sliding_window", Value::U32(window as u32))?;
-        } else if self.family.model_type == "phi3" {
-            put("attention.sliding_window", Value::U32(0))?;
-        }
-        let Some((every, which)) = self.family.every else { return Ok(()) };
-        let usual = |every: usize| move |layer: usize| layer % every != which % every;
-        let layers = self.layers()? as usize;
-        let pattern: Option<Vec<bool>> = match (
-            self.get("layer_types"),
-            self.opt_size(&["sliding_window_pattern", "global_attn_every_n_layers"])?,
-        ) {
-            (Some(Json::Array(types)), _) => {
-                Some(types.iter().map(|kind| kind == "sliding_attention").collect())
-            }
-            (_, Some(own)) if own > 0 && own as usize != every => {
-                let which = if which + 1 == every { own as usize - 1 } else { which };
-                Some((0..layers.min(1 << 16)).map(|layer| layer % own as usize != which).collect())
-            }
-            _ => None,
-        };
-        match pattern {
-            Some(pattern)
-                if !pattern.iter().enumerate().all(|(layer, w)| *w == usual(every)(layer)) =>
-            {
-                put("attention.sliding_window_pattern", Value::Array(Array::Bool(pattern)))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// SmolLM3: every fourth block turns nothing. GGUF has no key for it.
@@ -346,17 +357,15 @@ impl Config {
     }
 
     fn rope_metadata(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {
-        let Some(theta) = self.rope_theta()?.or(self.rope_number("rope_theta")) else {
-            if matches!(self.family.arch, "bert" | "gpt2") {
-                return Ok(());
-            }
-            put("rope.dimension_count", Value::U32(self.rope_dim()? as u32))?;
-            return put("rope.freq_base", Value::F32(10_000.0));
-        };
+        self.check_rope()?;
+        if matches!(self.family.arch, "bert" | "gpt2") {
+            return Ok(());
+        }
+        let theta = self.rope_theta()?.unwrap_or(10_000.0);
         put("rope.dimension_count", Value::U32(self.rope_dim()? as u32))?;
         put("rope.freq_base", Value::F32(theta as f32))?;
-        let all = self.first(&["rope_parameters"]).unwrap_or(&Json::Null);
-        let local = all.get("sliding_attention").and_then(|rope| rope.get("rope_theta"));
+        let local =
+            self.all_rope().get("sliding_attention").and_then(|rope| rope.get("rope_theta"));
         let older = self.number(&["rope_local_base_freq", "local_rope_theta"])?;
         if let Some(local) = local.and_then(Json::as_f64).or(older) {
             put("rope.freq_base_swa", Value::F32(local as f32))?;
@@ -367,37 +376,45 @@ impl Config {
         };
         let kind = self.rope_type();
         match kind {
-            "linear" | "yarn" => {
+            "linear" => {
                 number("factor", self.rope_number("factor"))?;
-                if kind == "yarn" {
-                    number("yarn_ext_factor", self.rope_number("extrapolation_factor"))?;
-                    let factor =
-                        self.rope_number("attention_factor").or(self.rope_number("attn_factor"));
-                    number("yarn_attn_factor", factor)?;
-                    number("yarn_beta_fast", self.rope_number("beta_fast"))?;
-                    number("yarn_beta_slow", self.rope_number("beta_slow"))?;
-                    put(
-                        "rope.scaling.original_context_length",
-                        Value::U32(self.trained_for()? as u32),
-                    )?;
-                }
                 put("rope.scaling.type", Value::String(kind.to_owned()))
             }
-            "longrope" | "su" => {
+            "yarn" => {
                 let trained = self.trained_for()?;
-                let ratio = self.number(&["max_position_embeddings"])?.unwrap_or(trained) / trained;
+                let longest = self.number(&["max_position_embeddings"])?.unwrap_or(trained);
+                let factor = self.rope_number("factor").unwrap_or(longest / trained);
+                number("factor", Some(factor))?;
+                // Latent attention takes mscale_all_dim into account itself.
+                let latent = self.family.arch == "deepseek2";
+                let key = if latent { "attn_factor" } else { "yarn_attn_factor" };
+                number(key, Some(self.yarn_attention_factor(factor)))?;
+                for beta in ["beta_fast", "beta_slow"] {
+                    let own = self.rope_number(beta).filter(|beta| *beta != 0.0);
+                    number(&format!("yarn_{beta}"), own)?;
+                }
+                let truncate = self.rope().get("truncate").and_then(Json::as_bool);
+                put(YARN_TRUNCATE, Value::Bool(truncate.unwrap_or(true)))?;
+                put("rope.scaling.original_context_length", Value::U32(trained as u32))?;
+                put("rope.scaling.type", Value::String(kind.to_owned()))
+            }
+            "longrope" => {
+                let trained = self.trained_for()?;
+                let longest = self.number(&["max_position_embeddings"])?.unwrap_or(trained);
+                let ratio = self.rope_number("factor").unwrap_or(longest / trained);
                 let own = if ratio > 1.0 { (1.0 + ratio.ln() / trained.ln()).sqrt() } else { 1.0 };
                 number("attn_factor", Some(self.rope_number("attention_factor").unwrap_or(own)))?;
                 put("rope.scaling.original_context_length", Value::U32(trained as u32))
             }
-            "default" | "llama3" | "dynamic" if self.family.arch == "phi3" => {
+            "default" | "llama3" if self.family.arch == "phi3" => {
                 put("rope.scaling.original_context_length", Value::U32(self.trained_for()? as u32))
             }
             "default" if self.family.arch == "modern-bert" => {
                 put("rope.scaling.type", Value::String("none".into()))
             }
-            // llama3 is a tensor; dynamic changes nothing within the context that was trained for.
-            "default" | "llama3" | "dynamic" => Ok(()),
+            "dynamic" => put(DYNAMIC, Value::Bool(true)),
+            // llama3 is a tensor.
+            "default" | "llama3" => Ok(()),
             other => Err(self.unsupported(format!("config.json scales RoPE by {other:?}"))),
         }
     }
@@ -412,12 +429,12 @@ impl Config {
         };
         match self.rope_type() {
             "llama3" => {
-                let dim = self.head_dim()?;
+                let dim = self.rope_dim()?;
                 let theta = self.rope_theta()?.unwrap_or(10_000.0);
                 let get = |key, usual| self.rope_number(key).unwrap_or(usual) as f32;
                 let (factor, low) = (get("factor", 8.0), get("low_freq_factor", 1.0));
                 let high = get("high_freq_factor", 4.0);
-                let old = get("original_max_position_embeddings", 8192.0);
+                let old = self.trained_for()? as f32;
                 let one = |pair: u64| {
                     // Rounded to f32 where the converter and PyTorch round.
                     let exponent = f64::from((2 * pair) as f32 / dim as f32);
@@ -434,7 +451,7 @@ impl Config {
                 };
                 Ok(vec![("rope_freqs.weight", (0..dim.min(1 << 16) / 2).map(one).collect())])
             }
-            "longrope" | "su" => match (list("long_factor"), list("short_factor")) {
+            "longrope" => match (list("long_factor"), list("short_factor")) {
                 (Some(long), Some(short)) => Ok(vec![
                     ("rope_factors_long.weight", long),
                     ("rope_factors_short.weight", short),

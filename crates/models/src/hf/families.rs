@@ -1,5 +1,7 @@
 //! One row a `model_type`: what GGUF calls it and how it differs from most.
 
+use super::settings as k;
+
 /// How the tensors and settings of one `model_type` differ.
 pub(super) struct Family {
     /// `model_type` in config.json.
@@ -12,14 +14,36 @@ pub(super) struct Family {
     pub one_more: bool,
     /// Matrices have inputs as rows.
     pub across: bool,
-    /// A window of attention is computed.
-    pub window: bool,
-    /// Every n-th block sees all positions, the others a window: (n, which of them).
-    pub every: Option<(usize, usize)>,
+    /// It reads texts whole, each token seeing all others.
+    pub encoder: bool,
+    /// Which blocks see a window of positions only.
+    pub windows: Windows,
+    /// `rope_parameters` may have an object a kind of attention.
+    pub nested_rope: bool,
+    /// The keys of its config.json: see [`super::settings`].
+    pub keys: &'static [&'static str],
     /// Names that mean something else than in most families.
     pub own: &'static [(&'static str, &'static str)],
     /// Settings that config.json may leave out.
     pub defaults: &'static str,
+}
+
+/// Which blocks see a window of positions only, where config.json names one and does not list
+/// them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Windows {
+    /// None.
+    None,
+    /// All.
+    All,
+    /// All but the i-th of every n.
+    AllBut(usize, usize),
+    /// Where `use_sliding_window` is set, all from the `max_window_layers`-th on.
+    From,
+    /// Where it is set, every other one before that.
+    Alternate,
+    /// Where it is set, all.
+    Switched,
 }
 
 const PLAIN: Family = Family {
@@ -28,14 +52,15 @@ const PLAIN: Family = Family {
     neighbours: false,
     one_more: false,
     across: false,
-    window: false,
-    every: None,
+    encoder: false,
+    windows: Windows::None,
+    nested_rope: false,
+    keys: &[],
     own: &[],
     defaults: "{}",
 };
 const LLAMA: Family = Family { neighbours: true, ..PLAIN };
-const ENCODER: Family =
-    Family { defaults: r#"{"layer_norm_eps":1e-12,"is_causal":false}"#, ..PLAIN };
+const ENCODER: Family = Family { encoder: true, ..PLAIN };
 
 /// After attention, not before the feed-forward layer.
 const POST_NORM: &[(&str, &str)] = &[("post_attention_layernorm", "post_attention_norm")];
@@ -46,47 +71,77 @@ macro_rules! family {
     };
 }
 
+#[rustfmt::skip]
 pub(super) const FAMILIES: &[Family] = &[
-    family!(LLAMA, "llama", "llama", defaults: r#"{"rms_norm_eps":1e-6}"#),
-    family!(LLAMA, "mistral", "llama", window: true, defaults: r#"{"rms_norm_eps":1e-6}"#),
-    family!(LLAMA, "ministral3", "mistral3", window: true, defaults: r#"{"rms_norm_eps":1e-5}"#),
-    family!(LLAMA, "mixtral", "llama", window: true,
-        defaults: r#"{"rms_norm_eps":1e-5,"rope_theta":1e6,"num_local_experts":8,"num_experts_per_tok":2}"#),
-    family!(LLAMA, "granite", "granite"),
-    family!(LLAMA, "granitemoe", "granitemoe"),
-    family!(LLAMA, "granitemoeshared", "granitemoe"),
-    family!(LLAMA, "smollm3", "smollm3", defaults: r#"{"rope_theta":2e6,"rms_norm_eps":1e-6}"#),
-    family!(PLAIN, "qwen2", "qwen2", defaults: r#"{"rms_norm_eps":1e-6}"#),
-    family!(PLAIN, "qwen3", "qwen3", defaults: r#"{"rms_norm_eps":1e-6,"head_dim":128}"#),
-    family!(PLAIN, "qwen2_moe", "qwen2moe", defaults: r#"{"norm_topk_prob":false}"#),
-    family!(PLAIN, "qwen3_moe", "qwen3moe", defaults: r#"{"norm_topk_prob":false,"head_dim":128}"#),
-    family!(PLAIN, "gemma", "gemma", one_more: true,
-        defaults: r#"{"head_dim":256,"rms_norm_eps":1e-6,"tie_word_embeddings":true}"#),
-    family!(PLAIN, "gemma2", "gemma2", one_more: true, window: true, every: Some((2, 1)), own: POST_NORM,
-        defaults: r#"{"head_dim":256,"rms_norm_eps":1e-6,"sliding_window":4096,"tie_word_embeddings":true,
-            "attn_logit_softcapping":50.0,"final_logit_softcapping":30.0,"query_pre_attn_scalar":256}"#),
-    family!(PLAIN, "gemma3_text", "gemma3", one_more: true, window: true, every: Some((6, 5)), own: POST_NORM,
+    family!(LLAMA, "llama", "llama", keys: &[k::DECODER, k::BIASES, k::LLAMA],
+        defaults: r#"{"rms_norm_eps":1e-6}"#),
+    family!(LLAMA, "mistral", "llama", windows: Windows::All, keys: &["sliding_window", k::DECODER],
+        defaults: r#"{"num_key_value_heads":8,"rms_norm_eps":1e-6,"sliding_window":4096}"#),
+    family!(LLAMA, "ministral3", "mistral3", windows: Windows::All, keys: &["sliding_window", k::DECODER],
+        defaults: r#"{"num_key_value_heads":8,"head_dim":128,"rms_norm_eps":1e-5,"max_position_embeddings":262144,
+            "rope_parameters":{"rope_type":"yarn","rope_theta":1e6,"factor":16,"original_max_position_embeddings":16384,
+            "mscale":1,"mscale_all_dim":1,"llama_4_scaling_beta":0.1}}"#),
+    family!(LLAMA, "mixtral", "llama", windows: Windows::All, keys: &[k::MIXTRAL, k::DECODER, k::MOE],
+        defaults: r#"{"num_key_value_heads":8,"rms_norm_eps":1e-5,"rope_theta":1e6,"num_local_experts":8,
+            "num_experts_per_tok":2}"#),
+    family!(LLAMA, "granite", "granite", keys: &[k::DECODER, k::BIASES, k::GRANITE],
+        defaults: r#"{"rms_norm_eps":1e-6,"attention_multiplier":1}"#),
+    family!(LLAMA, "granitemoe", "granitemoe", keys: &[k::DECODER, "attention_bias num_local_experts", k::GRANITE, k::MOE],
+        defaults: r#"{"rms_norm_eps":1e-6,"attention_multiplier":1}"#),
+    family!(LLAMA, "granitemoeshared", "granitemoe", keys: &[k::DECODER, "attention_bias num_local_experts shared_intermediate_size",
+        k::GRANITE, k::MOE], defaults: r#"{"rms_norm_eps":1e-6,"attention_multiplier":1}"#),
+    family!(LLAMA, "smollm3", "smollm3", keys: &[k::SMOLLM3, k::DECODER, k::BIASES],
+        defaults: r#"{"num_key_value_heads":4,"rope_theta":2e6,"rms_norm_eps":1e-6,"tie_word_embeddings":true}"#),
+    family!(PLAIN, "qwen2", "qwen2", windows: Windows::From, keys: &[k::DECODER, k::SWITCHED],
+        defaults: r#"{"num_key_value_heads":32,"rms_norm_eps":1e-6,"sliding_window":4096,"max_window_layers":28}"#),
+    family!(PLAIN, "qwen3", "qwen3", windows: Windows::From, keys: &[k::DECODER, k::SWITCHED, "attention_bias"],
+        defaults: r#"{"num_key_value_heads":32,"rms_norm_eps":1e-6,"head_dim":128,"sliding_window":4096,
+            "max_window_layers":28}"#),
+    family!(PLAIN, "qwen2_moe", "qwen2moe", windows: Windows::Alternate,
+        keys: &[k::DECODER, k::SWITCHED, k::QWEN_MOE, k::MOE, "qkv_bias"],
+        defaults: r#"{"num_key_value_heads":16,"rms_norm_eps":1e-6,"sliding_window":4096,"max_window_layers":28,
+            "norm_topk_prob":false,"qkv_bias":true}"#),
+    family!(PLAIN, "qwen3_moe", "qwen3moe", windows: Windows::Switched, keys: &["use_sliding_window sliding_window \
+        -max_window_layers num_local_experts -shared_expert_intermediate_size attention_bias", k::DECODER, k::QWEN_MOE, k::MOE],
+        defaults: r#"{"num_key_value_heads":4,"rms_norm_eps":1e-6,"sliding_window":4096,"norm_topk_prob":false}"#),
+    family!(PLAIN, "gemma", "gemma", one_more: true, keys: &[k::DECODER, k::GEMMA],
+        defaults: r#"{"num_key_value_heads":16,"head_dim":256,"rms_norm_eps":1e-6,"tie_word_embeddings":true}"#),
+    family!(PLAIN, "gemma2", "gemma2", one_more: true, windows: Windows::AllBut(2, 1), own: POST_NORM,
+        keys: &[k::GEMMA2, k::GEMMA, k::WINDOW, k::DECODER],
+        defaults: r#"{"num_key_value_heads":4,"head_dim":256,"rms_norm_eps":1e-6,"sliding_window":4096,
+            "tie_word_embeddings":true,"attn_logit_softcapping":50.0,"final_logit_softcapping":30.0,
+            "query_pre_attn_scalar":256}"#),
+    family!(PLAIN, "gemma3_text", "gemma3", one_more: true, windows: Windows::AllBut(6, 5), own: POST_NORM, nested_rope: true,
+        keys: &[k::GEMMA3, k::GEMMA2, k::GEMMA, k::WINDOW, k::DECODER],
         defaults: r#"{"head_dim":256,"rms_norm_eps":1e-6,"num_attention_heads":8,"num_key_value_heads":4,
             "max_position_embeddings":131072,"rope_theta":1e6,"rope_local_base_freq":1e4,"sliding_window":4096,
             "query_pre_attn_scalar":256,"vocab_size":262208,"tie_word_embeddings":true}"#),
-    family!(PLAIN, "phi3", "phi3", window: true,
+    family!(PLAIN, "phi3", "phi3", windows: Windows::All, keys: &[k::PHI3, k::DECODER],
         defaults: r#"{"original_max_position_embeddings":4096,"rms_norm_eps":1e-5,"rope_theta":1e4}"#),
-    family!(PLAIN, "olmo2", "olmo2", own: POST_NORM, defaults: r#"{"rms_norm_eps":1e-5}"#),
-    family!(PLAIN, "olmoe", "olmoe", defaults: r#"{"rms_norm_eps":1e-5,"norm_topk_prob":false}"#),
-    family!(PLAIN, "gpt2", "gpt2", across: true, defaults: r#"{"layer_norm_epsilon":1e-5,"tie_word_embeddings":true}"#),
-    family!(PLAIN, "gpt_neox", "gptneox",
+    family!(PLAIN, "olmo2", "olmo2", own: POST_NORM, keys: &[k::DECODER, "attention_bias"],
+        defaults: r#"{"rms_norm_eps":1e-5}"#),
+    family!(PLAIN, "olmoe", "olmoe", keys: &[k::DECODER, k::OLMOE, k::MOE],
+        defaults: r#"{"rms_norm_eps":1e-5,"norm_topk_prob":false}"#),
+    family!(PLAIN, "gpt2", "gpt2", across: true, keys: &[k::GPT2],
+        defaults: r#"{"layer_norm_epsilon":1e-5,"tie_word_embeddings":true}"#),
+    family!(PLAIN, "gpt_neox", "gptneox", keys: &[k::GPT_NEOX],
         defaults: r#"{"layer_norm_eps":1e-5,"rotary_pct":0.25,"use_parallel_residual":true}"#),
-    family!(PLAIN, "gpt_oss", "gpt-oss", window: true, every: Some((2, 1)), own: POST_NORM,
-        defaults: r#"{"head_dim":64,"rms_norm_eps":1e-5,"sliding_window":128}"#),
-    family!(PLAIN, "deepseek_v2", "deepseek2", defaults: r#"{"rms_norm_eps":1e-6}"#),
-    family!(PLAIN, "deepseek_v3", "deepseek2",
-        defaults: r#"{"rms_norm_eps":1e-6,"norm_topk_prob":true,"scoring_func":"sigmoid"}"#),
-    family!(ENCODER, "bert", "bert"),
-    family!(ENCODER, "nomic_bert", "nomic-bert",
-        defaults: r#"{"layer_norm_eps":1e-12,"is_causal":false,"rope_theta":1e3}"#),
-    family!(PLAIN, "modernbert", "modern-bert", window: true, every: Some((3, 0)),
-        defaults: r#"{"norm_eps":1e-5,"local_attention":128,"is_causal":false,"global_rope_theta":160000.0,
-            "local_rope_theta":1e4,"hidden_activation":"gelu","tie_word_embeddings":true}"#),
+    family!(PLAIN, "gpt_oss", "gpt-oss", windows: Windows::AllBut(2, 1), own: POST_NORM,
+        keys: &[k::GPT_OSS, k::WINDOW, k::DECODER, k::MOE],
+        defaults: r#"{"num_key_value_heads":8,"head_dim":64,"rms_norm_eps":1e-5,"sliding_window":128,
+            "max_position_embeddings":131072,"rope_theta":150000,"rope_parameters":{"rope_type":"yarn","factor":32,
+            "truncate":false,"original_max_position_embeddings":4096}}"#),
+    family!(PLAIN, "deepseek_v2", "deepseek2", keys: &[k::DEEPSEEK2, k::DEEPSEEK, k::DECODER, k::MOE],
+        defaults: r#"{"rms_norm_eps":1e-6,"q_lora_rank":1536,"n_shared_experts":2,"topk_method":"greedy"}"#),
+    family!(PLAIN, "deepseek_v3", "deepseek2", keys: &[k::DEEPSEEK3, k::DEEPSEEK, k::DECODER, k::MOE],
+        defaults: r#"{"rms_norm_eps":1e-6,"q_lora_rank":1536,"n_shared_experts":1,"norm_topk_prob":true,"n_group":8,
+            "topk_group":4,"first_k_dense_replace":3,"routed_scaling_factor":2.5}"#),
+    family!(ENCODER, "bert", "bert", keys: &[k::ENCODER], defaults: r#"{"layer_norm_eps":1e-12}"#),
+    family!(ENCODER, "nomic_bert", "nomic-bert", keys: &[k::ENCODER, k::NOMIC],
+        defaults: r#"{"layer_norm_eps":1e-12,"rope_theta":1e3}"#),
+    family!(ENCODER, "modernbert", "modern-bert", windows: Windows::AllBut(3, 0), nested_rope: true,
+        keys: &[k::MODERN_BERT],
+        defaults: r#"{"norm_eps":1e-5,"local_attention":128,"global_rope_theta":160000.0,"local_rope_theta":1e4}"#),
 ];
 
 /// Names of a block's tensors, without `.weight`, and what GGUF calls them.

@@ -1,9 +1,12 @@
 //! Checkpoints of the Hugging Face hub in GGUF's terms: config.json as GGUF's metadata, and
 //! the tensors under GGUF's names, in its order of rows. Families see no difference.
 
+mod checks;
 mod config;
 mod families;
+mod layers;
 mod names;
+mod settings;
 mod stored;
 
 use std::collections::BTreeMap;
@@ -13,6 +16,7 @@ use wisp_base::{Error, Result};
 use wisp_formats::{Checkpoint, FileEntry, Gguf, RawTensor, Safetensors, Source};
 
 use config::Config;
+pub use settings::{Effect, config_key, config_keys};
 
 /// The files that say how text becomes tokens and what becomes of embeddings.
 const SMALL_FILES: [&str; 9] = [
@@ -40,15 +44,15 @@ pub async fn open(source: &dyn Source) -> Result<Checkpoint> {
     if source.files().is_empty() {
         return Ok(Gguf::read(source).await?.into());
     }
-    let config = read(source, "config.json").await?.ok_or_else(|| {
+    let bytes = read(source, "config.json").await?.ok_or_else(|| {
         Error::input(format!(
             "{}: there is no config.json: give a .gguf file, or a folder with config.json and \
              safetensors",
             source.name()
         ))
     })?;
-    let config = Config::parse(source.name(), &config)?;
-    let mut files = Vec::new();
+    let config = Config::parse(source.name(), &bytes)?;
+    let mut files = vec![("config.json".to_owned(), bytes)];
     for name in SMALL_FILES {
         if let Some(bytes) = read(source, name).await? {
             files.push((name.to_owned(), bytes));
@@ -56,7 +60,9 @@ pub async fn open(source: &dyn Source) -> Result<Checkpoint> {
     }
     let metadata = config.metadata(&files)?;
     let made = names::translate(&config, tensors(source).await?)?;
-    Checkpoint::made(metadata, made, files)
+    let mut checkpoint = Checkpoint::made(metadata, made, files)?;
+    checkpoint.notes = config.notes;
+    Ok(checkpoint)
 }
 
 /// A file of the folder, whole.

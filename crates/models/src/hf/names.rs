@@ -23,7 +23,7 @@ const ENDS: [(&str, &str); 8] = [
 ];
 
 /// GGUF's tensors: name, shape with columns first, how to make it.
-type Made = Vec<(String, Vec<u64>, Recipe)>;
+pub(super) type Made = Vec<(String, Vec<u64>, Recipe)>;
 
 /// The experts of one GGUF tensor, by their numbers.
 type Experts = BTreeMap<String, BTreeMap<u64, Stored>>;
@@ -39,6 +39,8 @@ pub(super) fn translate(config: &Config, raws: Raws) -> Result<Made> {
     }
     translation.experts()?;
     let mut made = translation.made;
+    config.tie(&mut made)?;
+    config.check_biases(&made)?;
     for (name, numbers) in config.factors()? {
         let shape = vec![numbers.len() as u64];
         let parts = vec![Part::Given(numbers)];
@@ -63,9 +65,7 @@ impl Translation<'_> {
             !UNUSED.iter().any(|start| short.starts_with(start))
                 && !UNUSED_ENDS.iter().any(|end| name.ends_with(end))
         };
-        if !used(short)
-            || (short.starts_with("lm_head.") && self.config.flag("tie_word_embeddings"))
-        {
+        if !used(short) {
             return Ok(());
         }
         let unknown = || self.config.unsupported(format!("there is a tensor {name}"));
@@ -139,7 +139,7 @@ impl Translation<'_> {
                 self.push(place(gguf), shape, &stored, vec![map]);
             }
             "attn_kv_b" => {
-                let heads = config.kv_heads()?;
+                let heads = config.heads()?;
                 let (keys, values) =
                     (config.size(&["qk_nope_head_dim"])?, config.size(&["v_head_dim"])?);
                 let each = (keys + values) * cols;

@@ -17,7 +17,8 @@ impl Tokenizer {
 
     /// From the files of a folder of the hub by their names: as [`Self::from_json`], and the
     /// template of `chat_template.jinja`, the begin and end tokens of
-    /// `special_tokens_map.json`, the end tokens of `generation_config.json`.
+    /// `special_tokens_map.json`, the end tokens of `generation_config.json` or else those of
+    /// the model's `config.json`.
     ///
     /// # Errors
     /// There is no `tokenizer.json`; a file is damaged.
@@ -68,6 +69,9 @@ impl Tokenizer {
         let control = |id: &&u32| tokens.get(**id as usize).is_some_and(Token::is_control);
         let bos = bos.or_else(|| before.first().filter(control).copied());
         let eos = eos.or_else(|| after.last().filter(control).copied());
+        let there = |id: &u32| (*id as usize) < tokens.len();
+        let bos = bos.or(config.bos_id.filter(there));
+        let eos = eos.or_else(|| config.ends.first().copied().filter(there));
         let mut ends = end::ids(texts(&tokens, |kind| kind == Kind::Control));
         ends.extend(eos);
         ends.extend(config.ends);
