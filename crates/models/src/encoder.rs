@@ -56,6 +56,6 @@ fn encoder(keys: &Keys<'_>) -> Result<DecoderConfig> {
         encoder: true,
         token_types: keys.rows("token_types.weight"),
         embedding_norm: true,
-        ..keys.decoder(Pairing::Halves)?
+        ..keys.decoder_with(Norm::Layer { bias: true }, Pairing::Halves)?
     })
 }

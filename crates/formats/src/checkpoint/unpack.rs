@@ -13,6 +13,13 @@ const AWQ_ORDER: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
 /// Weights a block of MXFP4.
 const MX_BLOCK: u64 = 32;
 
+/// Numbers of 64 bits, which no GPU has and no format: they are cast to f32.
+const DOUBLE: &str = "F64";
+
+fn is_float(dtype: Dtype) -> bool {
+    dtype.format().is_some() || dtype.name() == DOUBLE
+}
+
 /// What is needed to read rows of one tensor.
 pub(super) struct Unpacker<'a> {
     from: &'a RawTensor,
@@ -58,9 +65,9 @@ impl Packing {
         };
         let wide = from.shape.last().copied().unwrap_or(1).max(1);
         let high = from.numbers() / wide;
-        let floats = ["F32", "F16", "BF16"];
+        let floats = ["F64", "F32", "F16", "BF16"];
         let (numbers, good) = match self {
-            Self::Plain => (from.numbers(), from.dtype.format().is_some()),
+            Self::Plain => (from.numbers(), is_float(from.dtype)),
             Self::Scaled { scale, rows, cols } => {
                 let blocks = high.div_ceil((*rows).max(1)) * wide.div_ceil((*cols).max(1));
                 let eight = from.dtype.bytes() == 1 && from.dtype.format().is_some();
@@ -106,6 +113,9 @@ async fn bytes(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<u8>> {
 
 async fn floats(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<f32>> {
     let bytes = bytes(source, tensor).await?;
+    if tensor.dtype.name() == DOUBLE {
+        return Ok(bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect());
+    }
     let mut numbers = vec![0.0; tensor.numbers() as usize];
     decode(float_format(tensor.dtype)?, &bytes, &mut numbers)?;
     Ok(numbers)
@@ -168,7 +178,7 @@ impl Unpacker<'_> {
         if let Kind::Mxfp4 { exponents, first } = &self.kind {
             return self.mxfp4(bytes, exponents, (place / MX_BLOCK - first) as usize);
         }
-        let plain = |col: u64| number(float_format(self.from.dtype)?, bytes, (col * step) as usize);
+        let plain = |col: u64| number(self.from.dtype, bytes, (col * step) as usize);
         let wide = self.from.shape.last().copied().unwrap_or(1).max(1);
         let one = |col: u64| match &self.kind {
             Kind::Plain => plain(col),
@@ -228,7 +238,12 @@ fn float_format(dtype: Dtype) -> Result<Format> {
 }
 
 /// The number at `at` of many of one type.
-fn number(format: Format, bytes: &[u8], at: usize) -> Result<f32> {
+fn number(dtype: Dtype, bytes: &[u8], at: usize) -> Result<f32> {
+    if dtype.name() == DOUBLE {
+        let bytes = bytes.as_chunks().0.get(at).ok_or_else(damaged)?;
+        return Ok(f64::from_le_bytes(*bytes) as f32);
+    }
+    let format = float_format(dtype)?;
     let start = format.bytes(at);
     let bytes = bytes.get(start..start + format.bytes(1)).ok_or_else(damaged)?;
     let mut number = [0.0];

@@ -7,6 +7,7 @@ use wisp_formats::{Array, Metadata, Value};
 
 use super::families::{FAMILIES, Family};
 use super::json;
+use crate::keys::ROPE_LAYERS;
 use crate::rope::yarn_scale;
 
 /// Whole numbers: GGUF's key, and the names that it has had in config.json.
@@ -46,6 +47,11 @@ const NUMBERS: &[(&str, &[&str])] = &[
     ("logit_scale", &["logits_scaling"]),
     ("expert_weights_scale", &["routed_scaling_factor"]),
 ];
+
+/// The names in config.json of what GGUF calls `key`.
+pub(crate) fn config_names(key: &str) -> Option<&'static [&'static str]> {
+    SIZES.iter().chain(NUMBERS).find(|(known, _)| *known == key).map(|(_, names)| *names)
+}
 
 /// config.json of a language model, with what it may leave out.
 pub(super) struct Config {
@@ -125,6 +131,11 @@ impl Config {
             "{}: config.json has no {keys}, or not a number that can be",
             self.folder
         ))
+    }
+
+    /// Files that contradict each other.
+    pub fn wrong_files(&self, what: String) -> Error {
+        Error::input(format!("{}: {what}", self.folder))
     }
 
     pub fn unsupported(&self, what: String) -> Error {
@@ -234,7 +245,11 @@ impl Config {
                     Value::F32(self.rope_number("llama_4_scaling_beta").unwrap_or(0.0) as f32),
                 )?;
             }
-            "smollm3" => self.without_rope()?,
+            "smollm3" => {
+                if let Some(turns) = self.rope_layers()? {
+                    put(ROPE_LAYERS, Value::Array(Array::Bool(turns)))?;
+                }
+            }
             "modernbert" => {
                 let act = self.get("hidden_activation").and_then(Json::as_str).unwrap_or("gelu");
                 put("hidden_activation", Value::String(act.to_owned()))?;
@@ -333,16 +348,42 @@ impl Config {
         }
     }
 
-    /// SmolLM3: every fourth block turns nothing. GGUF has no key for it.
-    fn without_rope(&self) -> Result<()> {
-        let Some(Json::Array(turns)) = self.get("no_rope_layers") else { return Ok(()) };
-        let usual = |(layer, turns): (usize, &Json)| {
-            turns.as_u64() == Some(u64::from((layer + 1) % 4 != 0))
+    /// SmolLM3: which blocks turn, where it is not all but every fourth.
+    fn rope_layers(&self) -> Result<Option<Vec<bool>>> {
+        let layers = self.layers()? as usize;
+        let turns: Vec<bool> = match self.get("no_rope_layers") {
+            Some(Json::Array(list)) if list.len() >= layers => list
+                .iter()
+                .take(layers)
+                .map(|turns| turns.as_bool().or(turns.as_u64().map(|turns| turns != 0)))
+                .collect::<Option<_>>()
+                .ok_or_else(|| self.wrong(&["no_rope_layers"]))?,
+            Some(_) => return Err(self.wrong(&["no_rope_layers"])),
+            None => {
+                const EVERY: &[&str] = &["no_rope_layer_interval"];
+                let every = if self.get(EVERY[0]).is_some() { self.size(EVERY)? } else { 4 };
+                (1..=layers.min(1 << 16)).map(|layer| layer as u64 % every != 0).collect()
+            }
         };
-        if turns.iter().enumerate().all(usual) {
-            return Ok(());
+        let usual = turns.iter().enumerate().all(|(layer, turns)| *turns == (layer % 4 != 3));
+        Ok((!usual).then_some(turns))
+    }
+
+    /// Whether a block has experts, where config.json says so by more than their number.
+    pub fn sparse(&self, layer: u64) -> Result<Option<bool>> {
+        const ONLY: &[&str] = &["mlp_only_layers"];
+        const STEP: &[&str] = &["decoder_sparse_step"];
+        if !matches!(self.family.arch, "qwen2moe" | "qwen3moe") {
+            return Ok(None);
         }
-        Err(self.unsupported("no_rope_layers in config.json is not every fourth".into()))
+        let dense = match self.get(ONLY[0]) {
+            None => false,
+            Some(Json::Array(list)) if list.iter().all(Json::is_u64) => list.contains(&layer.into()),
+            Some(_) => return Err(self.wrong(ONLY)),
+        };
+        let step = if self.get(STEP[0]).is_some() { self.size(STEP)? } else { 1 };
+        let experts = self.opt_size(&["num_experts"])? != Some(0);
+        Ok(Some(experts && !dense && (layer + 1).is_multiple_of(step)))
     }
 
     fn rope_metadata(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {

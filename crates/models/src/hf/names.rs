@@ -23,7 +23,7 @@ const ENDS: [(&str, &str); 8] = [
 ];
 
 /// GGUF's tensors: name, shape with columns first, how to make it.
-type Made = Vec<(String, Vec<u64>, Recipe)>;
+pub(super) type Made = Vec<(String, Vec<u64>, Recipe)>;
 
 /// The experts of one GGUF tensor, by their numbers.
 type Experts = BTreeMap<String, BTreeMap<u64, Stored>>;

@@ -89,6 +89,9 @@ impl Stored {
             return Ok(Self { from, packing, shape, format: Format::BF16 });
         }
         let shape = from.shape.clone();
+        if from.dtype.name() == "F64" {
+            return Ok(Self { from, packing: Packing::Plain, shape, format: Format::F32 });
+        }
         // Numbers of 8 bits are given as more: what scales them has more digits.
         if let Some(format) = from.dtype.format().filter(|_| from.dtype.bytes() > 1) {
             return Ok(Self { from, packing: Packing::Plain, shape, format });
