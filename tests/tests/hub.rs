@@ -323,7 +323,8 @@ fn settings_that_a_family_does_not_expect_reach_the_model() {
     let every_other: Check =
         |c| c.kinds.iter().enumerate().all(|(at, k)| k.window.is_some() == (at % 2 == 0));
     let turns: Check = |c| c.kinds.iter().map(|k| k.rope == 0).eq([true, false, false, true, true]);
-    let interval: Check = |c| c.kinds.iter().map(|k| k.rope == 0).eq([true, true, false, true, true]);
+    let interval: Check =
+        |c| c.kinds.iter().map(|k| k.rope == 0).eq([true, true, false, true, true]);
     let cases: [(&str, Json, Check); 9] = [
         ("gemma2", json!({"layer_types": ["full_attention", "sliding_attention"]}), windows),
         ("gemma3", json!({"layer_types": null, "sliding_window_pattern": 2}), every_other),
@@ -364,13 +365,25 @@ fn dense_layers_among_sparse_ones_are_as_config_json_says() {
     assert_eq!(dense("qwen2_moe_sparse_step"), [true, false, true]);
     assert_eq!(dense("qwen3_moe"), [false; 2]);
     for (name, settings, says) in [
-        ("qwen3_moe_mlp_only", json!({"mlp_only_layers": [2]}), "layer 0 has experts, but there are none"),
-        ("qwen3_moe_mlp_only", json!({"mlp_only_layers": [0, 1, 2]}), "layer 1 has no experts, but"),
+        (
+            "qwen3_moe_mlp_only",
+            json!({"mlp_only_layers": [2]}),
+            "layer 0 has experts, but there are none",
+        ),
+        (
+            "qwen3_moe_mlp_only",
+            json!({"mlp_only_layers": [0, 1, 2]}),
+            "layer 1 has no experts, but",
+        ),
         ("qwen2_moe_sparse_step", json!({"decoder_sparse_step": 1}), "layer 0 has experts, but"),
         ("qwen2_moe_sparse_step", json!({"decoder_sparse_step": 0}), "decoder_sparse_step"),
         ("qwen3_moe", json!({"mlp_only_layers": ["a"]}), "mlp_only_layers"),
         ("smollm3", json!({"no_rope_layers": [1, 0]}), "no_rope_layers"),
-        ("smollm3", json!({"no_rope_layers": null, "no_rope_layer_interval": 0}), "no_rope_layer_interval"),
+        (
+            "smollm3",
+            json!({"no_rope_layers": null, "no_rope_layer_interval": 0}),
+            "no_rope_layer_interval",
+        ),
     ] {
         let source = family(name).folder_with(settings.as_object().unwrap());
         let error = block_on(open(&source)).unwrap_err().to_string();
@@ -386,8 +399,14 @@ fn buffers_are_ignored_and_doubles_are_cast() {
     let family = |name: &str| families.iter().find(|family| family.name == name).unwrap();
     let none = serde_json::Map::new();
     for (name, buffers) in [
-        ("llama", &["model.layers.0.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq"][..]),
-        ("gpt2", &["transformer.h.0.attn.bias", "transformer.h.1.attn.masked_bias", "h.0.attn.bias"]),
+        (
+            "llama",
+            &["model.layers.0.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq"][..],
+        ),
+        (
+            "gpt2",
+            &["transformer.h.0.attn.bias", "transformer.h.1.attn.masked_bias", "h.0.attn.bias"],
+        ),
         (
             "gpt_neox",
             &[
@@ -422,10 +441,8 @@ fn buffers_are_ignored_and_doubles_are_cast() {
         let (singles, doubles) = (family.folder(), folder(&family.config(&none), &tensors));
         let (ours, theirs) = (block_on(open(&doubles)).unwrap(), block_on(open(&singles)).unwrap());
         for tensor in &theirs.tensors {
-            let (got, want) = (
-                values(&ours, &doubles, &tensor.name),
-                values(&theirs, &singles, &tensor.name),
-            );
+            let (got, want) =
+                (values(&ours, &doubles, &tensor.name), values(&theirs, &singles, &tensor.name));
             assert_eq!(got, want, "{name}: {}", tensor.name);
         }
     }
@@ -444,11 +461,12 @@ fn what_is_missing_is_named_as_it_was_looked_for() {
         let mut checkpoint = block_on(open(&source)).unwrap();
         let arch = checkpoint.metadata.str("general.architecture").unwrap().to_owned();
         let key = match wanted {
-            "rms_norm_eps" => format!("{arch}.attention.layer_norm_rms_epsilon"),
-            _ => format!("{arch}.attention.layer_norm_epsilon"),
+            "layer_norm_ep" => format!("{arch}.attention.layer_norm_epsilon"),
+            _ => format!("{arch}.attention.layer_norm_rms_epsilon"),
         };
         for (key, name) in [(key, wanted), (format!("{arch}.block_count"), "num_hidden_layers")] {
-            let whole = std::mem::replace(&mut checkpoint.metadata, without(&checkpoint, &key));
+            let less = without(&checkpoint, &key);
+            let whole = std::mem::replace(&mut checkpoint.metadata, less);
             let error = wisp_models::read(&checkpoint).unwrap_err().to_string();
             assert!(error.contains("config.json has no") && error.contains(name), "{error}");
             checkpoint.gguf_version = Some(3);

@@ -38,7 +38,8 @@ fn reaching(prompt: &[u32], reach: usize) -> Request {
 #[test]
 fn a_request_is_long_by_what_it_can_reach_and_shares_pages_with_its_kind_only() {
     let family = phi3();
-    let (prompt, short, long) = (prompt(&family), answer(&family, "short"), answer(&family, "long"));
+    let (prompt, short, long) =
+        (prompt(&family), answer(&family, "short"), answer(&family, "long"));
     assert_ne!(short[..20], long[..20]);
     let mut engine = load(&family, EngineOptions::default());
     // Side by side in the same steps; then again, with the pages of their own kind.
@@ -48,7 +49,10 @@ fn a_request_is_long_by_what_it_can_reach_and_shares_pages_with_its_kind_only() 
         let answers: Vec<Completion> = answers.into_iter().map(|a| a.unwrap()).collect();
         assert_eq!(answers[0].tokens, short[..25]);
         assert_eq!(answers[1].tokens, long[..26]);
-        assert_eq!(answers.iter().map(|a| a.timings.prefill_tokens).collect::<Vec<_>>(), [computed; 2]);
+        assert_eq!(
+            answers.iter().map(|a| a.timings.prefill_tokens).collect::<Vec<_>>(),
+            [computed; 2]
+        );
     }
     // The context bounds what can be reached.
     let all = ask(&mut engine, &greedy(&prompt, usize::MAX));
@@ -59,7 +63,8 @@ fn a_request_is_long_by_what_it_can_reach_and_shares_pages_with_its_kind_only() 
 fn guesses_turn_as_the_sequence_that_they_are_for() {
     use wisp_runtime::Guess;
     let family = phi3();
-    let (prompt, short, long) = (prompt(&family), answer(&family, "short"), answer(&family, "long"));
+    let (prompt, short, long) =
+        (prompt(&family), answer(&family, "short"), answer(&family, "long"));
     let options = EngineOptions { guess: Guess::Always, ..EngineOptions::default() };
     let mut engine = load(&family, options);
     let done = ask(&mut engine, &greedy(&prompt, 25));

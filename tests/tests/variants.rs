@@ -26,7 +26,11 @@ fn a_number_for_each_layer_is_one_for_all_where_they_are_equal() {
         ("attention.head_count_kv", Array::U32(vec![2; 2]), Array::U32(vec![2, 4])),
         ("attention.head_count", Array::I32(vec![4; 2]), Array::I32(vec![4, 2])),
         ("feed_forward_length", Array::U64(vec![96; 2]), Array::U64(vec![96, 64])),
-        ("attention.layer_norm_rms_epsilon", Array::F32(vec![1e-5; 2]), Array::F32(vec![1e-5, 1e-6])),
+        (
+            "attention.layer_norm_rms_epsilon",
+            Array::F32(vec![1e-5; 2]),
+            Array::F32(vec![1e-5, 1e-6]),
+        ),
     ];
     let mut all = Tiny::new();
     for (key, equal, other) in each {
@@ -45,12 +49,8 @@ fn a_number_for_each_layer_is_one_for_all_where_they_are_equal() {
 #[test]
 fn special_ids_that_no_token_has_are_none() {
     let plain = answer(&Tiny::new());
-    let none: [Value; 4] = [
-        Value::U32(u32::MAX),
-        Value::I32(-1),
-        Value::I64(-1),
-        Value::U32(VOCAB),
-    ];
+    let none: [Value; 4] =
+        [Value::U32(u32::MAX), Value::I32(-1), Value::I64(-1), Value::U32(VOCAB)];
     for none in none {
         let mut model = Tiny::new();
         for name in ["bos", "eos", "eot", "eom", "unknown", "padding", "seperator", "cls"] {
@@ -83,6 +83,9 @@ fn a_drawn_id_without_a_token_is_no_text() {
     let nll = block_on(engine.nll(&tokens, &Cancel::default())).unwrap();
     assert!(nll.iter().all(|nll| (nll - (rows as f64).ln()).abs() < 1e-4), "{nll:?}");
     let tokenizer = engine.tokenizer().unwrap();
-    assert_eq!(tokenizer.decode(&[104, 280, 105], true).unwrap(), tokenizer.decode(&[104, 105], true).unwrap());
+    assert_eq!(
+        tokenizer.decode(&[104, 280, 105], true).unwrap(),
+        tokenizer.decode(&[104, 105], true).unwrap()
+    );
     assert!(tokenizer.decode(&[300], true).is_err());
 }

@@ -150,8 +150,7 @@ impl Block<'_> {
                     gate.push(self.tensors.vector(&mut self.tape, of_gate, all)?);
                     up.push(self.tensors.vector(&mut self.tape, of_up, all)?);
                 }
-                let up =
-                    record(&mut self.tape, of.op(ExpertsInto::Wide, bias), &[h, routes], &up)?;
+                let up = record(&mut self.tape, of.op(ExpertsInto::Wide, bias), &[h, routes], &up)?;
                 let op = of.op(ExpertsInto::Gate(c.activation), bias);
                 record(&mut self.tape, op, &[h, routes, up], &gate)
             }

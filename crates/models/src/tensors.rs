@@ -142,12 +142,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// As many rows of two matrices, gate and up projection.
-    pub fn pair(
-        &self,
-        tape: &mut Tape,
-        parts: [Rows; 2],
-        cols: usize,
-    ) -> Result<Pair> {
+    pub fn pair(&self, tape: &mut Tape, parts: [Rows; 2], cols: usize) -> Result<Pair> {
         let [first, second] = &parts;
         let rows = first.rows + second.rows;
         let first = self.get(&first.tensor, first.of, cols)?;

@@ -220,8 +220,7 @@ impl Operation for RopeAppend {
                     self.kv_heads,
                     dim,
                 );
-                let mut head =
-                    if is_key { self.turn(head, token, &table) } else { head.to_vec() };
+                let mut head = if is_key { self.turn(head, token, &table) } else { head.to_vec() };
                 kv.round(&mut head);
                 let cache = node.cache_mut(1)?;
                 let into = if is_key { &mut cache.keys } else { &mut cache.values };

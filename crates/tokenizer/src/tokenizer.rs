@@ -244,7 +244,9 @@ impl Tokenizer {
     /// The bytes that token `id` stands for; none for a control token, nor for an id of the
     /// model that no token has. None if the id is not in the vocabulary.
     pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
-        let Some(token) = self.token(id) else { return self.check_id(id).ok().map(|()| Vec::new()) };
+        let Some(token) = self.token(id) else {
+            return self.check_id(id).ok().map(|()| Vec::new());
+        };
         match token.kind {
             Kind::Normal | Kind::Unused => match self.code {
                 Code::Pieces => Some(json::piece(&token.text)),

@@ -165,7 +165,10 @@ fn ids_of_rows_without_a_token_are_no_text() {
         streamed.push_str(&stream.finish());
         assert_eq!(streamed, alone);
         for error in [stream.push(last + 1).err(), tokenizer.decode(&[last + 1], true).err()] {
-            says(&error.expect("an error"), &["is not in the vocabulary", &format!("has {rows} tok")]);
+            says(
+                &error.expect("an error"),
+                &["is not in the vocabulary", &format!("has {rows} tok")],
+            );
         }
     }
 }

@@ -114,7 +114,12 @@ async fn bytes(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<u8>> {
 async fn floats(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<f32>> {
     let bytes = bytes(source, tensor).await?;
     if tensor.dtype.name() == DOUBLE {
-        return Ok(bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect());
+        return Ok(bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| f64::from_le_bytes(*bytes) as f32)
+            .collect());
     }
     let mut numbers = vec![0.0; tensor.numbers() as usize];
     decode(float_format(tensor.dtype)?, &bytes, &mut numbers)?;

@@ -378,7 +378,9 @@ impl Config {
         }
         let dense = match self.get(ONLY[0]) {
             None => false,
-            Some(Json::Array(list)) if list.iter().all(Json::is_u64) => list.contains(&layer.into()),
+            Some(Json::Array(list)) if list.iter().all(Json::is_u64) => {
+                list.contains(&layer.into())
+            }
             Some(_) => return Err(self.wrong(ONLY)),
         };
         let step = if self.get(STEP[0]).is_some() { self.size(STEP)? } else { 1 };
