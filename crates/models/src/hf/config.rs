@@ -362,7 +362,7 @@ impl Config {
             None => {
                 const EVERY: &[&str] = &["no_rope_layer_interval"];
                 let every = if self.get(EVERY[0]).is_some() { self.size(EVERY)? } else { 4 };
-                (1..=layers.min(1 << 16)).map(|layer| layer as u64 % every != 0).collect()
+                (1..=layers.min(1 << 16)).map(|at| !(at as u64).is_multiple_of(every)).collect()
             }
         };
         let usual = turns.iter().enumerate().all(|(layer, turns)| *turns == (layer % 4 != 3));
