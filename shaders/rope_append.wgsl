@@ -29,7 +29,7 @@ fn number(at: u32, is_query: bool) -> f32 {
 }
 
 // Element `i` of the head vector that starts at `first`, turned.
-fn turned(first: u32, i: u32, position: u32, is_query: bool) -> f32 {
+fn turned(first: u32, i: u32, rows: vec2<u32>, is_query: bool) -> f32 {
     let own = normed(number(first + i, is_query), i, is_query);
     if (i < ROPE_FIRST || i - ROPE_FIRST >= ROPE_DIM) {
         return own;
@@ -38,7 +38,7 @@ fn turned(first: u32, i: u32, position: u32, is_query: bool) -> f32 {
     let pair = select(r % HALF, r / 2u, NEIGHBOURS);
     let second = select(r >= HALF, r % 2u == 1u, NEIGHBOURS);
     let reach = select(HALF, 1u, NEIGHBOURS);
-    let angle = turn(position, pair);
+    let angle = turn(rows, pair);
     let at = select(i + reach, i - reach, second);
     let other = normed(number(first + at, is_query), at, is_query);
     return own * angle.x + select(-other, other, second) * angle.y;
@@ -51,12 +51,13 @@ fn main(
 ) {
     let token = group.y;
     let position = step_position(token);
+    let rows = rope_rows(token);
     if (group.x < HEADS) {
         let first = token * QUERY_STRIDE + group.x * HEAD_DIM;
         norm_begin(first, true, thread);
         let heat = query_heat(position);
         for (var i = thread; i < HEAD_DIM; i += THREADS) {
-            let value = heat * turned(first, i, position, true);
+            let value = heat * turned(first, i, rows, true);
             q[token * Q_STRIDE + group.x * HEAD_DIM + i] = to_scalar(value);
         }
         return;
@@ -77,7 +78,7 @@ fn main(
             if (is_value) {
                 numbers[i / 4u][i % 4u] = number(first + at, false);
             } else {
-                numbers[i / 4u][i % 4u] = turned(first, at, position, false);
+                numbers[i / 4u][i % 4u] = turned(first, at, rows, false);
             }
         }
         if (is_value) {

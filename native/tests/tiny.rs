@@ -54,8 +54,14 @@ fn a_wrong_model_is_one_sentence_that_names_file_and_fault() {
             "tensor blk.0.attn_q.weight has 32 rows of 64, but by the metadata it has 64 of 64",
         ),
         (
-            good.clone().with_tensor("blk.0.ffn_up.weight", &[64, 96]).bytes(),
-            "this version needs them in one format",
+            good.clone().without("llama.attention.layer_norm_rms_epsilon").bytes(),
+            "metadata key llama.attention.layer_norm_rms_epsilon is missing",
+        ),
+        (
+            good.clone()
+                .with("llama.attention.head_count_kv", wisp_formats::Array::U32(vec![2, 4]))
+                .bytes(),
+            "llama.attention.head_count_kv differs from layer to layer",
         ),
         (
             good.clone().with("llama.attention.head_count_kv", 3u32).bytes(),
@@ -105,7 +111,7 @@ fn a_wrong_tokenizer_spoils_only_what_needs_it() {
         (Tiny::new().with("tokenizer.ggml.model", "rwkv"), "of the kind 'rwkv'"),
         (Tiny::new().with("tokenizer.ggml.pre", "new-one"), "pre-tokenizer 'new-one'"),
         (Tiny::new().without("tokenizer."), "tokenizer.ggml.model is missing"),
-        (Tiny::new().with("tokenizer.ggml.eos_token_id", 999u32), "eos token"),
+        (Tiny::new().with("tokenizer.ggml.eos_token_id", "</s>"), "eos_token_id is \"</s>\""),
     ] {
         let file = Temp::new("odd.gguf", model.bytes());
         let ids = run_model(&[

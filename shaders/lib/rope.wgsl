@@ -1,12 +1,16 @@
 // Rotary position embedding (Su et al. 2021): the angles of a position, and which numbers of
 // a head turn together. A pair (a, b) at angle φ = position·frequency becomes
 // (a·cos φ - b·sin φ, a·sin φ + b·cos φ).
+//!import lib/step
 const ROPE_FIRST: u32 = 0u; // the first number of a head that turns
 const ROPE_DIM: u32 = 4u; // so many turn
 const NEIGHBOURS: bool = true; // pairs are (2i, 2i + 1), else (i, i + ROPE_DIM / 2)
 // Queries are times 1 + HEAT·ln(1 + ⌊position / HEAT_LENGTH⌋).
 const HEAT: f32 = 0.0;
 const HEAT_LENGTH: u32 = 1u;
+
+// Row at which the table for long contexts begins; 0: there is one only.
+const LONG_TABLE: u32 = 0u;
 
 const HALF: u32 = max(ROPE_DIM / 2u, 1u);
 const FINE: u32 = 256u;
@@ -16,10 +20,17 @@ const FINE: u32 = 256u;
 // position, where cos() of a large angle is not.
 @group(0) @binding(12) var<storage, read> rope: array<vec2f>;
 
+// Rows of a token's position: the fine one, the coarse one.
+fn rope_rows(token: u32) -> vec2<u32> {
+    let position = step_position(token);
+    let first = select(0u, LONG_TABLE, step_is_long(token));
+    return vec2(first + position % FINE, first + FINE + position / FINE);
+}
+
 // (cos φ, sin φ) of a pair.
-fn turn(position: u32, pair: u32) -> vec2f {
-    let fine = rope[position % FINE * HALF + pair];
-    let coarse = rope[(FINE + position / FINE) * HALF + pair];
+fn turn(rows: vec2<u32>, pair: u32) -> vec2f {
+    let fine = rope[rows.x * HALF + pair];
+    let coarse = rope[rows.y * HALF + pair];
     return vec2(fine.x * coarse.x - fine.y * coarse.y, fine.x * coarse.y + fine.y * coarse.x);
 }
 

@@ -26,7 +26,12 @@ fn step_position(token: u32) -> u32 {
 }
 
 fn step_sequence(token: u32) -> u32 {
-    return step[8u + 4u * token + 2u];
+    return step[8u + 4u * token + 2u] & 0x7fffffffu;
+}
+
+// Whether its sequence turns by the frequencies for long contexts.
+fn step_is_long(token: u32) -> bool {
+    return step[8u + 4u * token + 2u] > 0x7fffffffu;
 }
 
 // How many positions, from the first on, the token may see.

@@ -59,20 +59,21 @@ fn output_pair(token: u32, row: u32, even: f32, odd: f32) {
         return;
     }
     let position = step_position(token);
+    let rows = rope_rows(token);
     let own = vec2(even, odd);
     let at = FIRST_ROW + row;
     let i = at % HEAD_DIM;
     if (at >= Q_ROWS + KV_ROWS || i >= ROPE_DIM) {
         put(token, position, at, own);
     } else if (NEIGHBOURS) {
-        let angle = turn(position, i / 2u);
+        let angle = turn(rows, i / 2u);
         let turned = vec2(even * angle.x - odd * angle.y, even * angle.y + odd * angle.x);
         put(token, position, at, turned);
     } else if (at % 4u == 0u) {
         first_two = own;
     } else {
-        let a = turn(position, i / 4u * 2u);
-        let b = turn(position, i / 4u * 2u + 1u);
+        let a = turn(rows, i / 4u * 2u);
+        let b = turn(rows, i / 4u * 2u + 1u);
         let cos = vec2(a.x, b.x);
         let sin = vec2(a.y, b.y);
         let number = number_at(at - 2u);

@@ -70,6 +70,10 @@ FAMILIES = {
     "phi3_long": ("Phi3ForCausalLM", {
         **WIDE, "sliding_window": None, "original_max_position_embeddings": 32,
         **rope(rope_type="longrope", short_factor=long_factors(40, 0.0625), long_factor=long_factors(40, 0.25))}),
+    # Short by what is asked, in an engine whose context is long.
+    "phi3_short": ("Phi3ForCausalLM", {
+        **WIDE, "sliding_window": None, "original_max_position_embeddings": 64,
+        **rope(rope_type="longrope", short_factor=long_factors(40, 0.0625), long_factor=long_factors(40, 0.25))}),
     "olmo2": ("Olmo2ForCausalLM", NARROW),
     "gpt2": ("GPT2LMHeadModel", {"vocab_size": VOCAB, "n_positions": 128, "n_embd": 160, "n_layer": 2, "n_head": 2,
                                  "bos_token_id": 1, "eos_token_id": 2}),
@@ -78,10 +82,16 @@ FAMILIES = {
     "granite": ("GraniteForCausalLM", {**NARROW, "embedding_multiplier": 3.0, "residual_multiplier": 0.5,
                                        "attention_multiplier": 0.125, "logits_scaling": 2.0}),
     "smollm3": ("SmolLM3ForCausalLM", {**NARROW, "num_hidden_layers": 5}),
+    "smollm3_list": ("SmolLM3ForCausalLM", {**NARROW, "num_hidden_layers": 5, "no_rope_layers": [0, 1, 1, 0, 1]}),
+    "smollm3_interval": ("SmolLM3ForCausalLM", {**NARROW, "num_hidden_layers": 5, "no_rope_layer_interval": 2}),
     "mixtral": ("MixtralForCausalLM", {**NARROW, "num_local_experts": 5, "num_experts_per_tok": 2, "sliding_window": None}),
     "qwen2_moe": ("Qwen2MoeForCausalLM", {**MOE, "num_experts": 5, "shared_expert_intermediate_size": 56,
                                           "decoder_sparse_step": 1}),
     "qwen3_moe": ("Qwen3MoeForCausalLM", {**MOE, "head_dim": 80, "num_experts": 5, "norm_topk_prob": True}),
+    "qwen2_moe_sparse_step": ("Qwen2MoeForCausalLM", {**MOE, "num_hidden_layers": 3, "num_experts": 5,
+                                                      "shared_expert_intermediate_size": 56, "decoder_sparse_step": 2}),
+    "qwen3_moe_mlp_only": ("Qwen3MoeForCausalLM", {**MOE, "num_hidden_layers": 4, "head_dim": 80, "num_experts": 5,
+                                                   "norm_topk_prob": True, "mlp_only_layers": [0, 2]}),
     "olmoe": ("OlmoeForCausalLM", {**NARROW, "num_experts": 5, "num_experts_per_tok": 2}),
     "granitemoe": ("GraniteMoeForCausalLM", {**NARROW, "num_local_experts": 5, "num_experts_per_tok": 2,
                                              "embedding_multiplier": 3.0, "residual_multiplier": 0.5,
@@ -224,6 +234,29 @@ def canonical(path):
     return {"metadata": metadata, "tensors": tensors}
 
 
+def greedy(model, tokens, count):
+    """The `count` likeliest next tokens, one after the other, all positions computed anew for each; and how far
+    each one's logit was above the second best."""
+    tokens, margins = list(tokens), []
+    for _ in range(count):
+        best = model(torch.tensor([tokens])).logits[0, -1].topk(2)
+        tokens.append(int(best.indices[0]))
+        margins.append(round(float(best.values[0] - best.values[1]), 4))
+    return {"tokens": tokens[-count:], "margins": margins}
+
+
+def short_and_long(cls, folder, tokens):
+    """Answers of a longrope model as short sequences compute them, and as long ones do from their first token on."""
+    answers = {}
+    for kind in ("short", "long"):
+        config = cls.config_class.from_pretrained(folder)
+        factors = config.rope_parameters[f"{kind}_factor"]
+        config.rope_parameters.update(short_factor=factors, long_factor=factors)
+        model = cls.from_pretrained(folder, config=config, attn_implementation="eager", dtype=torch.float32)
+        answers[kind] = greedy(model.eval(), tokens, 30)
+    return answers
+
+
 @torch.no_grad()
 def make(family, llama_cpp, out):
     name, settings = FAMILIES[family]
@@ -248,6 +281,8 @@ def make(family, llama_cpp, out):
     (out / family / "tokens.json").write_text(json.dumps(tokens))
     gguf = out / family / "model.gguf"
     golden = {"family": family, "tokens": tokens, "tensors": listed}
+    if family == "phi3_short":
+        golden["greedy"] = short_and_long(cls, folder, tokens)
     try:
         convert(family, llama_cpp, folder, gguf)
         golden["canonical"] = canonical(gguf)

@@ -43,7 +43,7 @@ fn row(shape: &Shape, name: &str, tuning: Tuning) -> Row {
         pages_per_sequence: DEPTH / PAGE,
     };
     let key = PlanKey { tokens: 1, outputs: 1, decode: true, sample: true };
-    let token = StepToken { id: None, position: DEPTH as u32 - 1, sequence: 0 };
+    let token = StepToken { id: None, position: DEPTH as u32 - 1, sequence: 0, long: false };
     let splits = splits(&tuning, DEPTH);
     let counts = Step { tokens: vec![token], outputs: vec![0], splits, both_ways: false }.counts();
     let mut cost = Cost::default();

@@ -14,6 +14,8 @@ const HEADER: usize = 8;
 const TOKEN: usize = 4;
 /// Stands for an id that only the GPU knows yet.
 const SAMPLED: u32 = u32::MAX;
+/// Beside a token's sequence: it is a long one.
+const LONG: u32 = 1 << 31;
 
 /// One token of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +26,26 @@ pub struct StepToken {
     pub position: u32,
     /// The sequence's slot: a row of the page table and of the sampling state.
     pub sequence: u32,
+    /// It turns by the frequencies for long contexts, where the model has two sets of them
+    /// (longrope).
+    pub long: bool,
 }
 
 impl StepToken {
     /// Neighbours of one sequence, the first of them at position `first`.
     pub fn run(ids: &[u32], first: usize, sequence: u32) -> impl Iterator<Item = Self> {
-        let token = move |(position, id): (u32, &u32)| Self { id: Some(*id), position, sequence };
+        let token = move |(position, id): (u32, &u32)| Self {
+            id: Some(*id),
+            position,
+            sequence,
+            long: false,
+        };
         (first as u32..).zip(ids).map(token)
+    }
+
+    /// The same, of a sequence that turns by the frequencies for long contexts, or not.
+    pub fn with_long(self, long: bool) -> Self {
+        Self { long, ..self }
     }
 }
 
@@ -156,7 +171,8 @@ impl Step {
             0,
         ]);
         for (token, seen) in self.tokens.iter().zip(self.seen()) {
-            words.extend([token.id.unwrap_or(SAMPLED), token.position, token.sequence, seen]);
+            let sequence = token.sequence | if token.long { LONG } else { 0 };
+            words.extend([token.id.unwrap_or(SAMPLED), token.position, sequence, seen]);
         }
         words.extend(&self.outputs);
         words.extend(tiles.iter().flat_map(|(first, count)| [*first, *count]));
@@ -169,7 +185,7 @@ mod tests {
     use super::*;
 
     fn token(position: u32, sequence: u32) -> StepToken {
-        StepToken { id: Some(0), position, sequence }
+        StepToken { id: Some(0), position, sequence, long: false }
     }
 
     #[test]
@@ -183,6 +199,8 @@ mod tests {
         assert_eq!(words[88..], [19, 0, 16, 16, 1, 17, 2, 19, 1]);
         assert!(words.len() <= Step::capacity(20, 1));
         assert_eq!(step.seen()[15..], [19, 20, 1, 2, 10]);
+        step.tokens[17].long = true;
+        assert_eq!(step.words()[8 + 4 * 17 + 2..][..3], [1 | 1 << 31, 1, 0]);
         step.both_ways = true;
         assert_eq!(step.seen()[15..], [20, 20, 2, 2, 10]);
     }

@@ -80,7 +80,7 @@ pub struct DecoderConfig {
     pub latent: Option<Latent>,
     /// Kinds of rotary position embedding.
     pub ropes: Vec<Rope>,
-    /// What is special in each layer's attention.
+    /// What is special in each layer.
     pub kinds: Vec<Kind>,
 
     /// How the feed-forward layer is built.
@@ -91,7 +91,7 @@ pub struct DecoderConfig {
     pub ffn_bias: bool,
     /// What the norm before it is called.
     pub ffn_norm: &'static str,
-    /// Experts stand in its place.
+    /// Experts stand in its place, in layers that are not dense.
     pub experts: Option<ExpertsConfig>,
 }
 
@@ -127,7 +127,7 @@ pub enum Feed {
     Plain,
 }
 
-/// What is special in a layer's attention.
+/// What is special in a layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Kind {
     /// Positions that a query sees, its own the last (in an encoder, in the middle); all
@@ -135,6 +135,8 @@ pub struct Kind {
     pub window: Option<usize>,
     /// Which of the model's `ropes`.
     pub rope: usize,
+    /// It has a feed-forward layer though the model has experts.
+    pub dense: bool,
 }
 
 impl DecoderConfig {

@@ -9,11 +9,12 @@ use wisp_formats::Checkpoint;
 use wisp_graph::{Resource, ResourceId, Rows, Tape, ValueId};
 use wisp_ops::{
     AddNorm, AddRow, Attention, Cast, Embed, Epilogue, HeadNorm, LayerNorm, Linear, RmsNorm,
-    RopeAppend, Sample, record, rope_table,
+    RopeAppend, Sample, record, rope_rows, rope_table,
 };
 
 use crate::config::{DecoderConfig, Feed, HeadNorms, Norm};
-use crate::tensors::{self, Tensors};
+use crate::moe::router;
+use crate::tensors::{self, Pair, Tensors};
 
 /// A decoder in a file whose tensors are all there.
 #[derive(Debug, Clone)]
@@ -34,7 +35,14 @@ pub struct DecoderTape {
 }
 
 impl Decoder {
-    pub(crate) fn new(config: DecoderConfig, checkpoint: &Checkpoint) -> Result<Self> {
+    pub(crate) fn new(mut config: DecoderConfig, checkpoint: &Checkpoint) -> Result<Self> {
+        if config.experts.is_some() {
+            // GGUF has no key for it: the tensors say which layers are dense.
+            for (layer, kind) in config.kinds.iter_mut().enumerate() {
+                let has = |name: &str| checkpoint.tensor(name).is_some();
+                kind.dense = !has(&router(layer)) && has(&format!("blk.{layer}.ffn_up.weight"));
+            }
+        }
         config.check(checkpoint.tensors.len())?;
         let embedding = checkpoint.tensor("token_embd.weight").ok_or_else(|| {
             Error::input("the file has no tensor token_embd.weight, which its family needs")
@@ -51,14 +59,21 @@ impl Decoder {
         if self.config.encoder { self.config.width } else { self.vocab }
     }
 
-    /// The tensor that divides each RoPE frequency in contexts of up to `positions`
-    /// tokens, if the file has one.
-    pub fn rope_factors(&self, positions: usize) -> Option<&'static str> {
-        self.config.ropes.iter().find_map(|rope| rope.factors.map(|f| f.tensor(positions)))
+    /// The tensors that divide each RoPE frequency in contexts of up to `positions` tokens:
+    /// none, one, or one for short and one for long sequences.
+    pub fn rope_factors(&self, positions: usize) -> &'static [&'static str] {
+        let mut factors = self.config.ropes.iter().filter_map(|rope| rope.factors);
+        factors.next().map_or(&[], |factors| factors.tensors(positions))
+    }
+
+    /// Whether a sequence that may reach so many tokens is a long one, which turns by other
+    /// frequencies than a short one.
+    pub fn is_long(&self, positions: usize) -> bool {
+        self.config.ropes.iter().filter_map(|rope| rope.factors).any(|f| f.is_long(positions))
     }
 
     /// Records the forward pass for contexts of up to `positions` tokens.
-    /// `rope_factors` are the numbers of that tensor; without them the tape is
+    /// `rope_factors` are the numbers of [`Self::rope_factors`]; without them the tape is
     /// good for planning only.
     ///
     /// # Errors
@@ -67,7 +82,7 @@ impl Decoder {
         &self,
         checkpoint: &Checkpoint,
         positions: usize,
-        rope_factors: Option<&[f32]>,
+        rope_factors: Option<&[Vec<f32>]>,
     ) -> Result<DecoderTape> {
         let c = &self.config;
         let mut block = Block {
@@ -132,15 +147,23 @@ pub(crate) struct Block<'a> {
     pub tensors: Tensors<'a>,
     pub tape: Tape,
     positions: usize,
-    rope_factors: Option<&'a [f32]>,
+    rope_factors: Option<&'a [Vec<f32>]>,
     /// One table a kind of RoPE, once a layer has asked for it.
-    ropes: Vec<Option<ResourceId>>,
+    ropes: Vec<Option<RopeTable>>,
+}
+
+/// The angles of one kind of RoPE.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RopeTable {
+    pub id: ResourceId,
+    /// Where the table for long sequences begins, if there is one.
+    pub long: Option<usize>,
 }
 
 impl Block<'_> {
     /// The table of a kind of RoPE. Made when the tensors that turn have been found:
     /// nothing else in a file bounds how large it is.
-    pub(crate) fn rope(&mut self, kind: usize) -> Result<ResourceId> {
+    pub(crate) fn rope(&mut self, kind: usize) -> Result<RopeTable> {
         if let Some(table) = self.ropes[kind] {
             return Ok(table);
         }
@@ -148,11 +171,17 @@ impl Block<'_> {
         if let Some(own) = rope.factors {
             own.check(&self.tensors, rope.dim / 2)?;
         }
-        let factors = rope.factors.and(self.rope_factors);
-        let (frequencies, scale) = rope.frequencies(factors);
-        let data = Arc::new(rope_table(&frequencies, self.positions, scale));
-        let name = format!("rope {kind}");
-        let table = self.tape.resource(Resource::Table { name, data });
+        let tables = rope.factors.map_or(1, |own| own.tensors(self.positions).len());
+        let mut data = Vec::new();
+        for at in 0..tables {
+            let factors = rope.factors.and(self.rope_factors).and_then(|all| all.get(at));
+            let (frequencies, scale) = rope.frequencies(factors.map(Vec::as_slice));
+            data.extend(rope_table(&frequencies, self.positions, scale));
+        }
+        let (name, data) = (format!("rope {kind}"), Arc::new(data));
+        let id = self.tape.resource(Resource::Table { name, data });
+        let long = (tables > 1).then_some(rope_rows(self.positions));
+        let table = RopeTable { id, long };
         self.ropes[kind] = Some(table);
         Ok(table)
     }
@@ -178,9 +207,7 @@ impl Block<'_> {
             None => self.input(&name(c.ffn_norm), x, c.norms_before)?,
         };
         x = match &c.experts {
-            Some(experts) if layer >= experts.dense_layers => {
-                self.experts(layer, experts, feed_in, x)?
-            }
+            Some(experts) if !c.kinds[layer].dense => self.experts(layer, experts, feed_in, x)?,
             _ => self.feed_forward(layer, feed_in, x)?,
         };
         if !c.norms_of_sums {
@@ -251,12 +278,13 @@ impl Block<'_> {
         let rope = &c.ropes[kind.rope];
         let cache =
             self.tape.resource(Resource::Cache { layer, kv_heads, head_dim, latent: false });
+        let table = self.rope(kind.rope)?;
         let turn = RopeAppend {
             heat: c.heat,
+            long_table: table.long,
             ..RopeAppend::new(c.heads, kv_heads, head_dim, rope.dim, rope.pairing)
         };
-        let table = self.rope(kind.rope)?;
-        let q = record(&mut self.tape, turn, &[qkv], &[table, cache])?;
+        let q = record(&mut self.tape, turn, &[qkv], &[table.id, cache])?;
         let scale = c.attention_scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
         // An encoder's window reaches as far to both sides.
         let half = kind.window.filter(|_| c.encoder).map(|window| window / 2);
@@ -280,26 +308,16 @@ impl Block<'_> {
         let name = |tensor: &str| format!("blk.{layer}.{tensor}");
         let h = match c.feed {
             Feed::Gated => {
-                let gate_up = [name("ffn_gate.weight"), name("ffn_up.weight")];
-                let gate_up = gate_up.map(|tensor| tensors::Rows::all(tensor, c.ffn));
-                let w = self.tensors.interleaved(&mut self.tape, gate_up, c.width)?;
-                let mut resources = vec![w];
-                if c.ffn_bias {
-                    let names = [name("ffn_gate.bias"), name("ffn_up.bias")];
-                    let bias = self.tensors.interleaved_vectors(&mut self.tape, names, c.ffn)?;
-                    resources.push(bias);
-                }
-                let gated = Linear { epilogue: Epilogue::Gated(c.activation), bias: c.ffn_bias };
-                record(&mut self.tape, gated, &[h], &resources)?
+                let names = |end| ["ffn_gate", "ffn_up"].map(|part| name(&format!("{part}.{end}")));
+                let rows = names("weight").map(|tensor| tensors::Rows::all(tensor, c.ffn));
+                let biases = c.ffn_bias.then(|| names("bias"));
+                self.gated_unit(rows, biases, c.ffn, h)?
             }
             Feed::Fused => {
                 // One matrix, the gate's rows above the up projection's.
                 let part =
                     |first| tensors::Rows::some(name("ffn_up.weight"), first, c.ffn, 2 * c.ffn);
-                let w =
-                    self.tensors.interleaved(&mut self.tape, [part(0), part(c.ffn)], c.width)?;
-                let epilogue = Epilogue::Gated(c.activation);
-                record(&mut self.tape, Linear { epilogue, bias: false }, &[h], &[w])?
+                self.gated_unit([part(0), part(c.ffn)], None, c.ffn, h)?
             }
             Feed::Plain => {
                 let epilogue = Epilogue::Activate(c.activation);
@@ -307,6 +325,39 @@ impl Block<'_> {
             }
         };
         self.add(h, x, &name("ffn_down"), c.ffn_bias, &name("post_ffw_norm"))
+    }
+
+    /// activate(gate·h)·(up·h) with `ffn` rows of gate and up each, as one product where their
+    /// formats allow it.
+    pub(crate) fn gated_unit(
+        &mut self,
+        rows: [tensors::Rows; 2],
+        biases: Option<[String; 2]>,
+        ffn: usize,
+        h: ValueId,
+    ) -> Result<ValueId> {
+        let (activation, bias) = (self.c.activation, biases.is_some());
+        match self.tensors.pair(&mut self.tape, rows, self.c.width)? {
+            Pair::Alternating(w) => {
+                let mut resources = vec![w];
+                if let Some(names) = biases {
+                    resources.push(self.tensors.interleaved_vectors(&mut self.tape, names, ffn)?);
+                }
+                let epilogue = Epilogue::Gated(activation);
+                record(&mut self.tape, Linear { epilogue, bias }, &[h], &resources)
+            }
+            Pair::Apart([gate, up]) => {
+                let (mut gate, mut up) = (vec![gate], vec![up]);
+                if let Some([of_gate, of_up]) = biases {
+                    gate.push(self.tensors.vector(&mut self.tape, of_gate, ffn)?);
+                    up.push(self.tensors.vector(&mut self.tape, of_up, ffn)?);
+                }
+                let wide = Linear { epilogue: Epilogue::Wide, bias };
+                let up = record(&mut self.tape, wide, &[h], &up)?;
+                let epilogue = Epilogue::Gate(activation);
+                record(&mut self.tape, Linear { epilogue, bias }, &[h, up], &gate)
+            }
+        }
     }
 
     /// A layer's result `h` through its last matrix onto the residual stream `x`, behind

@@ -6,7 +6,7 @@ use wisp_ops::{Gating, Pairing};
 use crate::config::DecoderConfig;
 use crate::keys::Keys;
 use crate::latent::Latent;
-use crate::moe::{ExpertsConfig, Shared};
+use crate::moe::{ExpertsConfig, Shared, router};
 use crate::rope::yarn_scale;
 
 pub(crate) fn deepseek2(keys: &Keys<'_>) -> Result<DecoderConfig> {
@@ -46,11 +46,20 @@ pub(crate) fn deepseek2(keys: &Keys<'_>) -> Result<DecoderConfig> {
     if keys.opt_size("expert_count")?.unwrap_or(0) == 0 {
         return Ok(config);
     }
+    if let Some(dense) = keys.opt_size("leading_dense_block_count")? {
+        for layer in 0..config.kinds.len() {
+            if keys.has(&router(layer)) == (layer < dense) {
+                return Err(Error::input(format!(
+                    "by the metadata the first {dense} layers have no experts, but by the tensors \
+                     that is not so of layer {layer}: the file is damaged"
+                )));
+            }
+        }
+    }
     let experts = ExpertsConfig::read(keys, false)?;
     let shared = keys.opt_size("expert_shared_count")?.unwrap_or(0) * experts.ffn;
     let group = |name: &str| keys.opt_size(name).map(|n| n.unwrap_or(1).max(1));
     config.experts = Some(ExpertsConfig {
-        dense_layers: keys.opt_size("leading_dense_block_count")?.unwrap_or(0),
         gating,
         factor: keys.opt_f32("expert_weights_scale")?.filter(|f| *f != 0.0).unwrap_or(1.0),
         groups: (group("expert_group_count")?, group("expert_group_used_count")?),

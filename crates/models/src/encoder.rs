@@ -36,7 +36,8 @@ pub(crate) fn modern(keys: &Keys<'_>) -> Result<DecoderConfig> {
         fused_qkv: true,
         feed: Feed::Fused,
         activation: Activation::GeluErf,
-        ..encoder(keys)?
+        // Its files have the setting under the other norm's name.
+        ..encoder(keys, Norm::Rms)?
     };
     let base = keys.opt_f32("rope.freq_base_swa")?.unwrap_or(10_000.0);
     let local = Rope { base, ..config.ropes[0].clone() };
@@ -48,14 +49,16 @@ pub(crate) fn modern(keys: &Keys<'_>) -> Result<DecoderConfig> {
 }
 
 fn of_sums(keys: &Keys<'_>) -> Result<DecoderConfig> {
-    Ok(DecoderConfig { norms_before: false, norms_of_sums: true, ..encoder(keys)? })
+    Ok(DecoderConfig { norms_before: false, norms_of_sums: true, ..encoder(keys, LAYER)? })
 }
 
-fn encoder(keys: &Keys<'_>) -> Result<DecoderConfig> {
+const LAYER: Norm = Norm::Layer { bias: true };
+
+fn encoder(keys: &Keys<'_>, norm: Norm) -> Result<DecoderConfig> {
     Ok(DecoderConfig {
         encoder: true,
         token_types: keys.rows("token_types.weight"),
         embedding_norm: true,
-        ..keys.decoder(Pairing::Halves)?
+        ..keys.decoder_with(norm, Pairing::Halves)?
     })
 }

@@ -4,7 +4,7 @@
 use wisp_base::Result;
 use wisp_ops::{Activation, Pairing};
 
-use crate::config::{DecoderConfig, Feed};
+use crate::config::{DecoderConfig, Feed, Norm};
 use crate::keys::{Keys, YARN_TRUNCATE};
 use crate::moe::ExpertsConfig;
 use crate::rope::Rope;
@@ -53,6 +53,6 @@ fn with_biases(keys: &Keys<'_>) -> Result<DecoderConfig> {
         fused_qkv: true,
         ffn_bias: true,
         feed: Feed::Plain,
-        ..keys.decoder(Pairing::Halves)?
+        ..keys.decoder_with(Norm::Layer { bias: true }, Pairing::Halves)?
     })
 }

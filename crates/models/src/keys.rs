@@ -33,6 +33,9 @@ pub(crate) fn activation(name: &str) -> Option<Activation> {
 pub(crate) const UNKNOWN_ACTIVATION: &str =
     "this version does not compute; it knows silu, gelu and its tanh forms, relu and relu2";
 
+/// Which layers turn queries and keys, a truth value each; a key of ours.
+pub(crate) const ROPE_LAYERS: &str = "rope.layers";
+
 /// The metadata under `general.architecture`'s own prefix.
 pub(crate) struct Keys<'a> {
     pub checkpoint: &'a Checkpoint,
@@ -50,17 +53,39 @@ impl<'a> Keys<'a> {
 
     /// A size that must be there.
     pub fn size(&self, name: &str) -> Result<usize> {
-        self.checkpoint.metadata.u32(&self.key(name)).map(|v| v as usize)
+        self.opt_size(name)?.ok_or_else(|| self.missing(name))
     }
 
     /// A size that may be there.
     pub fn opt_size(&self, name: &str) -> Result<Option<usize>> {
-        Ok(self.checkpoint.metadata.opt_u32(&self.key(name))?.map(|v| v as usize))
+        let size = self.checkpoint.metadata.opt_u32_of_layers(&self.key(name))?;
+        Ok(size.map(|size| size as usize))
+    }
+
+    /// A number that must be there.
+    fn f32(&self, name: &str) -> Result<f32> {
+        self.opt_f32(name)?.ok_or_else(|| self.missing(name))
     }
 
     /// A number that may be there.
     pub fn opt_f32(&self, name: &str) -> Result<Option<f32>> {
-        self.checkpoint.metadata.opt_f32(&self.key(name))
+        self.checkpoint.metadata.opt_f32_of_layers(&self.key(name))
+    }
+
+    /// That a key is missing, by the names that it has in this kind of file.
+    fn missing(&self, name: &str) -> Error {
+        let key = self.key(name);
+        let names = match self.checkpoint.gguf_version {
+            None => crate::hf::config_names(name),
+            Some(_) => None,
+        };
+        Error::input(match names {
+            Some(names) => format!("config.json has no {}", names.join(" or ")),
+            None => format!(
+                "metadata key {key} is missing: the file is not a complete model of its kind; \
+                 convert or download it again"
+            ),
+        })
     }
 
     /// A switch that may be there.
@@ -191,6 +216,21 @@ impl<'a> Keys<'a> {
         Ok(())
     }
 
+    /// A truth value of each of `layers` layers, if the file has them.
+    ///
+    /// # Errors
+    /// It is no such list.
+    pub fn flags(&self, name: &str, layers: usize) -> Result<Option<Vec<bool>>> {
+        match self.checkpoint.metadata.get(&self.key(name)) {
+            None => Ok(None),
+            Some(Value::Array(Array::Bool(list))) if list.len() == layers => Ok(Some(list.clone())),
+            Some(_) => Err(Error::input(format!(
+                "{} is not a truth value of each of {layers} layers: the file is damaged",
+                self.key(name)
+            ))),
+        }
+    }
+
     /// # Errors
     /// The file sets one of these keys, which the family does not compute.
     pub fn refuse(&self, names: &[&str]) -> Result<()> {
@@ -211,6 +251,14 @@ impl<'a> Keys<'a> {
     /// # Errors
     /// A key that is missing or wrong.
     pub fn decoder(&self, pairing: Pairing) -> Result<DecoderConfig> {
+        self.decoder_with(Norm::Rms, pairing)
+    }
+
+    /// The same with another norm.
+    ///
+    /// # Errors
+    /// A key that is missing or wrong.
+    pub fn decoder_with(&self, norm: Norm, pairing: Pairing) -> Result<DecoderConfig> {
         let (width, heads) = (self.size("embedding_length")?, self.size("attention.head_count")?);
         if heads == 0 || width == 0 {
             return Err(Error::input(format!(
@@ -229,12 +277,9 @@ impl<'a> Keys<'a> {
             ));
         }
         let layers = self.size("block_count")?;
-        let (norm, eps) = match self.opt_f32("attention.layer_norm_rms_epsilon")? {
-            Some(eps) => (Norm::Rms, eps),
-            None => {
-                let key = self.key("attention.layer_norm_epsilon");
-                (Norm::Layer { bias: true }, self.checkpoint.metadata.f32(&key)?)
-            }
+        let eps = match norm {
+            Norm::Rms => self.f32("attention.layer_norm_rms_epsilon")?,
+            Norm::Layer { .. } => self.f32("attention.layer_norm_epsilon")?,
         };
         let (qkv_bias, output_bias, ffn_bias) = self.biases();
         // As many as the file can have at most; checked against it later.

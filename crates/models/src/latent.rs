@@ -63,13 +63,14 @@ impl Block<'_> {
         let head_dim = l.rank + l.turned;
         let cache = Resource::Cache { layer, kv_heads: 1, head_dim, latent: true };
         let cache = self.tape.resource(cache);
+        let table = self.rope(c.kinds[layer].rope)?;
         let turn = RopeAppend {
             rope_first: l.rank,
             values: false,
+            long_table: table.long,
             ..RopeAppend::new(c.heads, 1, head_dim, rope.dim, rope.pairing)
         };
-        let table = self.rope(c.kinds[layer].rope)?;
-        let queries = record(&mut self.tape, turn, &[queries, keys], &[table, cache])?;
+        let queries = record(&mut self.tape, turn, &[queries, keys], &[table.id, cache])?;
         let usual = 1.0 / ((l.plain + l.turned) as f32).sqrt();
         let scale = c.attention_scale.unwrap_or(usual);
         let attention =

@@ -5,7 +5,7 @@ use wisp_base::Result;
 use wisp_ops::{Heat, Pairing};
 
 use crate::config::DecoderConfig;
-use crate::keys::Keys;
+use crate::keys::{Keys, ROPE_LAYERS};
 use crate::moe::{ExpertsConfig, Shared};
 use crate::rope::Rope;
 
@@ -29,12 +29,15 @@ pub(crate) fn mistral3(keys: &Keys<'_>) -> Result<DecoderConfig> {
     Ok(config)
 }
 
-/// SmolLM3 (2025): every fourth layer has no positions (Yang et al. 2025).
+/// SmolLM3 (2025): some layers have no positions (Yang et al. 2025); every fourth, where the
+/// file does not say.
 pub(crate) fn smollm3(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let mut config = config(keys)?;
     config.ropes.push(Rope::none());
+    let turns = keys.flags(ROPE_LAYERS, config.kinds.len())?;
     for (layer, kind) in config.kinds.iter_mut().enumerate() {
-        kind.rope = usize::from(layer % 4 == 3);
+        let turns = turns.as_ref().map_or(layer % 4 != 3, |turns| turns[layer]);
+        kind.rope = usize::from(!turns);
     }
     Ok(config)
 }

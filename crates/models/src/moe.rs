@@ -6,7 +6,12 @@ use wisp_ops::{Epilogue, Experts, ExpertsInto, Gating, Linear, Route, record};
 
 use crate::decoder::Block;
 use crate::keys::Keys;
-use crate::tensors::Rows;
+use crate::tensors::{Pair, Rows};
+
+/// The tensor that chooses a layer's experts: a layer without it is dense.
+pub(crate) fn router(layer: usize) -> String {
+    format!("blk.{layer}.ffn_gate_inp.weight")
+}
 
 /// How a model's experts are chosen and built.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,8 +22,6 @@ pub struct ExpertsConfig {
     pub used: usize,
     /// Numbers of an expert's layer.
     pub ffn: usize,
-    /// The first so many layers have a feed-forward layer of their own instead.
-    pub dense_layers: usize,
     /// How router logits become probabilities.
     pub gating: Gating,
     /// A token's weights sum to 1.
@@ -53,7 +56,6 @@ impl ExpertsConfig {
             count: keys.size("expert_count")?,
             used: keys.size("expert_used_count")?,
             ffn: ffn.map_or_else(|| keys.size("feed_forward_length"), Ok)?,
-            dense_layers: 0,
             gating: Gating::Softmax,
             normalize: keys.opt_flag("expert_weights_norm")?.unwrap_or(normalize),
             factor: 1.0,
@@ -115,11 +117,9 @@ impl Block<'_> {
             let x = self.summed(routed, e.bias, [own, routes, x])?;
             return self.summed(one, false, [gated, always, x]);
         }
-        let gate_up = [name("ffn_gate_shexp.weight"), name("ffn_up_shexp.weight")];
-        let gate_up = gate_up.map(|tensor| Rows::all(tensor, shared.ffn));
-        let w = self.tensors.interleaved(&mut self.tape, gate_up, c.width)?;
-        let gated = Linear { epilogue: Epilogue::Gated(c.activation), bias: false };
-        let gated = record(&mut self.tape, gated, &[h], &[w])?;
+        let rows = [name("ffn_gate_shexp.weight"), name("ffn_up_shexp.weight")];
+        let rows = rows.map(|tensor| Rows::all(tensor, shared.ffn));
+        let gated = self.gated_unit(rows, None, shared.ffn, h)?;
         let x = self.summed(routed, e.bias, [own, routes, x])?;
         let epilogue = Epilogue::Add { factor: c.residual_factor };
         let down = name("ffn_down_shexp.weight");
@@ -133,13 +133,28 @@ impl Block<'_> {
         let all = of.experts.saturating_mul(of.ffn);
         let names = |end| [of.name("ffn_gate", end), of.name("ffn_up", end)];
         let parts = names("weight").map(|tensor| Rows::all(tensor, all));
-        let mut resources = vec![self.tensors.interleaved(&mut self.tape, parts, c.width)?];
-        if bias {
-            let names = names("bias");
-            resources.push(self.tensors.interleaved_vectors(&mut self.tape, names, all)?);
+        match self.tensors.pair(&mut self.tape, parts, c.width)? {
+            Pair::Alternating(w) => {
+                let mut resources = vec![w];
+                if bias {
+                    let names = names("bias");
+                    resources.push(self.tensors.interleaved_vectors(&mut self.tape, names, all)?);
+                }
+                let op = of.op(ExpertsInto::Gated(c.activation), bias);
+                record(&mut self.tape, op, &[h, routes], &resources)
+            }
+            Pair::Apart([gate, up]) => {
+                let (mut gate, mut up) = (vec![gate], vec![up]);
+                if bias {
+                    let [of_gate, of_up] = names("bias");
+                    gate.push(self.tensors.vector(&mut self.tape, of_gate, all)?);
+                    up.push(self.tensors.vector(&mut self.tape, of_up, all)?);
+                }
+                let up = record(&mut self.tape, of.op(ExpertsInto::Wide, bias), &[h, routes], &up)?;
+                let op = of.op(ExpertsInto::Gate(c.activation), bias);
+                record(&mut self.tape, op, &[h, routes, up], &gate)
+            }
         }
-        let op = of.op(ExpertsInto::Gated(c.activation), bias);
-        record(&mut self.tape, op, &[h, routes], &resources)
     }
 
     /// Down projections of `[h, routes, x]`, summed onto x.

@@ -20,6 +20,9 @@ pub(crate) fn qwen2(keys: &Keys<'_>) -> Result<DecoderConfig> {
 /// Besides its experts, every token goes to one that has a gate of its own.
 pub(crate) fn qwen2moe(keys: &Keys<'_>) -> Result<DecoderConfig> {
     let mut config = qwen2(keys)?;
+    if keys.opt_size("expert_count")? == Some(0) {
+        return Ok(config);
+    }
     let ffn = keys.size("expert_shared_feed_forward_length")?;
     let shared = Some(Shared { ffn, gated: true });
     config.experts = Some(ExpertsConfig { shared, ..ExpertsConfig::read(keys, false)? });
@@ -27,6 +30,9 @@ pub(crate) fn qwen2moe(keys: &Keys<'_>) -> Result<DecoderConfig> {
 }
 
 pub(crate) fn qwen3moe(keys: &Keys<'_>) -> Result<DecoderConfig> {
+    if keys.opt_size("expert_count")? == Some(0) {
+        return qwen3(keys);
+    }
     let experts = Some(ExpertsConfig::read(keys, true)?);
     Ok(DecoderConfig { experts, ..qwen3(keys)? })
 }

@@ -53,7 +53,8 @@ pub(crate) fn yarn_scale(factor: f64, by: f64) -> f64 {
 pub enum Factors {
     /// One for all contexts (Llama 3.1).
     One,
-    /// One for contexts of up to so many tokens and another beyond (Ding et al. 2024).
+    /// One for sequences of up to so many tokens and another beyond (Ding et al. 2024). A
+    /// sequence has one of them from its first token on, by the length that it can reach.
     ShortLong(usize),
 }
 
@@ -62,13 +63,18 @@ const SHORT: &str = "rope_factors_short.weight";
 const LONG: &str = "rope_factors_long.weight";
 
 impl Factors {
-    /// The tensor for contexts of up to `positions` tokens.
-    pub fn tensor(self, positions: usize) -> &'static str {
+    /// The tensors that sequences of up to `positions` tokens need.
+    pub fn tensors(self, positions: usize) -> &'static [&'static str] {
         match self {
-            Self::One => ONE,
-            Self::ShortLong(short) if positions <= short => SHORT,
-            Self::ShortLong(_) => LONG,
+            Self::One => &[ONE],
+            Self::ShortLong(_) if self.is_long(positions) => &[SHORT, LONG],
+            Self::ShortLong(_) => &[SHORT],
         }
+    }
+
+    /// Whether a sequence of up to `positions` tokens turns by the second of them.
+    pub fn is_long(self, positions: usize) -> bool {
+        matches!(self, Self::ShortLong(short) if positions > short)
     }
 
     /// The tensors are there and have `pairs` numbers.
@@ -113,7 +119,7 @@ impl Rope {
     }
 
     /// Radians a position, a pair, and what to multiply the turned numbers by.
-    /// `factors` are the numbers of [`Factors::tensor`].
+    /// `factors` are the numbers of one of [`Factors::tensors`].
     pub(crate) fn frequencies(&self, factors: Option<&[f32]>) -> (Vec<f64>, f32) {
         let base = f64::from(self.base);
         let divisor = f64::from(self.factor);

@@ -21,6 +21,14 @@ pub(crate) struct Rows {
     of: usize,
 }
 
+/// Gate and up projection on the device.
+pub(crate) enum Pair {
+    /// One weight, whose rows alternate: one product makes the gated unit.
+    Alternating(ResourceId),
+    /// A weight each, since their formats differ.
+    Apart([ResourceId; 2]),
+}
+
 impl Rows {
     /// All rows of a tensor that has so many.
     pub fn all(tensor: String, rows: usize) -> Self {
@@ -136,26 +144,23 @@ impl<'a> Tensors<'a> {
         Ok(weights.into_iter().map(|w| tape.resource(Resource::Weight(w))).collect())
     }
 
-    /// As many rows of two matrices that alternate.
-    pub fn interleaved(
-        &self,
-        tape: &mut Tape,
-        parts: [Rows; 2],
-        cols: usize,
-    ) -> Result<ResourceId> {
+    /// As many rows of two matrices, gate and up projection.
+    pub fn pair(&self, tape: &mut Tape, parts: [Rows; 2], cols: usize) -> Result<Pair> {
         let [first, second] = &parts;
         let rows = first.rows + second.rows;
         let first = self.get(&first.tensor, first.of, cols)?;
         let second = self.get(&second.tensor, second.of, cols)?;
-        if first.format != second.format {
-            return Err(Error::unsupported(format!(
-                "{} is {} but {} is {}: this version needs them in one format",
-                first.name, first.format, second.name, second.format
-            )));
+        let formats = [first.format, second.format];
+        let mut weight = |parts, interleave, format, rows| {
+            tape.resource(Resource::Weight(Weight { parts, interleave, format, rows, cols }))
+        };
+        let parts = parts.map(Rows::part);
+        if formats[0] == formats[1] {
+            return Ok(Pair::Alternating(weight(parts.to_vec(), true, formats[0], rows)));
         }
-        let format = first.format;
-        let parts = parts.map(Rows::part).to_vec();
-        Ok(tape.resource(Resource::Weight(Weight { parts, interleave: true, format, rows, cols })))
+        let [first, second] = parts.map(|part| (part.rows.len(), vec![part]));
+        let first = weight(first.1, false, formats[0], first.0);
+        Ok(Pair::Apart([first, weight(second.1, false, formats[1], second.0)]))
     }
 
     /// # Errors

@@ -44,6 +44,7 @@ pub fn cases(tuning: &wisp_gpu::Tuning) -> Result<Vec<Case>> {
             (Epilogue::ADD, false, WIDTH),
             (Epilogue::Gated(Activation::Silu), false, 2 * FFN),
             (Epilogue::Activate(Activation::Gelu), true, FFN),
+            (Epilogue::Gate(Activation::Silu), false, FFN),
         ] {
             all.push(linear(Format::Q4_0, epilogue, bias, rows, tokens)?);
         }
@@ -51,7 +52,9 @@ pub fn cases(tuning: &wisp_gpu::Tuning) -> Result<Vec<Case>> {
         all.extend(heads(tokens)?);
     }
     // Fewer: they are large.
-    all.extend([experts(1)?, experts(16)?]);
+    for tokens in [1, 16] {
+        all.extend([experts(tokens, false)?, experts(tokens, true)?]);
+    }
     all.push(linear(Format::Q4_0, Epilogue::LOGITS, false, VOCAB, 1)?);
     for kv in [KvType::F32, KvType::F16, KvType::Q8_0, KvType::Q4_0] {
         for (from, tokens) in [(127, 1), (4095, 1), (0, 128)] {
@@ -89,6 +92,7 @@ fn made(
         id: Some((at * 7919 % VOCAB) as u32),
         position: (from + at) as u32,
         sequence: 0,
+        long: false,
     };
     let step = Step {
         tokens: (0..tokens).map(token).collect(),
@@ -128,7 +132,7 @@ fn linear(
     tokens: usize,
 ) -> Result<Case> {
     let mut inputs = vec![(WIDTH, Kind::Activation)];
-    if matches!(epilogue, Epilogue::Add { .. }) {
+    if matches!(epilogue, Epilogue::Add { .. } | Epilogue::Gate(_)) {
         inputs.push((rows, Kind::Residual));
     }
     let mut resources = vec![matrix("w", format, rows, WIDTH)];
@@ -211,8 +215,8 @@ fn attention(kv: KvType, from: usize, tokens: usize, tuning: &wisp_gpu::Tuning) 
     Ok(Case { kv, ..case })
 }
 
-/// gpt-oss's experts. The router is there as well: it says which of them are read.
-fn experts(tokens: usize) -> Result<Case> {
+/// gpt-oss's experts, gate and up as one matrix or `apart`. The router is there as well: it says which of them are read.
+fn experts(tokens: usize, apart: bool) -> Result<Case> {
     let (experts, used, size) = (32, 4, 2880);
     let mut tape = Tape::new();
     let logits = value(&mut tape, Rows::Tokens, experts, Kind::Residual);
@@ -227,9 +231,15 @@ fn experts(tokens: usize) -> Result<Case> {
         record(&mut tape, Experts { experts, used, into, bias: true }, inputs, &[w, bias])
     };
     let gated = ExpertsInto::Gated(Activation::GPT_OSS);
-    let h = products(&[x, routes], "gate_up", 2 * size, gated)?;
+    let h = if apart {
+        let up = products(&[x, routes], "up", size, ExpertsInto::Wide)?;
+        products(&[x, routes, up], "gate", size, ExpertsInto::Gate(Activation::GPT_OSS))?
+    } else {
+        products(&[x, routes], "gate_up", 2 * size, gated)?
+    };
     products(&[h, routes, residual], "down", size, ExpertsInto::Sum { factor: 1.0 })?;
-    let name = format!("MXFP4 {used} of {experts} of {size} × {tokens}");
+    let how = if apart { ", gate and up apart" } else { "" };
+    let name = format!("MXFP4 {used} of {experts} of {size} × {tokens}{how}");
     Ok(made(name, tape, vec![logits, x, residual], 0, tokens))
 }
 

@@ -395,6 +395,7 @@ pub(crate) fn step(tokens: &[(u32, u32)], outputs: &[u32]) -> Step {
         id: Some(at as u32 % 5),
         position: *position,
         sequence: *sequence,
+        long: false,
     };
     Step {
         tokens: tokens.iter().enumerate().map(token).collect(),

@@ -20,6 +20,11 @@ pub enum ExpertsInto {
     /// x is the same for all experts; even rows of an expert's matrix are its gate's, odd
     /// ones its up projection's: `[tokens, used·rows/2]`.
     Gated(Activation),
+    /// x is the same for all experts; stored in f32, for [`Self::Gate`]: `[tokens, used·rows]`.
+    Wide,
+    /// The gates of units whose up projections are input 2, of [`Self::Wide`]: activate(gate)·up
+    /// is stored. For matrices of two formats.
+    Gate(Activation),
     /// x has a part for each expert; Σ weight·product is added to input 2, the residual
     /// stream, in place, `factor` times.
     Sum {
@@ -46,6 +51,8 @@ impl Operation for Experts {
     fn name(&self) -> &'static str {
         match self.into {
             ExpertsInto::Gated(_) => "experts_gated",
+            ExpertsInto::Wide => "experts",
+            ExpertsInto::Gate(_) => "experts_gate",
             ExpertsInto::Sum { .. } => "experts_sum",
         }
     }
@@ -69,6 +76,15 @@ impl Operation for Experts {
                 expect_cols(x, w.cols)?;
                 let cols = self.used * rows / 2;
                 Value { name, rows: x.rows, cols, kind: Kind::Activation }
+            }
+            ExpertsInto::Wide => {
+                expect_cols(x, w.cols)?;
+                Value { name, rows: x.rows, cols: self.used * rows, kind: Kind::Residual }
+            }
+            ExpertsInto::Gate(_) => {
+                expect_cols(x, w.cols)?;
+                expect_cols(nth(inputs, 2)?, self.used * rows)?;
+                Value { name, rows: x.rows, cols: self.used * rows, kind: Kind::Activation }
             }
             ExpertsInto::Sum { .. } => {
                 expect_cols(x, self.used * w.cols)?;
@@ -96,8 +112,8 @@ impl Operation for Experts {
             .collect()
         };
         let mut y = match self.into {
-            ExpertsInto::Gated(_) => Vec::new(),
             ExpertsInto::Sum { .. } => node.input(2)?.to_vec(),
+            _ => Vec::new(),
         };
         let x = node.input(0)?.chunks_exact(node.value(0)?.cols);
         let routes = node.input(1)?.chunks_exact(2 * self.used);
@@ -109,6 +125,12 @@ impl Operation for Experts {
                         let products = products(expert, x);
                         let pairs = products.chunks_exact(2);
                         y.extend(pairs.map(|pair| activation.gated(pair[0], pair[1])));
+                    }
+                    ExpertsInto::Wide => y.extend(products(expert, x)),
+                    ExpertsInto::Gate(activation) => {
+                        let up = node.input(2)?.get(y.len()..).unwrap_or_default();
+                        let pairs = products(expert, x).into_iter().zip(up);
+                        y.extend(pairs.map(|(gate, up)| activation.gated(gate, *up)));
                     }
                     ExpertsInto::Sum { factor } => {
                         let part = &x[slot * w.cols..(slot + 1) * w.cols];
@@ -124,7 +146,7 @@ impl Operation for Experts {
     }
 
     fn takes_prologue(&self, at: usize) -> bool {
-        at == 0 && !self.sums()
+        at == 0 && matches!(self.into, ExpertsInto::Gated(_) | ExpertsInto::Wide)
     }
 
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
@@ -229,6 +251,16 @@ impl Experts {
             ExpertsInto::Gated(activation) => {
                 activation.link_gate(kernel).set("Y_STRIDE", lower.output()?.stride() as u64)
             }
+            ExpertsInto::Wide => kernel
+                .link("output", "output/store_f32")
+                .set("Y_STRIDE", lower.output()?.stride() as u64),
+            ExpertsInto::Gate(activation) => {
+                binds.push(("up", lower.bind_input(2)));
+                activation
+                    .link_gate(kernel)
+                    .link("output", "output/gate")
+                    .set("Y_STRIDE", lower.output()?.stride() as u64)
+            }
             ExpertsInto::Sum { factor } if one_sum => kernel
                 .link("output", "output/add")
                 .set_f32("FACTOR", factor)
@@ -270,6 +302,11 @@ impl Experts {
         let activations = |numbers| lower.bytes(Kind::Activation, numbers);
         match self.into {
             ExpertsInto::Gated(_) => activations(w.cols) + activations(self.used * rows / 2),
+            ExpertsInto::Wide => activations(w.cols) + 4 * (self.used * rows) as u64,
+            ExpertsInto::Gate(_) => {
+                let up = 4 * (self.used * rows) as u64;
+                activations(w.cols) + up + activations(self.used * rows)
+            }
             ExpertsInto::Sum { .. } => {
                 let results = if one_sum { 8 * rows } else { 4 * self.used * rows };
                 activations(self.used * w.cols) + results as u64
@@ -320,13 +357,15 @@ enum With {
     Shards,
     /// One expert is far likelier than the others.
     Favourite,
+    /// Gate and up are of two formats, and in shards.
+    Apart,
 }
 
 /// Routed, gated and summed, a pair at a time and grouped: experts without a token, all
 /// tokens with one expert, odd sizes, tiles that are not full, one matrix in shards, the
 /// curve of gpt-oss with biases.
 pub(crate) fn cases() -> Result<Vec<Case>> {
-    use With::{Bias, Favourite, Nothing, Shards};
+    use With::{Apart, Bias, Favourite, Nothing, Shards};
     [
         (Format::Q8_0, Activation::Silu, (5, 2), 1, Nothing),
         (Format::F16, Activation::GPT_OSS, (3, 3), 1, Bias),
@@ -340,6 +379,10 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
         (Format::Q8_0, Activation::Silu, (20, 16), 19, Nothing),
         (Format::Q8_0, Activation::Silu, (6, 1), 41, Favourite),
         (Format::MXFP4, Activation::GPT_OSS, (1, 1), 90, Bias),
+        (Format::Q4_0, Activation::Silu, (5, 2), 1, Apart),
+        (Format::Q4_0, Activation::Gelu, (7, 2), 3, Apart),
+        (Format::Q4_0, Activation::Silu, (5, 2), 5, Apart),
+        (Format::Q4_0, Activation::Silu, (4, 1), 70, Apart),
     ]
     .into_iter()
     .map(|(format, activation, experts, tokens, with)| {
@@ -381,7 +424,7 @@ fn case(
         normed = record(&mut tape, RmsNorm { eps: 1e-5, outputs: false }, &[x], &[gain])?;
     }
     let bias = with == With::Bias;
-    let mut products = |inputs: &[_], name: &str, rows, cols, into| {
+    let mut products = |inputs: &[_], name: &str, format, rows, cols, into| {
         let mut resources = vec![tape.resource(matrix(name, format, experts * rows, cols))];
         if bias {
             let name = format!("{name} bias");
@@ -389,10 +432,16 @@ fn case(
         }
         record(&mut tape, Experts { experts, used, into, bias }, inputs, &resources)
     };
-    let gated = ExpertsInto::Gated(activation);
-    let h = products(&[normed, routes], "gate_up", 2 * ffn, width, gated)?;
+    let h = if with == With::Apart {
+        let (wide, gate) = (ExpertsInto::Wide, ExpertsInto::Gate(activation));
+        let up = products(&[normed, routes], "up", Format::Q8_0, ffn, width, wide)?;
+        products(&[normed, routes, up], "gate", format, ffn, width, gate)?
+    } else {
+        let gated = ExpertsInto::Gated(activation);
+        products(&[normed, routes], "gate_up", format, 2 * ffn, width, gated)?
+    };
     let sum = ExpertsInto::Sum { factor: 0.5 };
-    let y = products(&[h, routes, residual], "down", width, ffn, sum)?;
+    let y = products(&[h, routes, residual], "down", format, width, ffn, sum)?;
     let positions: Vec<_> = (0..tokens).map(|p| (0, p)).collect();
     let name = format!(
         "experts {format} {activation:?} {used} of {experts}, {with:?}, {tokens} × {width}"
@@ -400,7 +449,7 @@ fn case(
     Ok(Case {
         inputs: vec![logits, x, residual],
         compare: vec![h, y],
-        max_binding: (with == With::Shards).then_some(100 * 48),
+        max_binding: matches!(with, With::Shards | With::Apart).then_some(100 * 48),
         ..Case::new(name, tape, check::step(&positions, &[]))
     })
 }

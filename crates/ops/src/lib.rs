@@ -32,7 +32,7 @@ pub use head_norm::HeadNorm;
 pub use layer_norm::LayerNorm;
 pub use linear::{Epilogue, Linear};
 pub use rms_norm::RmsNorm;
-pub use rope::{Heat, Pairing, RopeAppend, rope_table};
+pub use rope::{Heat, Pairing, RopeAppend, rope_rows, rope_table};
 pub use route::{Gating, Route};
 pub use sample::{IN_PROMPT, SETTING_WORDS, Sample, Settings, case as sample_case};
 

@@ -37,6 +37,9 @@ pub enum Epilogue {
     /// A gated unit (Shazeer 2020): even rows of W are the gate's, odd ones the up
     /// projection's; activate(gate)·up is stored.
     Gated(Activation),
+    /// The gate of a unit whose up projection is input 1, in f32 ([`Epilogue::Wide`]):
+    /// activate(gate)·up is stored. For matrices of two formats.
+    Gate(Activation),
     /// Through the activation.
     Activate(Activation),
 }
@@ -66,6 +69,7 @@ impl Operation for Linear {
             Epilogue::Logits { .. } => "logits",
             Epilogue::Add { .. } => "linear_add",
             Epilogue::Gated(_) => "linear_gated",
+            Epilogue::Gate(_) => "linear_gate",
             Epilogue::Activate(_) => "linear_activate",
         }
     }
@@ -89,6 +93,10 @@ impl Operation for Linear {
                 expect_cols(nth(inputs, 1)?, rows)?;
                 (rows, Kind::Residual)
             }
+            Epilogue::Gate(_) => {
+                expect_cols(nth(inputs, 1)?, rows)?;
+                (rows, Kind::Activation)
+            }
             Epilogue::Gated(_) if rows % 2 == 1 => {
                 return Err(Error::input(format!("{rows} rows are not pairs of gate and up")));
             }
@@ -102,8 +110,9 @@ impl Operation for Linear {
         self.adds().then_some(1)
     }
 
+    /// The up projection takes a binding, as a norm would: together they may be too many.
     fn takes_prologue(&self, at: usize) -> bool {
-        at == 0
+        at == 0 && !matches!(self.epilogue, Epilogue::Gate(_))
     }
 
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
@@ -131,6 +140,10 @@ impl Operation for Linear {
             }
             Epilogue::Gated(activation) => {
                 y.as_chunks().0.iter().map(|[gate, up]| activation.gated(*gate, *up)).collect()
+            }
+            Epilogue::Gate(activation) => {
+                let up = node.input(1)?;
+                y.into_iter().zip(up).map(|(gate, up)| activation.gated(gate, *up)).collect()
             }
             Epilogue::Activate(activation) => y.into_iter().map(|y| activation.of(y)).collect(),
         })
@@ -319,6 +332,9 @@ impl Linear {
                 kernel.link("output", "output/add").set_f32("FACTOR", factor)
             }
             Epilogue::Gated(activation) => activation.link_gate(kernel),
+            Epilogue::Gate(activation) => {
+                activation.link_gate(kernel).link("output", "output/gate")
+            }
             Epilogue::Activate(activation) => {
                 activation.link(kernel.link("output", "output/activate"))
             }
@@ -341,6 +357,9 @@ impl Linear {
             Some(tail) => binds.extend(&tail.binds),
             None => binds.extend([("step", Bind::Step), ("y", lower.bind_output()?)]),
         }
+        if matches!(self.epilogue, Epilogue::Gate(_)) {
+            binds.push(("up", lower.bind_input(1)));
+        }
         let id = lower.id(part.resource);
         binds.extend([
             ("weight_quants", Bind::Quants(id, part.shard)),
@@ -360,6 +379,7 @@ impl Linear {
         let y = match self.epilogue {
             Epilogue::Store | Epilogue::Activate(_) => lower.bytes(Kind::Activation, n),
             Epilogue::Gated(_) => lower.bytes(Kind::Activation, n / 2),
+            Epilogue::Gate(_) => 4 * n as u64 + lower.bytes(Kind::Activation, n),
             Epilogue::Wide | Epilogue::Logits { .. } => 4 * n as u64,
             Epilogue::Add { .. } => 8 * n as u64,
         };
@@ -391,6 +411,7 @@ const WHOLE: [Format; 4] = [Format::F16, Format::Q8_0, Format::Q4_0, Format::Q4_
 pub(crate) fn cases() -> Result<Vec<Case>> {
     let gated = Epilogue::Gated(Activation::Silu);
     let epilogues = [Epilogue::Store, Epilogue::LOGITS, Epilogue::ADD, gated];
+    let apart = Epilogue::Gate(Activation::Silu);
     let mut cases = Vec::new();
     for (number, format) in Format::ALL.into_iter().enumerate() {
         for (at, epilogue) in epilogues.into_iter().enumerate() {
@@ -410,6 +431,10 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
     // Whole tiles, and more than one of them each way.
     for format in [Format::F16, Format::Q4_K] {
         cases.push(case(format, Epilogue::Store, 150, 256, false)?);
+    }
+    // Gate and up of two formats.
+    for (tokens, bias) in [(1, false), (3, true), (37, false), (150, true)] {
+        cases.push(case(Format::Q8_0, apart, tokens, 96, bias)?);
     }
     // With a bias; activations, factors and caps. SmolLM2 needs none of them.
     let [relu, gelu, erf] = [Activation::ReluSquared, Activation::Gelu, Activation::GeluErf];
@@ -433,6 +458,11 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
 }
 
 fn case(format: Format, epilogue: Epilogue, tokens: u32, cols: usize, bias: bool) -> Result<Case> {
+    let second_input = match epilogue {
+        Epilogue::Add { .. } => Some("residual"),
+        Epilogue::Gate(_) => Some("up"),
+        _ => None,
+    };
     let norm = tokens == 1 && epilogue != Epilogue::LOGITS;
     let mut tape = Tape::new();
     let kind = if norm { Kind::Residual } else { Kind::Activation };
@@ -458,12 +488,11 @@ fn case(format: Format, epilogue: Epilogue, tokens: u32, cols: usize, bias: bool
         resources.push(tape.resource(check::vector("bias", first + second)));
     }
     let mut from = vec![x];
-    if matches!(epilogue, Epilogue::Add { .. }) {
-        let name = "residual".into();
-        let residual =
-            tape.input(Value { name, rows: Rows::Tokens, cols: 51, kind: Kind::Residual });
-        inputs.push(residual);
-        from.push(residual);
+    if let Some(name) = second_input {
+        let (name, cols) = (name.into(), first + second);
+        let value = tape.input(Value { name, rows: Rows::Tokens, cols, kind: Kind::Residual });
+        inputs.push(value);
+        from.push(value);
     }
     let y = record(&mut tape, Linear { epilogue, bias }, &from, &resources)?;
     let positions: Vec<_> = (0..tokens).map(|at| (at / 128, at % 128)).collect();

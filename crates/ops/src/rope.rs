@@ -5,7 +5,8 @@
 use wisp_base::{Error, Format, KvType, Result};
 use wisp_gpu::Kernel;
 use wisp_graph::{
-    Bind, Cost, CpuNode, Kind, Lower, Operation, PlanKey, Resource, Rows, Tail, Tape, Value,
+    Bind, Cost, CpuNode, Kind, Lower, Operation, PlanKey, Resource, Rows, StepToken, Tail, Tape,
+    Value,
 };
 
 use crate::check::{self, Case};
@@ -44,6 +45,8 @@ pub struct RopeAppend {
     pub values: bool,
     /// What queries are multiplied by besides.
     pub heat: Option<Heat>,
+    /// The row of the table at which another one begins, for tokens that are `long`.
+    pub long_table: Option<usize>,
 }
 
 /// Multiplies the query at a position by 1 + factor·ln(1 + ⌊position / length⌋), so that
@@ -54,6 +57,11 @@ pub struct Heat {
     pub factor: f32,
     /// Positions a step of it; above 0.
     pub length: usize,
+}
+
+/// Rows of [`rope_table`] for so many positions.
+pub fn rope_rows(positions: usize) -> usize {
+    FINE + positions.div_ceil(FINE)
 }
 
 /// (cos, sin) of the angles of positions 0 … 255, then of 0, 256, 512, … below
@@ -84,8 +92,8 @@ impl RopeAppend {
         rope_dim: usize,
         pairing: Pairing,
     ) -> Self {
-        let (rope_first, values, heat) = (0, true, None);
-        Self { heads, kv_heads, head_dim, rope_first, rope_dim, pairing, values, heat }
+        let (rope_first, values, heat, long_table) = (0, true, None, None);
+        Self { heads, kv_heads, head_dim, rope_first, rope_dim, pairing, values, heat, long_table }
     }
 
     /// Numbers of a row of queries.
@@ -108,6 +116,7 @@ impl RopeAppend {
             .set_bool("NEIGHBOURS", self.pairing == Pairing::Neighbours)
             .set_f32("HEAT", self.heat.map_or(0.0, |heat| heat.factor))
             .set("HEAT_LENGTH", self.heat.map_or(1, |heat| heat.length) as u64)
+            .set("LONG_TABLE", self.long_table.unwrap_or(0) as u64)
             .set("Q_STRIDE", lower.output()?.stride() as u64)
             .set("PAGES_PER_SEQUENCE", lower.target.pages_per_sequence as u64))
     }
@@ -128,8 +137,9 @@ impl RopeAppend {
     }
 
     /// A head vector, turned.
-    fn turn(&self, head: &[f32], position: usize, table: &[f32]) -> Vec<f32> {
-        let half = self.rope_dim / 2;
+    fn turn(&self, head: &[f32], token: &StepToken, table: &[f32]) -> Vec<f32> {
+        let (half, position) = (self.rope_dim / 2, token.position as usize);
+        let first = self.long_table.filter(|_| token.long).unwrap_or(0);
         let at = |row: usize, pair: usize| {
             let at = 2 * (row * half + pair);
             (f64::from(table[at]), f64::from(table[at + 1]))
@@ -142,7 +152,7 @@ impl RopeAppend {
             };
             let (a, b) = (self.rope_first + a, self.rope_first + b);
             let ((c0, s0), (c1, s1)) =
-                (at(position % FINE, pair), at(FINE + position / FINE, pair));
+                (at(first + position % FINE, pair), at(first + FINE + position / FINE, pair));
             let (cos, sin) = (c0 * c1 - s0 * s1, c0 * s1 + s0 * c1);
             let (x, y) = (f64::from(head[a]), f64::from(head[b]));
             out[a] = (x * cos - y * sin) as f32;
@@ -199,7 +209,7 @@ impl Operation for RopeAppend {
             let position = token.position as usize;
             for head in own[..self.query_cols()].chunks_exact(dim) {
                 let heat = self.heat(position);
-                queries.extend(self.turn(head, position, &table).iter().map(|x| heat * x));
+                queries.extend(self.turn(head, token, &table).iter().map(|x| heat * x));
             }
             for (h, head) in rest[cols - self.kv_cols()..].chunks_exact(dim).enumerate() {
                 let is_key = h < self.kv_heads;
@@ -210,8 +220,7 @@ impl Operation for RopeAppend {
                     self.kv_heads,
                     dim,
                 );
-                let mut head =
-                    if is_key { self.turn(head, position, &table) } else { head.to_vec() };
+                let mut head = if is_key { self.turn(head, token, &table) } else { head.to_vec() };
                 kv.round(&mut head);
                 let cache = node.cache_mut(1)?;
                 let into = if is_key { &mut cache.keys } else { &mut cache.values };
@@ -321,6 +330,7 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             ..Case::new(format!("rope_append {pairing:?} {rope_dim} of {head_dim}"), tape, step)
         });
     }
+    cases.push(two_tables()?);
     let heat = Some(Heat { factor: 0.3, length: 2 });
     cases.extend([
         behind_product(Pairing::Neighbours, 16, 16, KvType::F32, None, false)?,
@@ -335,6 +345,32 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
+/// Sequences with the table for long contexts beside those with the other, at far positions.
+fn two_tables() -> Result<Case> {
+    let (rope_dim, head_dim, positions) = (12, 16, 300);
+    let op = RopeAppend {
+        long_table: Some(rope_rows(positions)),
+        ..RopeAppend::new(3, 1, head_dim, rope_dim, Pairing::Halves)
+    };
+    let mut tape = Tape::new();
+    let cols = op.query_cols() + op.kv_cols();
+    let (rows, kind) = (Rows::Tokens, Kind::Activation);
+    let qkv = tape.input(Value { name: "qkv".into(), rows, cols, kind });
+    let mut data = Vec::new();
+    for divisor in [1.0, 3.0] {
+        let frequencies: Vec<f64> = (0..6).map(|i| 0.5f64.powi(i) / divisor).collect();
+        data.extend(rope_table(&frequencies, positions, 1.1));
+    }
+    let (name, data) = ("rope".into(), std::sync::Arc::new(data));
+    let table = tape.resource(Resource::Table { name, data });
+    let cache = tape.resource(Resource::Cache { layer: 0, kv_heads: 1, head_dim, latent: false });
+    let q = record(&mut tape, op, &[qkv], &[table, cache])?;
+    let mut step = check::step(&[(0, 0), (0, 1), (1, 127), (2, 33)], &[]);
+    step.tokens[2].long = true;
+    let case = Case::new("rope_append with two tables", tape, step);
+    Ok(Case { inputs: vec![qkv], compare: vec![q], ..case })
+}
+
 /// Behind the products that make queries, keys and values, whose kernel may turn and keep
 /// them itself, or behind a norm of heads; several tokens, some of one sequence, then one.
 fn behind_product(
@@ -346,7 +382,9 @@ fn behind_product(
     normed: bool,
 ) -> Result<Case> {
     let (heads, kv_heads, cols) = (4, 2, 96);
-    let op = RopeAppend { heat, ..RopeAppend::new(heads, kv_heads, head_dim, rope_dim, pairing) };
+    let long_table = Some(rope_rows(300));
+    let op = RopeAppend::new(heads, kv_heads, head_dim, rope_dim, pairing);
+    let op = RopeAppend { heat, long_table, ..op };
     let mut tape = Tape::new();
     let (rows, kind) = (Rows::Tokens, Kind::Residual);
     let x = tape.input(Value { name: "x".into(), rows, cols, kind });
@@ -370,15 +408,22 @@ fn behind_product(
         let norm = HeadNorm { queries, query: head_dim, keys, key: head_dim, eps: 1e-5 };
         qkv = record(&mut tape, norm, &[qkv], &[gains])?;
     }
-    let frequencies: Vec<_> = (0..rope_dim / 2).map(|i| 0.8f64.powi(i as i32)).collect();
-    let data = std::sync::Arc::new(rope_table(&frequencies, 300, 1.0));
+    // With a table for long contexts.
+    let mut data = Vec::new();
+    for base in [0.8f64, 0.7] {
+        let frequencies: Vec<_> = (0..rope_dim / 2).map(|i| base.powi(i as i32)).collect();
+        data.extend(rope_table(&frequencies, 300, 1.0));
+    }
+    let data = std::sync::Arc::new(data);
     let table = tape.resource(Resource::Table { name: "rope".into(), data });
     let cache = tape.resource(Resource::Cache { layer: 0, kv_heads, head_dim, latent: false });
     let q = record(&mut tape, op, &[qkv], &[table, cache])?;
     let y = record(&mut tape, Attention::new(heads, kv_heads, head_dim, 0.05), &[q], &[cache])?;
-    let several = check::step(&[(0, 0), (0, 1), (1, 0), (0, 2), (2, 0)], &[]);
+    let mut several = check::step(&[(0, 0), (0, 1), (1, 0), (0, 2), (2, 0)], &[]);
+    several.tokens[4].long = true;
     let mut steps = Case::new("", Tape::new(), several).steps;
-    let mut one = check::step(&[(0, 3)], &[]);
+    let mut one = check::step(&[(2, 1)], &[]);
+    one.tokens[0].long = true;
     one.splits = 1;
     steps.push((one, PlanKey { tokens: 1, outputs: 1, decode: true, sample: false }));
     let behind = if normed { "a norm" } else { "a product" };

@@ -10,6 +10,10 @@ use wisp_graph::PAGE;
 /// Names the tokens of a page together with all before it.
 type Chain = u128;
 
+/// The chain that pages of long sequences begin with: their keys turn by other frequencies, and
+/// are no use to short ones.
+const LONG: Chain = 0x9b1f_4d0c_63a7_e825_50c6_f2d1_8e3a_7b94;
+
 /// Pages and their owners.
 #[derive(Debug)]
 pub struct PagePool {
@@ -36,12 +40,19 @@ pub struct Pages {
     named: usize,
     /// The chain up to the last named page.
     chain: Chain,
+    /// Whose they are is a long sequence.
+    long: bool,
 }
 
 impl Pages {
     /// How many, from the start, held the prompt's tokens already.
     pub fn shared(&self) -> usize {
         self.shared
+    }
+
+    /// Whether the sequence turns by the frequencies for long contexts.
+    pub fn long(&self) -> bool {
+        self.long
     }
 }
 
@@ -73,9 +84,11 @@ impl PagePool {
     }
 
     /// The pages that already hold the start of `tokens`, now owned once more. The
-    /// last token is never among them: its logits are yet to be computed.
-    pub fn share(&mut self, tokens: &[u32]) -> Pages {
-        let mut pages = Pages::default();
+    /// last token is never among them: its logits are yet to be computed. Sequences that are
+    /// `long` (see [`wisp_graph::StepToken`]) share with each other only.
+    pub fn share(&mut self, tokens: &[u32], long: bool) -> Pages {
+        let chain = if long { LONG } else { 0 };
+        let mut pages = Pages { chain, long, ..Pages::default() };
         let most = tokens.len().saturating_sub(1) / PAGE;
         for tokens in tokens.chunks_exact(PAGE).take(most) {
             let chain = link(pages.chain, tokens);
@@ -178,7 +191,7 @@ mod tests {
     #[test]
     fn a_shared_prefix_is_stored_once_and_freed_with_its_last_owner() {
         let mut pool = PagePool::new(8);
-        let mut first = pool.share(&tokens(100));
+        let mut first = pool.share(&tokens(100), false);
         assert!(first.list.is_empty());
         pool.grow(&mut first, 100).unwrap();
         pool.name(&mut first, &tokens(100));
@@ -186,7 +199,7 @@ mod tests {
 
         let mut other = tokens(90);
         other[70] = 0;
-        let mut second = pool.share(&other);
+        let mut second = pool.share(&other, false);
         assert_eq!(second.list, first.list[..2]);
         pool.grow(&mut second, 90).unwrap();
         assert_eq!(pool.free(), 3);
@@ -200,20 +213,38 @@ mod tests {
     #[test]
     fn freed_pages_are_found_again_until_they_are_needed() {
         let mut pool = PagePool::new(4);
-        let mut pages = pool.share(&tokens(64));
+        let mut pages = pool.share(&tokens(64), false);
         pool.grow(&mut pages, 64).unwrap();
         pool.name(&mut pages, &tokens(64));
         pool.release(pages);
         // The last token is always computed: one page, not two.
-        let again = pool.share(&tokens(64));
+        let again = pool.share(&tokens(64), false);
         assert_eq!(again.list.len(), 1);
         pool.release(again);
-        assert_eq!(pool.share(&tokens(65)).list.len(), 2);
+        assert_eq!(pool.share(&tokens(65), false).list.len(), 2);
         let mut pool = PagePool::new(4);
         let mut all = Pages::default();
         pool.grow(&mut all, 128).unwrap();
         pool.release(all);
-        assert!(pool.share(&tokens(65)).list.is_empty());
+        assert!(pool.share(&tokens(65), false).list.is_empty());
+    }
+
+    #[test]
+    fn long_sequences_share_with_long_ones_only() {
+        let mut pool = PagePool::new(8);
+        let mut held = Vec::new();
+        for long in [false, true] {
+            let mut pages = pool.share(&tokens(65), long);
+            assert!(pages.list.is_empty());
+            pool.grow(&mut pages, 65).unwrap();
+            pool.name(&mut pages, &tokens(65));
+            held.push(pages);
+        }
+        for (long, own) in [false, true].into_iter().zip(&held) {
+            let pages = pool.share(&tokens(65), long);
+            assert_eq!((pages.long(), &pages.list[..]), (long, &own.list[..2]));
+            pool.release(pages);
+        }
     }
 
     #[test]

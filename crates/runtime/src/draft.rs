@@ -30,6 +30,8 @@ pub struct DraftModel {
     pages: Pages,
     /// What its cache holds.
     fed: Vec<u32>,
+    /// As it computes sequences of some length (longrope).
+    long: bool,
     /// Where guesses are read.
     staging: Option<Buffer>,
 }
@@ -85,7 +87,8 @@ impl DraftModel {
             _ => engine.vocab() == of.vocab(),
         };
         if same {
-            return Ok(Self { engine, pages: Pages::default(), fed: Vec::new(), staging: None });
+            let (pages, fed) = (Pages::default(), Vec::new());
+            return Ok(Self { engine, pages, fed, long: false, staging: None });
         }
         Err(Error::input(format!(
             "the draft model ({}) has another vocabulary than the model ({}): give one of the \
@@ -105,6 +108,10 @@ impl DraftModel {
         if tokens.iter().any(|token| *token as usize >= engine.vocab()) {
             return Ok(Vec::new());
         }
+        let long = engine.stepper.decoder.is_long(tokens.len() + most);
+        if std::mem::replace(&mut self.long, long) != long {
+            self.fed.clear();
+        }
         let alike = self.fed.iter().zip(tokens).take_while(|(a, b)| a == b).count();
         let first = alike.min(tokens.len() - 1);
         let before = self.pages.list.len();
@@ -115,7 +122,8 @@ impl DraftModel {
         let mut position = first;
         while position < tokens.len() {
             let end = tokens.len().min(position + stepper.most_tokens());
-            let part = StepToken::run(&tokens[position..end], position, 0).collect();
+            let part = StepToken::run(&tokens[position..end], position, 0);
+            let part = part.map(|token| token.with_long(long)).collect();
             let step = step(stepper, part, end == tokens.len());
             stepper.submit(&step, Want::Tokens, |_, _| ()).await?;
             position = end;
@@ -137,7 +145,7 @@ impl DraftModel {
                 break submission;
             }
             let position = (tokens.len() + guess as usize - 1) as u32;
-            let drawn = StepToken { id: None, position, sequence: 0 };
+            let drawn = StepToken { id: None, position, sequence: 0, long };
             let step = step(stepper, vec![drawn], true);
             stepper.submit(&step, Want::Tokens, |_, _| ()).await?;
         };

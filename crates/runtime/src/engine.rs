@@ -155,12 +155,13 @@ impl Engine {
         let target = with_ctx(&target, &decoder, memory.ctx);
         let sequences = (options.max_sequences, options.guesses());
         let pages = pages(&target, options);
-        let factors = decoder.rope_factors(memory.ctx);
-        let factors = match (factors.and_then(|name| checkpoint.tensor(name)), source) {
-            (Some(tensor), Some(source)) => Some(checkpoint.vector(source, tensor).await?),
-            _ => None,
-        };
-        let forward = decoder.tape(checkpoint, memory.ctx, factors.as_deref())?;
+        let mut factors = Vec::new();
+        for name in decoder.rope_factors(memory.ctx) {
+            if let (Some(tensor), Some(source)) = (checkpoint.tensor(name), source) {
+                factors.push(checkpoint.vector(source, tensor).await?);
+            }
+        }
+        let forward = decoder.tape(checkpoint, memory.ctx, Some(&factors))?;
         let before = gpu.allocated();
         let stepper = Stepper::new(gpu, target, decoder, forward, sequences, pages).await?;
         stepper.activity.show_free_pages(pages);

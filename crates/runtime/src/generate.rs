@@ -175,7 +175,9 @@ impl<'e, 'q> Generator<'e, 'q> {
         while let Some(slot) = self.slots.iter().position(Option::is_none) {
             let (slots, pool) = (&self.slots, &self.pool);
             let alone = slots.iter().all(Option::is_none);
-            let Some(mut job) = self.queue.pop(|job| turn(slots, pool, job)) else { return };
+            let (ctx, decoder) = (self.ctx, &self.stepper.decoder);
+            let turn = |job: &Job<'_>| turn(slots, pool, job, decoder.is_long(job.reach(ctx)));
+            let Some(mut job) = self.queue.pop(turn) else { return };
             job.start();
             if job.tokens.len() > self.ctx && job.answered() > 0 {
                 job.end(FinishReason::Length); // It filled the context before it was interrupted.
@@ -224,7 +226,8 @@ impl<'e, 'q> Generator<'e, 'q> {
         }
         let tokenizer = self.tokenizer.as_ref().ok().copied();
         let text = Text::new(tokenizer, &request.stop, &job.tokens[request.prompt.len()..])?;
-        let mut pages = self.pool.share(&job.tokens);
+        let long = self.stepper.decoder.is_long(job.reach(self.ctx));
+        let mut pages = self.pool.share(&job.tokens, long);
         // One that left for want of pages would soon have to leave again.
         let spare = if job.answered() > 0 { wisp_graph::PAGE } else { 0 };
         match self.pool.grow(&mut pages, self.ctx.min(job.tokens.len() + spare)) {
@@ -305,7 +308,9 @@ impl<'e, 'q> Generator<'e, 'q> {
         let start = live.fed;
         let end = live.known.min(start + most);
         let part = &live.job.tokens[start..end];
-        let tokens: Vec<_> = StepToken::run(part, start, slot as u32).collect();
+        let long = live.pages.long();
+        let tokens = StepToken::run(part, start, slot as u32).map(|token| token.with_long(long));
+        let tokens: Vec<_> = tokens.collect();
         let mut step = Step { tokens, ..Step::default() };
         step.splits = splits(&self.stepper.target.tuning, end);
         let mut drew = Vec::new();
@@ -355,6 +360,7 @@ impl<'e, 'q> Generator<'e, 'q> {
                 id: None,
                 position: position as u32,
                 sequence: slot as u32,
+                long: live.pages.long(),
             });
             live.drawn += 1;
             drew.push(drawing(slot, live));
@@ -499,8 +505,10 @@ fn drawing(slot: usize, live: &Live<'_, '_>) -> Drew {
 }
 
 /// Whether a job that waits may be admitted now.
-fn turn(slots: &[Option<Live<'_, '_>>], pool: &PagePool, job: &Job<'_>) -> Turn {
-    let mut prefills = slots.iter().flatten().filter(|live| live.in_prefill());
+fn turn(slots: &[Option<Live<'_, '_>>], pool: &PagePool, job: &Job<'_>, long: bool) -> Turn {
+    // Long sequences share no pages with short ones.
+    let alike = |live: &&Live<'_, '_>| live.in_prefill() && live.pages.long() == long;
+    let mut prefills = slots.iter().flatten().filter(alike);
     // Whole pages that another prompt has in common with this one, and will have computed soon:
     // worth waiting for, but only until then.
     if prefills.any(|live| common_pages(live, job) > live.fed / wisp_graph::PAGE) {

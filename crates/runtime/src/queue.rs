@@ -75,6 +75,12 @@ impl Job<'_> {
         self.answer().len()
     }
 
+    /// The most tokens that are fed for it, in a context of `ctx`: the last one drawn is not.
+    pub fn reach(&self, ctx: usize) -> usize {
+        let Request { prompt, max_tokens, .. } = &self.request;
+        prompt.len().saturating_add(max_tokens.saturating_sub(1)).min(ctx)
+    }
+
     pub fn is_cancelled(&self) -> bool {
         self.request.cancel.is_cancelled()
     }

@@ -25,7 +25,8 @@ impl Engine {
     ) -> Result<Vec<f32>> {
         let mut logits = Vec::new();
         let first = if all { 0 } else { tokens.len().saturating_sub(1) };
-        self.score(tokens, first, chunk, &Cancel::default(), &mut |rows| {
+        let whole = (tokens, tokens.len());
+        self.score(whole, first, chunk, &Cancel::default(), &mut |rows| {
             logits.extend_from_slice(rows);
         })
         .await?;
@@ -55,7 +56,8 @@ impl Engine {
         let mut nll = Vec::new();
         let fed = tokens.len().saturating_sub(1);
         let first = first.max(1);
-        self.score(&tokens[..fed], first - 1, None, cancel, &mut |rows| {
+        let whole = (&tokens[..fed], tokens.len());
+        self.score(whole, first - 1, None, cancel, &mut |rows| {
             for row in rows.chunks_exact(vocab) {
                 let next = tokens.get(nll.len() + first).map_or(0, |token| *token as usize);
                 let own = row.get(next).map_or(f64::NEG_INFINITY, |logit| f64::from(*logit));
@@ -66,11 +68,11 @@ impl Engine {
         Ok(nll)
     }
 
-    /// Runs `tokens` as one new sequence; `rows` sees the logits of the positions from `first`
-    /// on, as they come.
+    /// Runs `tokens` as one new sequence that is part of one of `length` tokens; `rows` sees the
+    /// logits of the positions from `first` on, as they come.
     async fn score(
         &mut self,
-        tokens: &[u32],
+        (tokens, length): (&[u32], usize),
         first: usize,
         chunk: Option<usize>,
         cancel: &Cancel,
@@ -82,7 +84,9 @@ impl Engine {
         }
         let mut pages = Pages::default();
         self.pool.grow(&mut pages, tokens.len())?;
-        let result = self.score_in(&pages, tokens, first, chunk, cancel, rows).await;
+        let long = self.stepper.decoder.is_long(length);
+        let tokens: Vec<_> = StepToken::run(tokens, 0, 0).map(|t| t.with_long(long)).collect();
+        let result = self.score_in(&pages, &tokens, first, chunk, cancel, rows).await;
         self.pool.release(pages);
         result
     }
@@ -90,7 +94,7 @@ impl Engine {
     async fn score_in(
         &mut self,
         pages: &Pages,
-        tokens: &[u32],
+        tokens: &[StepToken],
         wanted: usize,
         chunk: Option<usize>,
         cancel: &Cancel,
@@ -109,7 +113,7 @@ impl Engine {
             let end = first + part.len();
             let outputs = (wanted.saturating_sub(first)..part.len()).map(|row| row as u32);
             let step = Step {
-                tokens: StepToken::run(part, first, 0).collect(),
+                tokens: part.to_vec(),
                 outputs: outputs.collect(),
                 splits: splits(&self.stepper.target.tuning, end),
                 both_ways,

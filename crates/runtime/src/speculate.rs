@@ -143,6 +143,7 @@ impl Generator<'_, '_> {
         let Some(live) = &mut self.slots[slot] else { return Ok(false) };
         let Some(last) = live.job.tokens.last().copied() else { return Ok(false) };
         let (id, position, known) = (live.id, live.position(), live.pages.list.len());
+        let long = live.pages.long();
         let end = position + 1 + guesses.len();
         if guesses.is_empty() || self.pool.grow(&mut live.pages, end).is_err() {
             return Ok(false);
@@ -161,6 +162,7 @@ impl Generator<'_, '_> {
                 id: Some(*token),
                 position: (position + row) as u32,
                 sequence: sequence(row) as u32,
+                long,
             });
             step.outputs.push(row as u32);
         }

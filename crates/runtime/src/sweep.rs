@@ -165,6 +165,7 @@ impl Engine {
                     id: None, // what it sampled last
                     position: position as u32,
                     sequence: sequence as u32,
+                    long: false,
                 };
                 let at = |position: usize| {
                     let tokens = (0..batch).map(|sequence| token(sequence, position)).collect();

@@ -10,12 +10,21 @@ use wisp_tokenizer::{Tokenizer, Vocabulary};
 /// There is none, it is of a kind that this version does not know, or its lists
 /// contradict each other.
 pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer> {
+    let rows = checkpoint.tensor("token_embd.weight").map_or(0, |tensor| tensor.rows());
+    Ok(read(checkpoint)?.with_rows(usize::try_from(rows).unwrap_or(usize::MAX)))
+}
+
+fn read(checkpoint: &Checkpoint) -> Result<Tokenizer> {
     #[cfg(feature = "hub")]
     if checkpoint.gguf_version.is_none() {
         return Tokenizer::from_folder(|name| checkpoint.file(name));
     }
     let m = &checkpoint.metadata;
-    let id = |name: &str| m.opt_u32(&format!("tokenizer.ggml.{name}_token_id"));
+    // A number that no id can be, −1 say, stands for "none".
+    let id = |name: &str| match m.get(&format!("tokenizer.ggml.{name}_token_id")) {
+        Some(value) if value.integer().is_some_and(|id| u32::try_from(id).is_err()) => Ok(None),
+        _ => m.opt_u32(&format!("tokenizer.ggml.{name}_token_id")),
+    };
     let flag = |name: &str| m.opt_bool(&format!("tokenizer.ggml.{name}"));
     Tokenizer::from_vocabulary(Vocabulary {
         model: m.str("tokenizer.ggml.model")?.to_owned(),

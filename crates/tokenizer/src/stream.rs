@@ -27,7 +27,7 @@ impl<'a> Stream<'a> {
 
     /// Takes the next token and gives the text that became certain: a character of
     /// several tokens comes with its last, a sequence that is not UTF-8 is U+FFFD at
-    /// once. A control token gives nothing.
+    /// once. A control token gives nothing, nor does an id of the model that no token has.
     ///
     /// # Errors
     /// `id` is not in the vocabulary.
@@ -77,7 +77,7 @@ impl<'a> Stream<'a> {
     /// others (a space before a word, say): the tokens that were printed last are
     /// decoded along, and what they give is taken off.
     fn push_window(&mut self, json: &Json, id: u32) -> Result<String> {
-        if self.tokenizer.is_control(id) {
+        if self.tokenizer.is_control(id) || self.tokenizer.token_text(id).is_none() {
             return Ok(String::new());
         }
         self.window.push(id);

@@ -49,3 +49,16 @@ pub struct Vocabulary {
     /// `tokenizer.chat_template`: Jinja source.
     pub chat_template: Option<String>,
 }
+
+impl Vocabulary {
+    /// Without special ids that no token has: converters write 2³² - 1 for "none", and llama.cpp
+    /// takes such an id as if the file did not have the key.
+    pub(crate) fn without_absent_ids(mut self) -> Self {
+        let count = self.tokens.len();
+        let Self { bos, eos, eot, eom, sep, cls, unk, pad, .. } = &mut self;
+        for id in [bos, eos, eot, eom, sep, cls, unk, pad] {
+            *id = id.filter(|id| (*id as usize) < count);
+        }
+        self
+    }
+}

@@ -92,16 +92,6 @@ fn a_damaged_vocabulary() {
     let tokens = |tokens: &[&str]| tokens.iter().map(|token| token.to_string()).collect();
     says(&error(Vocabulary { tokens: vec![], ..small() }), &["empty"]);
     says(&error(Vocabulary { types: vec![1], ..small() }), &["6 tokens", "1 token types"]);
-    for (name, wrong) in [
-        ("bos", Vocabulary { bos: Some(6), ..small() }),
-        ("eos", Vocabulary { eos: Some(6), ..small() }),
-        ("eot", Vocabulary { eot: Some(6), ..small() }),
-        ("eom", Vocabulary { eom: Some(6), ..small() }),
-        ("unknown", Vocabulary { unk: Some(6), ..small() }),
-        ("padding", Vocabulary { pad: Some(6), ..small() }),
-    ] {
-        says(&error(wrong), &[name, "is 6", "6 tokens"]);
-    }
     let twice = Vocabulary { tokens: tokens(&["a", "b", "ab", "a", "x", "y"]), ..small() };
     says(&error(twice), &["\"a\" twice", "id 0", "id 3"]);
     // What readers of files write for bytes that are not UTF-8 may come twice.
@@ -118,6 +108,68 @@ fn a_damaged_vocabulary() {
         [("a c", "\"c\""), ("c a", "\"c\""), ("b a", "\"ba\""), ("a b c", "\"b c\"")]
     {
         says(&error(Vocabulary { merges: vec![merge.into()], ..small() }), &["merge 0", token]);
+    }
+}
+
+/// What converters write for "none" (2³² - 1), and any other id that no token has: the kind's
+/// usual ids stay, as in llama.cpp.
+#[test]
+fn special_ids_that_no_token_has_are_none() {
+    for none in [6, 7, u32::MAX - 1, u32::MAX] {
+        let none = Some(none);
+        let absent = Vocabulary {
+            bos: none,
+            eos: none,
+            eot: none,
+            eom: none,
+            sep: none,
+            cls: none,
+            unk: none,
+            pad: none,
+            add_bos: Some(true),
+            add_eos: Some(true),
+            ..small()
+        };
+        let tokenizer = Tokenizer::from_vocabulary(absent.clone()).expect("a tokenizer");
+        assert_eq!((tokenizer.bos(), tokenizer.eos()), (None, None));
+        assert_eq!(tokenizer.encode(b"ab", true, true).expect("ids"), [2]);
+        // The one that its text makes an end.
+        assert!((0..6).all(|id| tokenizer.is_end_of_generation(id) == (id == 3)));
+        let scores = vec![0.0; 6];
+        let llama = Vocabulary { model: "llama".into(), scores, merges: vec![], ..absent };
+        let llama = Tokenizer::from_vocabulary(llama).expect("a tokenizer");
+        assert_eq!((llama.bos(), llama.eos()), (Some(1), Some(2)));
+    }
+}
+
+/// Embeddings have more rows than there are tokens: an id without a token is no text, one
+/// beyond the rows is none of the model's.
+#[test]
+fn ids_of_rows_without_a_token_are_no_text() {
+    let text = "{\"model\": {\"type\": \"WordLevel\", \"vocab\": {\"a\": 0, \"b\": 2}, \"unk_token\": \"a\"}}";
+    let json = Tokenizer::from_json(text.as_bytes(), None).expect("a tokenizer");
+    let gguf = Tokenizer::from_vocabulary(small()).expect("a tokenizer");
+    for (tokenizer, known, rows) in [(gguf, 6, 9), (json, 3, 7)] {
+        let alone = tokenizer.decode(&[0, 0], true).expect("text");
+        let tokenizer = tokenizer.with_rows(rows);
+        assert_eq!(tokenizer.vocab_size(), known);
+        let last = rows as u32 - 1;
+        assert_eq!(tokenizer.decode(&[0, last, 0, known as u32], true).expect("text"), alone);
+        assert_eq!(tokenizer.token_bytes(last).as_deref(), Some(&b""[..]));
+        assert!(tokenizer.token_bytes(last + 1).is_none());
+        let mut stream = tokenizer.stream();
+        let mut streamed = String::new();
+        for id in [0, last, 0, last] {
+            streamed.push_str(&stream.push(id).expect("text"));
+        }
+        streamed.push_str(&stream.finish());
+        assert_eq!(streamed, alone);
+        for error in [stream.push(last + 1).err(), tokenizer.decode(&[last + 1], true).err()] {
+            says(
+                &error.expect("an error"),
+                &["is not in the vocabulary", &format!("has {rows} tok")],
+            );
+        }
     }
 }
 
@@ -208,7 +260,7 @@ fn tokenizer_config_json() {
     let chat = tokenizer.chat().expect("a template");
     assert_eq!(chat.render(&json!([]), None, false).expect("text"), "<s>|b");
     // No token has the id 6.
-    assert_eq!((tokenizer.token_text(6), tokenizer.token_bytes(6)), (None, None));
+    assert_eq!((tokenizer.token_text(6), tokenizer.token_bytes(6)), (None, Some(Vec::new())));
     assert_eq!(tokenizer.decode(&[0, 6, 1], true).expect("text"), "ab");
     let tokenizer = load(json!({"bos_token": null, "chat_template": null}));
     assert_eq!(tokenizer.encode(b"a<s>", true, true).expect("ids"), [0, 3]);

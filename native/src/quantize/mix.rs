@@ -113,7 +113,7 @@ impl Model {
     pub fn of(checkpoint: &Checkpoint, has_importance: bool) -> Self {
         let metadata = &checkpoint.metadata;
         let arch = metadata.opt_str("general.architecture").ok().flatten().unwrap_or_default();
-        let size = |key: &str| metadata.opt_u32(&format!("{arch}.{key}")).ok().flatten();
+        let size = |key: &str| metadata.opt_u32_of_layers(&format!("{arch}.{key}")).ok().flatten();
         let heads = size("attention.head_count").unwrap_or(1);
         let kv_heads = size("attention.head_count_kv").filter(|n| *n > 0).unwrap_or(heads).max(1);
         Self {

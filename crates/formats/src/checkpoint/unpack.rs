@@ -14,6 +14,13 @@ const AWQ_ORDER: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
 /// Weights a block of MXFP4.
 const MX_BLOCK: u64 = 32;
 
+/// Numbers of 64 bits, which no GPU has and no format: they are cast to f32.
+const DOUBLE: &str = "F64";
+
+fn is_float(dtype: Dtype) -> bool {
+    dtype.format().is_some() || dtype.name() == DOUBLE
+}
+
 /// What is needed to read rows of one tensor.
 pub(super) struct Unpacker<'a> {
     from: &'a RawTensor,
@@ -89,9 +96,9 @@ impl Packing {
         };
         let wide = from.shape.last().copied().unwrap_or(1).max(1);
         let high = from.numbers() / wide;
-        let floats = ["F32", "F16", "BF16"];
+        let floats = ["F64", "F32", "F16", "BF16"];
         let (numbers, good) = match self {
-            Self::Plain => (from.numbers(), from.dtype.format().is_some()),
+            Self::Plain => (from.numbers(), is_float(from.dtype)),
             Self::Scaled { scale, rows, cols } => {
                 let blocks = high.div_ceil((*rows).max(1)) * wide.div_ceil((*cols).max(1));
                 let eight = from.dtype.bytes() == 1 && from.dtype.format().is_some();
@@ -172,7 +179,7 @@ async fn floats(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<f32>> {
         return Ok(bytes.into_iter().map(power).collect());
     }
     let mut numbers = vec![0.0; tensor.numbers() as usize];
-    decode(float_format(tensor.dtype)?, &bytes, &mut numbers)?;
+    decode_numbers(tensor.dtype, &bytes, &mut numbers)?;
     Ok(numbers)
 }
 
@@ -312,8 +319,7 @@ impl Unpacker<'_> {
             return (0..cols).map(one).collect();
         }
         let mut numbers = vec![0.0; cols as usize];
-        let format = float_format(self.from.dtype)?;
-        decode(format, &self.stored(bytes, place)?, &mut numbers)?;
+        decode_numbers(self.from.dtype, &self.stored(bytes, place)?, &mut numbers)?;
         if let Kind::Scaled(scales) = &self.kind {
             for (number, at) in numbers.iter_mut().zip(self.places(place)) {
                 *number *= scales.at(at)?;
@@ -388,4 +394,19 @@ fn float_format(dtype: Dtype) -> Result<Format> {
     dtype.format().ok_or_else(|| {
         Error::unsupported(format!("numbers of the type {} are not read", dtype.name()))
     })
+}
+
+/// Numbers of one type as f32.
+fn decode_numbers(dtype: Dtype, bytes: &[u8], numbers: &mut [f32]) -> Result<()> {
+    if dtype.name() != DOUBLE {
+        return decode(float_format(dtype)?, bytes, numbers);
+    }
+    let doubles = bytes.as_chunks().0;
+    if doubles.len() != numbers.len() {
+        return Err(damaged());
+    }
+    for (number, bytes) in numbers.iter_mut().zip(doubles) {
+        *number = f64::from_le_bytes(*bytes) as f32;
+    }
+    Ok(())
 }

@@ -79,6 +79,53 @@ impl Metadata {
         self.typed(key, "an integer from 0 to 4294967295", |v| v.integer()?.try_into().ok())
     }
 
+    /// A number that some files have once for each layer, as an array: of all layers, where it is
+    /// the same for all; otherwise as [`Self::opt_u32`].
+    ///
+    /// # Errors
+    /// It differs from layer to layer.
+    pub fn opt_u32_of_layers(&self, key: &str) -> Result<Option<u32>> {
+        match self.one_of_layers(key, Array::integers)? {
+            Some(one) => one.try_into().map(Some).or_else(|_| self.opt_u32(key)),
+            None => self.opt_u32(key),
+        }
+    }
+
+    /// As [`Self::opt_u32_of_layers`], a finite number.
+    ///
+    /// # Errors
+    /// It differs from layer to layer.
+    pub fn opt_f32_of_layers(&self, key: &str) -> Result<Option<f32>> {
+        let numbers = |array: &Array| match array {
+            Array::F32(list) => Some(list.clone()),
+            Array::F64(list) => Some(list.iter().map(|number| *number as f32).collect()),
+            _ => None,
+        };
+        match self.one_of_layers(key, numbers)?.filter(|one| one.is_finite()) {
+            Some(one) => Ok(Some(one)),
+            None => self.opt_f32(key),
+        }
+    }
+
+    /// What all entries of an array are; none where the value is no array of such numbers.
+    fn one_of_layers<T: Copy + PartialEq>(
+        &self,
+        key: &str,
+        numbers: impl FnOnce(&Array) -> Option<Vec<T>>,
+    ) -> Result<Option<T>> {
+        let Some(Value::Array(array)) = self.get(key) else { return Ok(None) };
+        let Some(list) = numbers(array) else { return Ok(None) };
+        match list.split_first() {
+            Some((first, rest)) if rest.iter().all(|other| other == first) => Ok(Some(*first)),
+            Some(_) => Err(Error::unsupported(format!(
+                "{}: metadata key {key} differs from layer to layer, which this version does not \
+                 compute",
+                self.file
+            ))),
+            None => Ok(None),
+        }
+    }
+
     /// An integer that fits u64.
     pub fn u64(&self, key: &str) -> Result<u64> {
         self.required(key, self.opt_u64(key)?)

@@ -3,11 +3,11 @@
 
 use serde_json::{Map, Value as Json};
 use wisp_base::{Error, Result};
-use wisp_formats::{Metadata, Value};
+use wisp_formats::{Array, Metadata, Value};
 
 use super::families::{FAMILIES, Family};
 use super::{json, settings};
-use crate::keys::{DYNAMIC, YARN_TRUNCATE};
+use crate::keys::{DYNAMIC, ROPE_LAYERS, YARN_TRUNCATE};
 
 /// Whole numbers: GGUF's key, and the names that it has had in config.json.
 const SIZES: &[(&str, &[&str])] = &[
@@ -53,6 +53,11 @@ const NAMES: [&[&str]; 3] = [
     &["rope_theta", "rotary_emb_base", "global_rope_theta"],
     &["partial_rotary_factor", "rotary_pct"],
 ];
+
+/// The names in config.json of what GGUF calls `key`.
+pub(crate) fn config_names(key: &str) -> Option<&'static [&'static str]> {
+    SIZES.iter().chain(NUMBERS).find(|(known, _)| *known == key).map(|(_, names)| *names)
+}
 
 /// config.json of a language model, with what it may leave out.
 pub(super) struct Config {
@@ -163,6 +168,11 @@ impl Config {
             "{}: config.json has no {keys}, or not a value that can be",
             self.folder
         ))
+    }
+
+    /// Files that contradict each other.
+    pub fn wrong_files(&self, what: String) -> Error {
+        Error::input(format!("{}: {what}", self.folder))
     }
 
     pub fn unsupported(&self, what: String) -> Error {
@@ -280,7 +290,11 @@ impl Config {
                     Value::F32(self.rope_number("llama_4_scaling_beta").unwrap_or(0.0) as f32),
                 )?;
             }
-            "smollm3" => self.without_rope()?,
+            "smollm3" => {
+                if let Some(turns) = self.rope_layers()? {
+                    put(ROPE_LAYERS, Value::Array(Array::Bool(turns)))?;
+                }
+            }
             _ => {}
         }
         if deepseek {
@@ -344,16 +358,44 @@ impl Config {
         Ok(metadata)
     }
 
-    /// SmolLM3: every fourth block turns nothing. GGUF has no key for it.
-    fn without_rope(&self) -> Result<()> {
-        let Some(Json::Array(turns)) = self.get("no_rope_layers") else { return Ok(()) };
-        let usual = |(layer, turns): (usize, &Json)| {
-            turns.as_u64() == Some(u64::from((layer + 1) % 4 != 0))
+    /// SmolLM3: which blocks turn, where it is not all but every fourth.
+    fn rope_layers(&self) -> Result<Option<Vec<bool>>> {
+        let layers = self.layers()? as usize;
+        let turns: Vec<bool> = match self.get("no_rope_layers") {
+            Some(Json::Array(list)) if list.len() >= layers => list
+                .iter()
+                .take(layers)
+                .map(|turns| turns.as_bool().or(turns.as_u64().map(|turns| turns != 0)))
+                .collect::<Option<_>>()
+                .ok_or_else(|| self.wrong(&["no_rope_layers"]))?,
+            Some(_) => return Err(self.wrong(&["no_rope_layers"])),
+            None => {
+                const EVERY: &[&str] = &["no_rope_layer_interval"];
+                let every = if self.get(EVERY[0]).is_some() { self.size(EVERY)? } else { 4 };
+                (1..=layers.min(1 << 16)).map(|at| !(at as u64).is_multiple_of(every)).collect()
+            }
         };
-        if turns.iter().enumerate().all(usual) {
-            return Ok(());
+        let usual = turns.iter().enumerate().all(|(layer, turns)| *turns == (layer % 4 != 3));
+        Ok((!usual).then_some(turns))
+    }
+
+    /// Whether a block has experts, where config.json says so by more than their number.
+    pub fn sparse(&self, layer: u64) -> Result<Option<bool>> {
+        const ONLY: &[&str] = &["mlp_only_layers"];
+        const STEP: &[&str] = &["decoder_sparse_step"];
+        if !matches!(self.family.arch, "qwen2moe" | "qwen3moe") {
+            return Ok(None);
         }
-        Err(self.unsupported("no_rope_layers in config.json is not every fourth".into()))
+        let dense = match self.get(ONLY[0]) {
+            None => false,
+            Some(Json::Array(list)) if list.iter().all(Json::is_u64) => {
+                list.contains(&layer.into())
+            }
+            Some(_) => return Err(self.wrong(ONLY)),
+        };
+        let step = if self.get(STEP[0]).is_some() { self.size(STEP)? } else { 1 };
+        let experts = self.opt_size(&["num_experts"])? != Some(0);
+        Ok(Some(experts && !dense && (layer + 1).is_multiple_of(step)))
     }
 
     fn rope_metadata(&self, put: &mut dyn FnMut(&str, Value) -> Result<()>) -> Result<()> {

@@ -268,16 +268,21 @@ pub(super) const UNUSED: &[&str] = &[
     "decoder.",
     "vision_tower.",
     "multi_modal_projector.",
-    "embeddings.position_ids",
 ];
 
 /// Ends of such names: buffers, and scales of activations.
 pub(super) const UNUSED_ENDS: &[&str] = &[
-    "rotary_emb.inv_freq",
+    // What older releases of transformers saved with the weights: positions, masks, frequencies.
+    "position_ids",
+    "token_type_ids",
+    "inv_freq",
+    "cos_cached",
+    "sin_cached",
+    "masked_bias",
     ".attn.bias",
-    ".attn.masked_bias",
     ".attention.bias",
-    ".attention.masked_bias",
+    ".self_attn.bias",
+    "embed_scale",
     ".input_scale",
     ".activation_scale",
     ".k_scale",

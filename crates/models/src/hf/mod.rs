@@ -9,7 +9,7 @@ mod names;
 mod settings;
 mod stored;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value as Json;
 use wisp_base::{Error, Result};
@@ -17,6 +17,7 @@ use wisp_formats::{Checkpoint, FileEntry, Gguf, RawTensor, Safetensors, Source};
 
 use config::Config;
 pub use settings::{Effect, config_key, config_keys};
+pub(crate) use config::config_names;
 
 /// The files that say how text becomes tokens and what becomes of embeddings.
 const SMALL_FILES: [&str; 9] = [
@@ -60,9 +61,27 @@ pub async fn open(source: &dyn Source) -> Result<Checkpoint> {
     }
     let metadata = config.metadata(&files)?;
     let made = names::translate(&config, tensors(source).await?)?;
+    check_sparse(&config, &made)?;
     let mut checkpoint = Checkpoint::made(metadata, made, files)?;
     checkpoint.notes = config.notes;
     Ok(checkpoint)
+}
+
+/// # Errors
+/// By its tensors a block has experts, but by config.json it has none, or the other way round.
+fn check_sparse(config: &Config, made: &names::Made) -> Result<()> {
+    let made: HashSet<&str> = made.iter().map(|(name, ..)| name.as_str()).collect();
+    for layer in 0..config.layers()?.min(made.len() as u64) {
+        let has = made.contains(&*crate::moe::router(layer as usize));
+        if let Some(says) = config.sparse(layer)?.filter(|says| *says != has) {
+            let (says, has) = if says { ("has", "none") } else { ("has no", "some") };
+            return Err(config.wrong_files(format!(
+                "by mlp_only_layers and decoder_sparse_step of config.json layer {layer} {says} \
+                 experts, but there are {has}: download the model again"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A file of the folder, whole.

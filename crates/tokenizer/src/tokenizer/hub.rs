@@ -88,6 +88,7 @@ impl Tokenizer {
         let strips_space = false;
         let engine = Engine::Json(Box::new(json));
         Ok(Self {
+            rows: tokens.len(),
             tokens,
             engine,
             before,
