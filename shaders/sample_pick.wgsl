@@ -10,6 +10,8 @@
 const THREADS: u32 = 64u;
 const LANES: u32 = 1u;
 const LIST: u32 = 512u;
+// Where no logit is a finite number: there is nothing to draw from.
+const NO_TOKEN: u32 = 0xffffffffu;
 
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>; // [sequences, VOCAB]
 @group(0) @binding(5) var<storage, read_write> sampled: array<u32>; // [sequences]
@@ -203,8 +205,12 @@ fn main(
     let first = first_best(most, token, thread);
     let top = same(first.x, thread);
     token = u32(first.y);
-    // Uniform for the workgroup: every thread reads the same settings.
-    if (own.temperature > 0.0) {
+    // By its bits, since compilers may take it that there is neither NaN nor infinity.
+    let finite = (bitcast<u32>(top) & 0x7f800000u) != 0x7f800000u;
+    let found = finite && top > -3.0e38;
+    // Uniform for the workgroup: every thread reads the same settings. What has no largest
+    // logit has none to draw, however long it looks.
+    if (found && own.temperature > 0.0) {
         var mass = 0.0;
         var score = -3.0e38;
         for (var i = thread; i < CHUNKS; i += THREADS) {
@@ -259,8 +265,8 @@ fn main(
         }
     }
     if (thread == 0u) {
-        sampled[sequence] = token;
-        if (own.penalties == 1u) {
+        sampled[sequence] = select(NO_TOKEN, token, found);
+        if (found && own.penalties == 1u) {
             counts[sequence * VOCAB + token] += 1u;
         }
     }

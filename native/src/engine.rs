@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use wisp_base::{Error, Result};
-use wisp_formats::{Checkpoint, FileSource, FolderSource, Source};
+use wisp_formats::{Checkpoint, FileSource, FolderSource, Source, split_files};
 use wisp_runtime::{Engine, EngineOptions, Guess, Prepare, Progress, Shape, load_tokenizer};
 use wisp_tokenizer::Tokenizer;
 
@@ -101,7 +101,7 @@ fn loaded(name: &str, load: &mut Load<'_>) -> Result<Loaded> {
     Ok(Loaded { engine, load_ms })
 }
 
-/// The bytes of a model: a file, or a folder of files.
+/// The bytes of a model: a file, the files of a split model, or a folder of files.
 pub fn source(path: &Path) -> Result<Box<dyn Source>> {
     if path.is_dir() {
         let folder = FolderSource::open(path)?;
@@ -114,7 +114,19 @@ pub fn source(path: &Path) -> Result<Box<dyn Source>> {
         }
         return Ok(Box::new(folder));
     }
+    if let Some(split) = FolderSource::split(path)? {
+        return Ok(Box::new(split));
+    }
     Ok(Box::new(FileSource::open(path)?))
+}
+
+/// The files that a model is read from.
+pub fn files(path: &Path) -> Vec<PathBuf> {
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        return entries.map(|entry| entry.path()).collect();
+    }
+    split_files(path).unwrap_or_else(|| vec![path.to_path_buf()])
 }
 
 /// The header of a model; needs no device.

@@ -1,5 +1,6 @@
-//! Ctrl-C: the first one stops the answer in progress, the next one leaves.
+//! Ctrl-C: the first one stops the answer in progress, the next one leaves. SIGTERM leaves.
 
+use crate::files;
 use crate::out::INTERRUPTED;
 use std::sync::{Mutex, PoisonError};
 use wisp_runtime::Cancel;
@@ -14,9 +15,27 @@ pub fn install() {
         let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
         match current.as_ref() {
             Some(cancel) if !cancel.is_cancelled() => cancel.cancel(),
-            _ => std::process::exit(INTERRUPTED.into()),
+            _ => leave(INTERRUPTED.into()),
         }
     });
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::SIGTERM;
+        // Where it cannot be had, it ends the process at once.
+        if let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGTERM]) {
+            std::thread::spawn(move || {
+                if let Some(signal) = signals.forever().next() {
+                    leave(128 + signal);
+                }
+            });
+        }
+    }
+}
+
+/// Ends the process, without what it has not finished.
+fn leave(status: i32) -> ! {
+    files::delete_unfinished();
+    std::process::exit(status)
 }
 
 /// As long as this lives, the first Ctrl-C sets its flag.

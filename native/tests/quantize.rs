@@ -155,3 +155,154 @@ fn compare_tells_what_types_and_caches_cost() {
     let alone = run_model(&["compare", file.path()]);
     assert!(alone.sentence().contains("nothing to compare with"), "{}", alone.sentence());
 }
+
+/// The tiny model in three files, and the path of one.
+fn split_files(number: usize) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let name = |number: usize| format!("m-{number:05}-of-00003.gguf");
+    for (at, bytes) in tiny::Tiny::new().split(&[1, 12, 8]).iter().enumerate() {
+        std::fs::write(folder.path().join(name(at + 1)), bytes).unwrap();
+    }
+    let path = folder.path().join(name(number)).to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn a_split_model_is_what_it_is_in_one_file() {
+    let whole = tiny_file();
+    for number in [1, 3] {
+        let (folder, split) = split_files(number);
+        assert!(logits(&split, &[]) == logits(whole.path(), &[]));
+        let text = Temp::new("t.txt", "ab abc and more\n".repeat(8));
+        for args in [
+            vec!["perplexity", "M", "--text-file", text.path(), "--json"],
+            vec!["detokenize", "M", "--tokens", "1,2,256"],
+            vec!["generate", "M", "--prompt", "ab", "--max-tokens", "3", "--caps", "f16=off"],
+            vec!["compare", "M", "--types", "q4_0", "--text", text.path(), "--json"],
+        ] {
+            let of = |model: &str| {
+                let args: Vec<&str> =
+                    args.iter().map(|arg| if *arg == "M" { model } else { arg }).collect();
+                let out = run_model(&args).ok().to_owned();
+                // Speeds and names are not the same each time.
+                match serde_json::from_str::<Value>(&out) {
+                    Ok(value) if value["models"].is_array() => {
+                        value["models"][1]["perplexity"].to_string()
+                    }
+                    _ => out,
+                }
+            };
+            assert_eq!(of(&split), of(whole.path()), "{args:?}");
+        }
+        let out = folder.path().join("out.gguf");
+        let out = out.to_str().unwrap();
+        let one = Temp::new("one.gguf", "");
+        run_model(&["quantize", &split, out, "--type", "q4_0"]).ok();
+        run_model(&["quantize", whole.path(), one.path(), "--type", "q4_0"]).ok();
+        assert!(std::fs::read(out).unwrap() == std::fs::read(one.path()).unwrap());
+    }
+}
+
+#[test]
+fn what_is_read_is_not_written_over() {
+    let (folder, split) = split_files(1);
+    let second = split.replace("-00001-", "-00002-");
+    let before = std::fs::read(&second).unwrap();
+    let run = run_model(&["quantize", &split, &second, "--type", "q8_0"]);
+    assert!(run.sentence().contains("is the name of one of 3 files"), "{}", run.sentence());
+    let file = tiny_file();
+    let run = run_model(&["quantize", file.path(), file.path(), "--type", "f32"]);
+    assert!(run.sentence().contains("which is read; give another name"), "{}", run.sentence());
+    let out = folder.path().join("out.gguf");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&second, &out).unwrap();
+        let out = out.to_str().unwrap();
+        let run = run_model(&["quantize", &split, out, "--type", "q8_0"]);
+        assert!(run.sentence().contains("which is read; give another name"), "{}", run.sentence());
+    }
+    let run = run_model(&["logits", file.path(), "--tokens", "1", "--out", file.path()]);
+    assert!(run.sentence().contains("which is read"), "{}", run.sentence());
+    assert!(std::fs::read(&second).unwrap() == before);
+}
+
+#[test]
+fn numbers_that_no_type_holds_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.gguf");
+    let out = out.to_str().unwrap();
+    let put = |at: usize, number: f32| {
+        move |bytes: &mut Vec<u8>| bytes[4 * at..4 * at + 4].copy_from_slice(&number.to_le_bytes())
+    };
+    let more = || tiny::Tiny::new().with_tensor("blk.0.more.weight", &[64, 300]);
+    // Far behind the first part of the work, which several threads share.
+    let at = 64 * 299 + 3;
+    let large = Temp::new("l.gguf", more().edited("blk.0.more.weight", put(at, 1e6)).bytes());
+    let nan = Temp::new("n.gguf", more().edited("blk.0.more.weight", put(at, f32::NAN)).bytes());
+    let named = format!("tensor blk.0.more.weight: weight {at} is ");
+    for (file, of, said) in [
+        (&large, "f16", "1000000, which is too large for F16: use F32 or BF16"),
+        (&nan, "f32", "NaN: the weights are damaged"),
+        (&nan, "f16", "NaN: the weights are damaged"),
+        (&nan, "bf16", "NaN: the weights are damaged"),
+        (&nan, "q4_k_m", "NaN: the weights are damaged"),
+    ] {
+        let run = run_model(&["quantize", file.path(), out, "--type", of, "-q"]);
+        assert!(run.sentence().ends_with(&format!("{named}{said}")), "{}", run.sentence());
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    for of in ["bf16", "f32"] {
+        run_model(&["quantize", large.path(), out, "--type", of]).ok();
+    }
+    let tokens = Temp::new("t.json", "[1,2,3]");
+    let nan = tiny::Tiny::new().edited("output_norm.weight", put(7, f32::NAN)).bytes();
+    let nan = Temp::new("n.gguf", nan);
+    let out = folder.path().join("l.npy");
+    let out = out.to_str().unwrap();
+    for args in [
+        vec!["perplexity", nan.path(), "--tokens-file", tokens.path()],
+        vec!["compare", nan.path(), "--types", "q8_0"],
+        vec!["generate", nan.path(), "--tokens", "1,2"],
+        vec!["logits", nan.path(), "--tokens", "1,2", "--out", out],
+    ] {
+        let run = run_model(&args);
+        let said = "tensor output_norm.weight: weight 7 is NaN: the weights are damaged";
+        assert!(run.sentence().ends_with(said), "{}", run.sentence());
+    }
+    assert!(!std::path::Path::new(out).exists());
+}
+
+/// Whatever ends it, its half file goes; that of a killed one goes with the next run.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.gguf");
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let interrupted = |signal| {
+        let mut command = common::wisp(&common::home());
+        // Some seconds of work.
+        command.args(["quantize", "shape:smollm2-135m"]).arg(&out).args(["--type", "q4_k"]);
+        let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        while names().iter().all(|name| !name.starts_with(".wisp-out.gguf-")) {
+            assert!(child.try_wait().unwrap().is_none(), "it ended too early");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        child.wait().unwrap()
+    };
+    use rustix::process::Signal;
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        assert_eq!(interrupted(signal).code(), Some(status));
+        assert!(names().is_empty(), "{:?}", names());
+    }
+    assert_eq!(interrupted(Signal::KILL).code(), None);
+    assert_eq!(names().len(), 1);
+    let file = tiny_file();
+    run_model(&["quantize", file.path(), out.to_str().unwrap(), "--type", "q8_0"]).ok();
+    assert_eq!(names(), ["out.gguf"]);
+}

@@ -468,3 +468,103 @@ fn two_at_once_download_once() {
     assert_eq!(pulled(&one.join().unwrap()), pulled(&two.join().unwrap()));
     assert_eq!(server.asked().iter().filter(|asked| asked.method == "GET").count(), 1);
 }
+
+/// A model in three files, as the hub has it.
+fn split_model() -> Vec<Vec<u8>> {
+    let counts = [0, 9, 12];
+    common::tiny::Tiny::new().split(&counts)
+}
+
+/// Which file of it is asked for.
+fn part_of(asked: &Asked) -> usize {
+    let name = asked.path.rsplit('/').next().unwrap();
+    let (number, _) = name.strip_prefix("tiny-").unwrap().split_once("-of-00003.gguf").unwrap();
+    number.parse::<usize>().unwrap() - 1
+}
+
+/// A file of it with its checksum, by which another server's goes on.
+fn whole_part(asked: &Asked) -> Reply {
+    use sha2::{Digest, Sha256};
+    let bytes = &split_model()[part_of(asked)];
+    let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Reply::file(asked, bytes, "one", usize::MAX).with(format!("X-Linked-Etag: \"{hash}\""))
+}
+
+#[test]
+fn a_split_model_is_one_model() {
+    let home = tempfile::tempdir().unwrap();
+    let key = "some--repo--q8--tiny";
+    let name = |number: usize| format!("{key}-{number:05}-of-00003.gguf");
+    let bytes: usize = split_model().iter().map(Vec::len).sum();
+
+    // The last file is not there: that is said before any of the others is sent.
+    let lacking = Server::start(|asked, _| match part_of(asked) {
+        2 => Reply::status("404 Not Found"),
+        part => Reply::file(asked, &split_model()[part], "one", usize::MAX),
+    });
+    let lacks = pull(home.path(), &lacking, "hf:some/repo/q8/tiny-00001-of-00003.gguf");
+    let sentence = "cannot download hf:some/repo/q8/tiny-00003-of-00003.gguf: ";
+    assert!(lacks.sentence().starts_with(sentence), "{}", lacks.sentence());
+    assert!(files(home.path()).is_empty());
+
+    // It breaks off in the second, and is gone; what has come stays, and is no model yet.
+    let broken = Server::start(|asked, _| {
+        let part = part_of(asked);
+        match (part, asked.method.as_str(), asked.from()) {
+            (1, "GET", 0) => Reply::file(asked, &split_model()[1], "one", 5000),
+            (1, "GET", _) => Reply::status("404 Not Found"),
+            _ => whole_part(asked),
+        }
+    });
+    pull(home.path(), &broken, "hf:some/repo/q8/tiny-00002-of-00003.gguf").sentence();
+    assert!(files(home.path()).contains(&name(1)) && !files(home.path()).contains(&name(2)));
+    let listed = run(wisp(home.path()).arg("models"));
+    assert!(!listed.ok().contains("tiny"), "{}", listed.stdout);
+
+    let whole = Server::start(|asked, _| whole_part(asked));
+    let path = pulled(&pull(home.path(), &whole, "hf:some/repo/q8/tiny-00003-of-00003.gguf"));
+    assert_eq!(path, home.path().join("models").join(name(1)));
+    assert_eq!(files(home.path()), [name(1), name(2), name(3)]);
+    for (number, part) in split_model().iter().enumerate() {
+        assert_eq!(
+            std::fs::read(home.path().join("models").join(name(number + 1))).unwrap(),
+            *part
+        );
+    }
+    let gets: Vec<_> = whole.asked().into_iter().filter(|asked| asked.method == "GET").collect();
+    // The first was there, and the second's beginning.
+    assert_eq!(gets.iter().map(part_of).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(gets[0].from(), 5000);
+
+    let json = run(wisp(home.path()).args(["models", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(json.ok()).unwrap();
+    let own = |model: &&serde_json::Value| model["name"].as_str().unwrap().starts_with(key);
+    let models: Vec<_> = json["models"].as_array().unwrap().iter().filter(own).collect();
+    assert_eq!(models.len(), 1);
+    assert_eq!(models[0]["bytes"].as_u64().unwrap() as usize, bytes);
+
+    let name = models[0]["name"].as_str().unwrap();
+    for model in [name, "hf:some/repo/q8/tiny-00001-of-00003.gguf"] {
+        let inspect = run(wisp(home.path()).args(["inspect", model]));
+        assert!(inspect.ok().contains("\ntensors: 21\n"), "{}", inspect.stdout);
+    }
+    run(wisp(home.path()).args(["rm", name])).ok();
+    assert!(files(home.path()).is_empty());
+}
+
+#[test]
+fn a_split_model_comes_from_an_address_too() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(|asked, _| {
+        let path = asked.path.strip_suffix("?key=a/b").unwrap();
+        let asked = Asked { path: path.into(), ..asked.clone() };
+        Reply::file(&asked, &split_model()[part_of(&asked)], "one", usize::MAX)
+    });
+    let url = format!("{}/x/tiny-00001-of-00003.gguf?key=a/b", server.address);
+    let path = pulled(&pull(home.path(), &server, &url));
+    let inspect = run(wisp(home.path()).arg("inspect").arg(&path));
+    assert!(inspect.ok().contains("\ntensors: 21\n"), "{}", inspect.stdout);
+    // All of them go with any address of it.
+    run(wisp(home.path()).args(["rm", &url.replace("-00001-", "-00002-")])).ok();
+    assert!(files(home.path()).is_empty());
+}

@@ -92,6 +92,38 @@ impl Tiny {
         self
     }
 
+    /// Changes the bytes of a tensor.
+    #[must_use]
+    pub fn edited(mut self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let found = self.tensors.iter_mut().find(|(known, ..)| known == name);
+        edit(&mut found.expect("a tensor of that name").3);
+        self
+    }
+
+    /// The files of a split model: the tensors of each, by how many they are.
+    pub fn split(&self, counts: &[usize]) -> Vec<Vec<u8>> {
+        let mut tensors = self.tensors.iter();
+        let mut files = Vec::new();
+        for (number, count) in counts.iter().enumerate() {
+            let mut writer = GgufWriter::new();
+            if number == 0 {
+                for (key, value) in &self.metadata {
+                    writer = writer.metadata(key, value.clone());
+                }
+            }
+            writer = writer
+                .metadata("split.no", Value::U16(number as u16))
+                .metadata("split.count", Value::U16(counts.len() as u16))
+                .metadata("split.tensors.count", Value::I32(self.tensors.len() as i32));
+            for (name, shape, format, bytes) in tensors.by_ref().take(*count) {
+                writer = writer.tensor(name, shape.clone(), *format, bytes.clone());
+            }
+            files.push(writer.finish().expect("a part of a tiny model"));
+        }
+        assert!(tensors.next().is_none(), "counts of fewer tensors than there are");
+        files
+    }
+
     /// The file.
     pub fn bytes(&self) -> Vec<u8> {
         let mut writer = GgufWriter::new();

@@ -4,7 +4,9 @@
 
 use half::{bf16, f16};
 use wisp_base::Format;
-use wisp_base::quant::{Split, decode, encode, example, split, split_words, table};
+use wisp_base::quant::{
+    Split, decode, encode, encode_at, example, not_finite, split, split_words, table,
+};
 
 /// Takes `data/quants.bin` apart.
 struct Golden(&'static [u8]);
@@ -222,10 +224,7 @@ fn what_a_format_cannot_hold_is_an_error() {
     for format in [Format::Q8_0, Format::Q4_0, Format::Q4_1] {
         assert_eq!(
             encode(format, &weights, None).unwrap_err().to_string(),
-            format!(
-                "{format} cannot hold NaN, found in the 32 weights from number 32: the weights \
-                 are damaged"
-            )
+            "weight 40 is NaN: the weights are damaged"
         );
         let mut large = [0.5; 32];
         large[3] = 1e30;
@@ -233,11 +232,64 @@ fn what_a_format_cannot_hold_is_an_error() {
             encode(format, &large, None).unwrap_err().to_string(),
             format!(
                 "the 32 weights from number 0 are too large for the scale of {format}: use F32 \
-                 or BF16 for this tensor"
+                 or BF16"
             )
         );
     }
-    assert!(encode(Format::F32, &weights, None).is_ok());
+    assert!(encode(Format::NVFP4, &[2700.0; 64], None).is_ok());
+    let said = encode(Format::NVFP4, &[2800.0; 64], None).unwrap_err().to_string();
+    assert!(said.contains("too large for the scale of NVFP4"), "{said}");
+    // Floats of NaN would be as wrong, and infinities where there were numbers worse.
+    for (format, weight, sentence) in [
+        (Format::F32, f32::NAN, "weight 140 is NaN: the weights are damaged"),
+        (Format::F16, f32::NEG_INFINITY, "weight 140 is -inf: the weights are damaged"),
+        (Format::BF16, f32::NAN, "weight 140 is NaN: the weights are damaged"),
+        (Format::F16, 1e6, "weight 140 is 1000000, which is too large for F16: use F32 or BF16"),
+        // The largest f16 and half a step: ties go to the even one, which is infinite.
+        (Format::F16, 65520.0, "weight 140 is 65520, which is too large for F16: use F32 or BF16"),
+        (Format::F16, -65519.99, ""),
+        (Format::BF16, 3.38e38, ""),
+        (Format::F32, f32::MAX, ""),
+    ] {
+        weights[40] = weight;
+        let encoded = encode_at(format, &weights, None, 100);
+        assert_eq!(encoded.map_or_else(|why| why.to_string(), |_| String::new()), sentence);
+    }
+    weights[40] = f32::MAX;
+    let said = encode(Format::BF16, &weights, None).unwrap_err().to_string();
+    assert!(said.contains("weight 40 is") && said.contains("too large for BF16"), "{said}");
+}
+
+/// What is found by exponents and scales alone is what decoding all of it finds.
+#[test]
+fn weights_that_are_not_finite_are_found_as_by_decoding() {
+    let mut random = wisp_base::splitmix64(7);
+    for format in Format::ALL {
+        let (block, size) = (format.block(), format.block_bytes());
+        let mut found = 0;
+        for round in 0..600 {
+            let blocks = [1, 3, 300][round % 3].min(1 + 4096 / block);
+            let mut bytes = example(format, round as u64, blocks * block).unwrap();
+            assert_eq!(not_finite(format, &bytes), None, "{format}");
+            // Random bytes in one block: scales of all kinds.
+            let at = random() as usize % blocks;
+            bytes[at * size..(at + 1) * size].fill_with(|| (random() >> 40) as u8);
+            if round % 2 == 0 {
+                // Every exponent is all ones somewhere.
+                let byte = random() as usize % size;
+                bytes[at * size + byte] |= 0x7f;
+                bytes[at * size + byte.saturating_sub(1)] |= 0xc0;
+            }
+            let mut numbers = vec![0.0; blocks * block];
+            decode(format, &bytes, &mut numbers).unwrap();
+            let want = numbers.iter().position(|number| !number.is_finite());
+            let got = not_finite(format, &bytes);
+            assert_eq!(got.map(|(at, _)| at), want, "{format}, round {round}");
+            found += usize::from(want.is_some());
+        }
+        // NVFP4 takes the NaN of its scales for 0, as ggml does.
+        assert_eq!(found > 0, format != Format::NVFP4, "{format}: {found}");
+    }
 }
 
 /// Weight `col` of `row`, out of the GPU's layout by its definition; of the formats

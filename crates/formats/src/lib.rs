@@ -9,9 +9,9 @@ mod source;
 pub use checkpoint::{Checkpoint, Encode, Packing, Part, Recipe, RowMap};
 pub use safetensors::{Dtype, RawTensor, Safetensors};
 
-pub use gguf::{Array, Gguf, GgufWriter, Metadata, TensorInfo, Value};
-#[cfg(not(target_arch = "wasm32"))]
-pub use source::FileSource;
+pub use gguf::{Array, Gguf, GgufWriter, Metadata, SplitName, TensorInfo, Value};
 pub use source::{
     BytesSource, FileEntry, FolderSource, LocalFuture, Source, in_bounds, is_lfs_pointer,
 };
+#[cfg(not(target_arch = "wasm32"))]
+pub use source::{FileSource, split_files};

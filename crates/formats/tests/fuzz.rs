@@ -198,7 +198,19 @@ fn seeds() -> Vec<Vec<u8>> {
         .tensor("a", [32], Format::Q4_0, vec![0; 18])
         .tensor("b", [2, 2], Format::F16, vec![0; 8]);
     let tiny = GgufWriter::new().metadata("k", 1u32);
-    [all, few, tiny].map(|writer| writer.finish().unwrap()).into()
+    let mut files: Vec<_> = [all, few, tiny].map(|writer| writer.finish().unwrap()).into();
+    let part = |number: u16| {
+        GgufWriter::new()
+            .metadata("split.no", Value::U16(number))
+            .metadata("split.count", Value::U16(2))
+            .metadata("split.tensors.count", Value::I32(2))
+            .tensor(format!("t{number}"), [3, 2], Format::F16, vec![1; 12])
+            .finish()
+            .unwrap()
+    };
+    // Two files of one model, one behind the other.
+    files.push([part(0), part(1)].concat());
+    files
 }
 
 /// Whole files of the things that take the most memory for their bytes.

@@ -34,7 +34,7 @@ pub use linear::{Epilogue, Linear};
 pub use rms_norm::RmsNorm;
 pub use rope::{Heat, Pairing, RopeAppend, rope_rows, rope_table};
 pub use route::{Gating, Route};
-pub use sample::{IN_PROMPT, SETTING_WORDS, Sample, Settings, case as sample_case};
+pub use sample::{IN_PROMPT, NO_TOKEN, SETTING_WORDS, Sample, Settings, case as sample_case};
 
 use wisp_base::{Error, Result};
 use wisp_graph::{Operation, Resource, ResourceId, Tape, Value, ValueId, Weight};

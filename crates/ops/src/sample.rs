@@ -26,8 +26,11 @@ pub const SETTING_WORDS: usize = 12;
 /// The bit of a token's count that says it is in the prompt.
 pub const IN_PROMPT: u32 = 1 << 31;
 
+/// What is drawn where the largest logit is no finite number: the model computes wrongly.
+pub const NO_TOKEN: u32 = u32::MAX;
+
 /// Draws the next token of each row of logits into the sequence's slot of
-/// `sampled`, and counts it where penalties want that.
+/// `sampled`, and counts it where penalties want that; or [`NO_TOKEN`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample;
 
@@ -203,11 +206,16 @@ impl Operation for Sample {
             let mut row = row.to_vec();
             let counts = &mut node.sequences.counts[range.clone()];
             settings.adjust(&mut row, counts, &node.sequences.bias[range]);
-            let id = settings.pick(&row, token.position);
-            if settings.penalties() {
-                counts[id] += 1;
-            }
-            node.sequences.sampled[at] = id as u32;
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            node.sequences.sampled[at] = if largest > -3e38 && largest.is_finite() {
+                let id = settings.pick(&row, token.position);
+                if settings.penalties() {
+                    counts[id] += 1;
+                }
+                id as u32
+            } else {
+                NO_TOKEN
+            };
         }
         Ok(Vec::new())
     }

@@ -99,6 +99,22 @@ fn masked(seed: u64, count: usize) -> Vec<f32> {
     bell(seed, count).into_iter().enumerate().map(mask).collect()
 }
 
+/// Of a model that computes wrongly.
+fn nan(_: u64, count: usize) -> Vec<f32> {
+    vec![f32::NAN; count]
+}
+
+/// One of them too large, the others NaN.
+fn infinite(_: u64, count: usize) -> Vec<f32> {
+    let one = |id| if id == count / 3 { f32::INFINITY } else { f32::NAN };
+    (0..count).map(one).collect()
+}
+
+/// All are forbidden.
+fn nothing(_: u64, count: usize) -> Vec<f32> {
+    vec![f32::NEG_INFINITY; count]
+}
+
 #[test]
 fn tokens_are_those_of_the_definition() {
     let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
@@ -112,6 +128,9 @@ fn tokens_are_those_of_the_definition() {
         ("ties", ties, 50_257),
         ("ties", ties, 262_141),
         ("masked", masked, 262_141),
+        ("NaN", nan, 50_257),
+        ("infinite", infinite, 2_501),
+        ("nothing", nothing, 2_501),
     ] {
         for (name, settings) in settings() {
             let case = sample_case(&format!("{name}, {what}, {vocab}"), vocab, settings).unwrap();

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use wisp_base::{Error, Result};
 use wisp_gpu::{Buffer, Readback};
 use wisp_graph::{Step, StepToken};
-use wisp_ops::splits;
+use wisp_ops::{NO_TOKEN, splits};
 use wisp_tokenizer::Tokenizer;
 
 use crate::cache::{PagePool, Pages};
@@ -16,7 +16,7 @@ use crate::logprobs;
 use crate::options::FinishReason;
 use crate::queue::{Job, Piece, Queue, Turn};
 use crate::speculate::{Pace, Row};
-use crate::stepper::{Stepper, Want};
+use crate::stepper::{Stepper, Want, not_finite};
 use crate::text::Text;
 
 /// A job that holds a slot.
@@ -447,6 +447,12 @@ impl<'e, 'q> Generator<'e, 'q> {
         job.tick();
         if job.is_cancelled() {
             return self.end(slot, FinishReason::Cancelled);
+        }
+        if token == NO_TOKEN {
+            if let Some(live) = self.leave(slot) {
+                live.job.fail(not_finite());
+            }
+            return;
         }
         let ends = self.tokenizer.as_ref().is_ok_and(|t| t.is_end_of_generation(token));
         if ends && !job.request.ignore_eos {

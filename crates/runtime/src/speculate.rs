@@ -8,7 +8,7 @@
 use web_time::Instant;
 use wisp_base::{Error, Result};
 use wisp_graph::{Step, StepToken};
-use wisp_ops::{IN_PROMPT, splits};
+use wisp_ops::{IN_PROMPT, NO_TOKEN, splits};
 
 use crate::draft::MOST;
 use crate::generate::Generator;
@@ -187,7 +187,9 @@ impl Generator<'_, '_> {
         counted.truncate(counted.len() - guesses.len());
         counted.push(drawn[slot]);
         for (row, token) in self.rows.iter_mut().zip(&drawn[first..]).take(guesses.len()) {
-            row.counted.push(*token);
+            if *token != NO_TOKEN {
+                row.counted.push(*token);
+            }
         }
         let mut kept = 0;
         for row in 0..=guesses.len() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use wisp_base::Result;
+use wisp_base::{Error, Result};
 use wisp_gpu::{Buffer, Gpu, SubmissionIndex};
 use wisp_graph::{DeviceResources, PAGE, Plan, PlanKey, Scratch, Shared, Step, Target};
 use wisp_models::{Decoder, DecoderTape};
@@ -155,7 +155,7 @@ impl Stepper {
     /// Runs a step and reads its logits: `[outputs, vocab]`; an encoder's hidden states.
     ///
     /// # Errors
-    /// As [`Self::submit`].
+    /// As [`Self::submit`]; numbers that are not finite.
     pub async fn logits(&mut self, step: &Step) -> Result<Vec<f32>> {
         let key = self.prepare(step, Want::Logits).await?;
         self.submit(step, Want::Logits, |_, _| ()).await?;
@@ -164,7 +164,12 @@ impl Stepper {
         let row = self.logits_row_bytes();
         let data = self.gpu.read(buffer, offset, step.outputs.len() as u64 * row).await?;
         let all: Vec<f32> = bytemuck::pod_collect_to_vec(&data);
-        Ok(all.chunks(row as usize / 4).flat_map(|row| row.iter().take(columns)).copied().collect())
+        let rows = all.chunks(row as usize / 4).flat_map(|row| row.iter().take(columns));
+        let logits: Vec<f32> = rows.copied().collect();
+        match logits.iter().fold(true, |finite, logit| finite & logit.is_finite()) {
+            true => Ok(logits),
+            false => Err(not_finite()),
+        }
     }
 
     /// Where a plan leaves its rows of logits: buffer, first byte. Where it samples they
@@ -211,6 +216,14 @@ impl Stepper {
         let at = (sequence * self.decoder.vocab + token as usize) as u64 * 4;
         self.gpu.write(&self.resources.shared.counts, at, bytemuck::bytes_of(&count));
     }
+}
+
+/// What a model gives is no number: an answer would be gibberish.
+pub fn not_finite() -> Error {
+    Error::device(
+        "the model's outputs are not finite numbers: its activations overflow, or the adapter \
+         computes wrongly; try caps f16=off, which computes in f32",
+    )
 }
 
 /// Bytes of the state that all plans share.

@@ -27,7 +27,8 @@ pub const DEFAULT_MODEL: &str = "smollm2-135m";
 #[derive(Debug, Parser)]
 #[command(name = "wisp", version, max_term_width = 100)]
 #[command(after_help = "MODEL is a .gguf file, a known name (see `wisp models`), \
-    hf:OWNER/REPO/FILE.gguf, or an https URL.")]
+    hf:OWNER/REPO/FILE.gguf, or an https URL. Of a split model (…-00001-of-00003.gguf) any of its \
+    files names it.")]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,

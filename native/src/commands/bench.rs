@@ -3,6 +3,7 @@
 use crate::args::{Bench, Global};
 use crate::engine::{self, Loaded};
 use crate::out::{self, Outcome, finite};
+use crate::store::Store;
 use crate::{files, roofline};
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -12,6 +13,9 @@ use wisp_runtime::{BenchOptions, BenchReport, Load, Point, Spread};
 /// Runs the command.
 pub fn run(global: &Global, args: &Bench) -> Outcome {
     let loads = args.loads();
+    if let (Some(file), None) = (&args.roofline, &args.shape) {
+        files::expect_other(file, &engine::files(&Store::find(&args.model)?))?;
+    }
     let Loaded { mut engine, load_ms } = load(global, args, &loads)?;
     let options = BenchOptions {
         prompt_tokens: args.prompt_tokens,

@@ -2,7 +2,8 @@
 
 use crate::args::{Global, Logits};
 use crate::out::Outcome;
-use crate::{engine, npy};
+use crate::store::Store;
+use crate::{engine, files, npy};
 use pollster::block_on;
 use wisp_base::Error;
 
@@ -12,6 +13,7 @@ pub fn run(global: &Global, args: Logits) -> Outcome {
         let path = args.out.display();
         return Err(Error::input(format!("--out {path} is a folder: give a file's name")).into());
     }
+    files::expect_other(&args.out, &engine::files(&Store::find(&args.model)?))?;
     let mut engine = engine::load(global, &args.model)?.engine;
     let tokens = args.tokens.within(engine.vocab())?;
     let values = block_on(engine.logits(&tokens, args.all, args.chunk))?;

@@ -10,9 +10,10 @@ use pollster::block_on;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Instant;
 use wisp_base::{Error, Result};
-use wisp_formats::{Checkpoint, GgufWriter, Source, TensorInfo, Value};
+use wisp_formats::{Checkpoint, GgufWriter, Source, SplitName, TensorInfo, Value};
 use wisp_runtime::Shape;
 
 /// Numbers that are in memory at once: 64 MiB of them.
@@ -21,6 +22,7 @@ const CHUNK: u64 = 1 << 24;
 /// Runs the command.
 pub fn run(args: &Quantize) -> Outcome {
     let start = Instant::now();
+    expect_whole(&args.out)?;
     // Read before the model is: a wrong file costs nothing.
     let importance = args.imatrix.as_deref().map(Importance::read).transpose()?;
     let (mut checkpoint, mut weights) = open(args)?;
@@ -91,6 +93,20 @@ pub fn run(args: &Quantize) -> Outcome {
     ))
 }
 
+/// Refuses a name under which the whole model would be taken for a part of one.
+fn expect_whole(out: &Path) -> Result<()> {
+    let name = out.file_name().and_then(|name| name.to_str()).and_then(SplitName::parse);
+    match name {
+        None => Ok(()),
+        Some(name) => Err(Error::input(format!(
+            "{} is the name of one of {} files, but the model is written to one: call it {}.gguf",
+            out.display(),
+            name.count,
+            name.stem
+        ))),
+    }
+}
+
 /// Where the weights come from.
 enum Weights {
     /// A model's own.
@@ -110,6 +126,8 @@ fn open(args: &Quantize) -> Result<(Checkpoint, Weights)> {
         return Ok((Shape::find(name)?.checkpoint()?, Weights::Random(Random::default())));
     }
     let path = crate::store::Store::find(&args.model)?;
+    let read = engine::files(&path).into_iter().chain(args.imatrix.clone());
+    files::expect_other(&args.out, &read.collect::<Vec<_>>())?;
     let source = engine::source(&path)?;
     let checkpoint = block_on(wisp_runtime::open(source.as_ref()))?;
     Ok((checkpoint, Weights::Of(source)))

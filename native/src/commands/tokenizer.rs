@@ -25,6 +25,7 @@ fn train(args: &Train) -> Outcome {
         ))
         .into());
     }
+    files::expect_other(path, std::slice::from_ref(&args.text))?;
     let bytes = files::read(&args.text)?;
     let text = String::from_utf8(bytes).map_err(|cause| {
         let (name, at) = (args.text.display(), cause.utf8_error().valid_up_to());

@@ -13,7 +13,7 @@ pub use vocabulary::{filler as filler_vocabulary, keys as vocabulary_keys};
 use std::num::NonZero;
 use std::rc::Rc;
 use std::thread;
-use wisp_base::quant::encode;
+use wisp_base::quant::encode_at;
 use wisp_base::{Error, Format, Result};
 use wisp_formats::{Checkpoint, TensorInfo};
 
@@ -47,7 +47,7 @@ pub fn recast(checkpoint: &mut Checkpoint, of: Type, importance: Option<Importan
         Rc::new(move |tensor, first, numbers| {
             let cols = tensor.cols() as usize;
             let columns = |row: u64| importance.as_ref().and_then(|all| all.columns(tensor, row));
-            rows(tensor.format, numbers, cols, &|row| columns(first + row as u64))
+            rows(tensor.format, numbers, (first, cols), &|row| columns(first + row as u64))
         }),
     )
 }
@@ -63,11 +63,11 @@ pub fn bytes_as(checkpoint: &Checkpoint, of: Type) -> u64 {
     checkpoint.tensors.iter().map(bytes).fold(0, u64::saturating_add)
 }
 
-/// Rows of `cols` numbers, in as many threads as there are processors.
+/// Rows of `cols` numbers from row `first` on, in as many threads as there are processors.
 fn rows<'a>(
     format: Format,
     numbers: &[f32],
-    cols: usize,
+    (first, cols): (u64, usize),
     importance: &(dyn Fn(usize) -> Option<&'a [f32]> + 'a),
 ) -> Result<Vec<u8>> {
     let rows = numbers.len() / cols.max(1);
@@ -75,9 +75,13 @@ fn rows<'a>(
     let each = rows.div_ceil(threads).max(1);
     // Experts lie one below the other: rows of one share their columns' importance.
     let jobs = numbers.chunks(each * cols.max(1)).enumerate();
-    let jobs: Vec<_> = jobs.map(|(at, part)| (part, importance(at * each))).collect();
+    let number = |row: usize| (first + row as u64) * cols as u64;
+    let jobs = jobs.map(|(at, part)| (part, importance(at * each), number(at * each)));
+    let jobs: Vec<_> = jobs.collect();
     let parts: Vec<Result<Vec<u8>>> = thread::scope(|scope| {
-        let start = |(part, importance)| scope.spawn(move || encode(format, part, importance));
+        let start = |(part, importance, first)| {
+            scope.spawn(move || encode_at(format, part, importance, first))
+        };
         let running: Vec<_> = jobs.into_iter().map(start).collect();
         let end = |running: thread::ScopedJoinHandle<'_, _>| match running.join() {
             Ok(encoded) => encoded,

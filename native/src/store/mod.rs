@@ -15,6 +15,7 @@ mod name;
 mod proxy;
 mod source;
 mod space;
+mod split;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -122,7 +123,8 @@ impl Store {
             .collect();
         for (name, path) in self.files()? {
             if catalog::known(&name).is_none() {
-                let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+                let bytes = |path: PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+                let bytes = split::files(&path).into_iter().map(bytes).sum();
                 entries.push(Entry { name, bytes, path: Some(path), known: None });
             }
         }
@@ -147,7 +149,9 @@ impl Store {
         let lock = spec.as_ref().map_or(key.clone(), Spec::key).to_ascii_lowercase();
         let _lock = lock::take(&self.home, &lock)?;
         let mut freed = None;
-        for path in download::leftovers(&path).into_iter().chain([path.clone()]) {
+        let all = split::files(&path);
+        let left = |path: &PathBuf| download::leftovers(path).into_iter().chain([path.clone()]);
+        for path in all.iter().flat_map(left) {
             let Ok(metadata) = path.symlink_metadata() else { continue };
             let failed = |cause| Error::io(format!("cannot delete {}", path.display()), cause);
             let bytes = if is_folder && metadata.is_dir() {
@@ -244,7 +248,9 @@ impl Store {
             let name = path.file_name()?.to_str()?.strip_suffix(".gguf")?.to_string();
             Some((name, path))
         };
-        let mut files: Vec<_> = entries.filter_map(|entry| named(entry.ok()?.path())).collect();
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut files: Vec<_> =
+            paths.filter(|path| split::is_model(path)).filter_map(named).collect();
         let folders = catalog::KNOWN.iter().filter(|known| known.is_folder());
         let folders = folders.map(|known| (known.name.to_string(), self.place(known)));
         files.extend(folders.filter(|(_, path)| path.is_dir()));
@@ -272,7 +278,7 @@ impl Store {
 fn is_here(spec: &Spec, path: &Path) -> bool {
     match spec {
         Spec::Known(known) => is_whole(known, path),
-        Spec::Hub(_) | Spec::Url(_) => path.is_file(),
+        Spec::Hub(_) | Spec::Url(_) => split::is_model(path),
     }
 }
 

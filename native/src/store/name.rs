@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use wisp_base::{Error, Result};
 
 /// Something that the store can bring.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Spec {
     /// A name of the catalogue.
     Known(&'static Known),
@@ -17,7 +17,7 @@ pub enum Spec {
 }
 
 /// A file on the model hub.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubFile {
     /// `owner/repo`
     pub repo: String,
@@ -41,8 +41,13 @@ impl Spec {
         Ok(catalog::known(text).map(Self::Known))
     }
 
-    /// The name of its file in the store, without ending. No two addresses have one name.
+    /// The name of its file in the store, without ending; of a split model, of its first file. No
+    /// two addresses have one name.
     pub fn key(&self) -> String {
+        if let Some(name) = self.split() {
+            let whole = self.beside(&format!("{}.gguf", name.stem));
+            return format!("{}-00001-of-{:05}", whole.key(), name.count);
+        }
         match self {
             Self::Known(known) => known.name.into(),
             Self::Hub(file) => file.plain_key().unwrap_or_else(|| file.hashed_key()),

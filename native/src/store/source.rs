@@ -7,6 +7,7 @@ use super::http::{self, Http};
 use super::name::{HubFile, Spec};
 use super::token::Token;
 use super::wheels::Way;
+use super::{space, split};
 use crate::out;
 use std::io::Read;
 use std::path::Path;
@@ -49,19 +50,50 @@ impl Network {
 pub fn bring(spec: &Spec, path: &Path) -> Result<()> {
     let network = Network::usual()?;
     let http = &network.http;
+    if let Spec::Known(known) = spec {
+        return bring_known(&network, known, path);
+    }
+    // Of a split model all are asked for before any is sent: one may be missing.
+    let all: Vec<_> = spec.files().into_iter().zip(split::files(path)).collect();
+    let mut wanted = Vec::new();
+    let mut span = Some(Span { before: 0, total: 0 });
+    for (spec, path) in &all {
+        let have = path.metadata().ok().filter(|found| found.is_file());
+        let want = have.is_none().then(|| want(&network, spec)).transpose();
+        let want = want.map_err(|why| cannot(&spec.address(), &why.to_string()))?;
+        let bytes = want.as_ref().map_or(have.map(|found| found.len()), |want| want.bytes);
+        span = span
+            .zip(bytes)
+            .map(|(span, bytes)| Span { total: span.total.saturating_add(bytes), ..span });
+        wanted.push((want, bytes));
+    }
+    span = span.filter(|_| all.len() > 1);
+    for ((spec, path), (want, bytes)) in all.iter().zip(wanted) {
+        if let Some(mut want) = want {
+            if let Some(span) = span {
+                space::check(path, span.total.saturating_sub(span.before))?;
+            }
+            want.span = span;
+            fetch_gguf(http, &want, path)
+                .map_err(|why| cannot(&spec.address(), &why.to_string()))?;
+        }
+        span = span
+            .zip(bytes)
+            .map(|(span, bytes)| Span { before: span.before.saturating_add(bytes), ..span });
+    }
+    Ok(())
+}
+
+/// What is to be asked for, and what the hub says of it.
+fn want(network: &Network, spec: &Spec) -> Result<Want> {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
     match spec {
-        Spec::Known(known) => bring_known(&network, known, path),
         Spec::Hub(HubFile { repo, file }) => {
-            let label = file.rsplit('/').next().unwrap_or(file);
-            hub_want(http, &network.hub_url(repo, "main", file), label, None)
-                .and_then(|want| fetch_gguf(http, &want, path))
-                .map_err(|why| cannot(&format!("hf:{repo}/{file}"), &why.to_string()))
+            let url = network.hub_url(repo, "main", file);
+            hub_want(&network.http, &url, &name(file), None)
         }
-        Spec::Url(url) => {
-            let label = url.rsplit('/').next().unwrap_or(url).to_string();
-            let want = Want { url: url.clone(), label, ..Want::default() };
-            fetch_gguf(http, &want, path).map_err(|why| cannot(url, &why.to_string()))
-        }
+        Spec::Url(url) => Ok(Want { url: url.clone(), label: name(url), ..Want::default() }),
+        Spec::Known(known) => Err(Error::input(format!("{} has no address", known.name))),
     }
 }
 
@@ -124,7 +156,7 @@ fn from_hub(network: &Network, known: &Known, url: &str, path: &Path) -> Result<
     for (name, file) in files {
         let mut want = hub_want(http, &format!("{url}{name}"), known.name, Some(*file))?;
         want.span = Some(span);
-        super::space::check(&building, span.total.saturating_sub(span.before))?;
+        space::check(&building, span.total.saturating_sub(span.before))?;
         download::fetch(http, &want, &building.join(name))
             .map_err(|why| Error::Io(format!("{name}: {why}")))?;
         span.before += file.bytes;

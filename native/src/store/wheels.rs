@@ -6,7 +6,7 @@ use super::folder::{self, Files};
 use super::http::{self, Http};
 use super::joined::Joined;
 use super::space;
-use crate::out;
+use crate::{files, out};
 use std::fs::File;
 use std::io::{BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ impl Wheel<'_> {
     fn with_pip(&self, pythons: &[&str], place: &Path) -> Result<()> {
         let folder = place.parent().unwrap_or(Path::new("."));
         let failed = |cause| Error::io(format!("cannot write to {}", folder.display()), cause);
-        let temporary = tempfile::tempdir_in(folder).map_err(failed)?;
+        let (temporary, _unfinished) = files::temporary_folder(folder).map_err(failed)?;
         for python in pythons {
             match self.pip(python, temporary.path()) {
                 Ok(wheel) => return std::fs::rename(wheel, place).map_err(failed),

@@ -3,6 +3,7 @@
 import type { Client, Supplier } from "./client.js";
 import { WispError } from "./error.js";
 import type { ModelSpec } from "./protocol.js";
+import { joinedFiles, splitUrls } from "./sources/split.js";
 import type { Model, Source, StoredModel } from "./types.js";
 
 export interface Described {
@@ -13,7 +14,16 @@ export interface Described {
 
 export function describe(model: Model, name: string | undefined, client: Client, signal: AbortSignal | undefined): Described {
   const spec = (spec: ModelSpec): Described => ({ spec, release: () => {} });
-  if (typeof model === "string" || model instanceof URL) return spec({ kind: "url", url: absolute(model) });
+  if (typeof model === "string" || model instanceof URL) {
+    const url = absolute(model);
+    // All files of a split model are one model.
+    return spec({ kind: "url", url: splitUrls(url)?.[0] ?? url });
+  }
+  if (Array.isArray(model)) {
+    if (model.length === 0 || !model.every((file) => file instanceof Blob)) throw notAModel();
+    const { blob, name: own } = joinedFiles(model);
+    return spec({ kind: "blob", blob, name: name ?? own });
+  }
   if (model instanceof Blob) {
     return spec({ kind: "blob", blob: model, name: name ?? (model instanceof File ? model.name : "the given Blob") });
   }
@@ -30,7 +40,7 @@ export function describe(model: Model, name: string | undefined, client: Client,
 function notAModel(): WispError {
   return new WispError(
     "input",
-    "model is not something to load: give a URL, a File or Blob, a ReadableStream, a Source, or one of listModels()",
+    "model is not something to load: give a URL, a File or Blob, the Files of a split model, a ReadableStream, a Source, or one of listModels()",
   );
 }
 

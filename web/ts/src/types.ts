@@ -9,8 +9,11 @@ import type {
   CompletionRequest,
 } from "./openai-types.js";
 
-/** Where a model comes from. A string is a URL, taken relative to the page. */
-export type Model = string | URL | Blob | ReadableStream<Uint8Array> | Source | StoredModel;
+/**
+ * Where a model comes from. A string is a URL, taken relative to the page. Of a split model
+ * (`…-00001-of-00003.gguf`) the URL of any file, or all of them as `Blob`s.
+ */
+export type Model = string | URL | Blob | readonly Blob[] | ReadableStream<Uint8Array> | Source | StoredModel;
 
 /** Bytes by range, from wherever you like. */
 export interface Source {

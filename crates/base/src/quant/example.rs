@@ -3,7 +3,7 @@
 use crate::{Format, Result, splitmix64};
 
 /// Where a block of `format` holds 16-bit floats.
-fn halves(format: Format) -> &'static [usize] {
+pub(super) fn halves(format: Format) -> &'static [usize] {
     match format {
         Format::F16
         | Format::Q8_0

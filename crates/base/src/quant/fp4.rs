@@ -96,11 +96,15 @@ pub(super) fn split_nv(block: &[u8; 36], parts: &mut Parts) {
     parts.scales(&block[..4]);
 }
 
-/// Scales are a sixth of the largest magnitude, codes the nearest.
+/// Scales are a sixth of the largest magnitude, codes the nearest; none where that is beyond
+/// what rounds to the largest scale, 448.
 pub(super) fn encode_nv(weights: &[f32; 64]) -> Option<[u8; 36]> {
     let mut bytes = [0; 36];
     for (sub, weights) in weights.as_chunks::<16>().0.iter().enumerate() {
         let max = weights.iter().fold(0f32, |max, w| max.max(w.abs()));
+        if max / 6.0 > 464.0 {
+            return None;
+        }
         bytes[sub] = to_e4m3(max / 6.0);
         let d = half_e4m3(bytes[sub]);
         for (at, weight) in weights.iter().enumerate() {

@@ -6,6 +6,7 @@
 //! `*_ref` rounding). The layouts on the GPU are ours: see [`split`].
 
 mod example;
+mod finite;
 mod float;
 mod fp4;
 mod grids;
@@ -24,6 +25,7 @@ mod q8_0;
 mod ternary;
 
 pub use example::example;
+pub use finite::not_finite;
 
 use crate::{Error, Format, Result};
 use planes::Parts;
@@ -91,10 +93,22 @@ pub fn decode(format: Format, bytes: &[u8], out: &mut [f32]) -> Result<()> {
 /// errors count more, too.
 ///
 /// # Errors
-/// `weights` is not whole blocks, or not whole rows of `importance`; or, for a
-/// quantized format, a weight is not finite or is too large for the format's f16
-/// scale; or the format has no encoder.
+/// `weights` is not whole blocks, or not whole rows of `importance`; a weight is not finite,
+/// or too large for the format or its f16 scale; or the format has no encoder.
 pub fn encode(format: Format, weights: &[f32], importance: Option<&[f32]>) -> Result<Vec<u8>> {
+    encode_at(format, weights, importance, 0)
+}
+
+/// [`encode`] of weights from number `first` of a tensor on, which errors count from.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_at(
+    format: Format,
+    weights: &[f32],
+    importance: Option<&[f32]>,
+    first: u64,
+) -> Result<Vec<u8>> {
     whole_blocks(format, weights.len())?;
     if let Some(importance) = importance {
         whole_blocks(format, importance.len())?;
@@ -106,9 +120,9 @@ pub fn encode(format: Format, weights: &[f32], importance: Option<&[f32]>) -> Re
             )));
         }
     }
-    let from = Encoder { format, weights, importance };
+    let from = Encoder { format, weights, importance, first };
     match format {
-        Format::F32 | Format::F16 | Format::BF16 => encode_float(format, weights),
+        Format::F32 | Format::F16 | Format::BF16 => encode_float(format, weights, first),
         Format::Q8_0 => from.plain(q8_0::encode),
         Format::Q4_0 => from.plain(q4_0::encode),
         Format::Q4_1 => from.plain(q4_1::encode),
@@ -297,18 +311,34 @@ pub fn split_words(format: Format, rows: usize, cols: usize) -> (usize, usize) {
     }
 }
 
-/// [`encode`] for F32, F16 and BF16 alone: whoever reads checkpoints needs no more, and a
+/// [`encode_at`] for F32, F16 and BF16 alone: whoever reads checkpoints needs no more, and a
 /// browser does not download the others.
 ///
 /// # Errors
-/// Another format.
-pub fn encode_float(format: Format, weights: &[f32]) -> Result<Vec<u8>> {
-    match format {
-        Format::F32 => Ok(float::encode_f32(weights)),
-        Format::F16 => Ok(float::encode_f16(weights)),
-        Format::BF16 => Ok(float::encode_bf16(weights)),
-        other => Err(Error::unsupported(format!("{other} is not a plain float format"))),
+/// Another format; a weight that is not finite, or too large for the format.
+pub fn encode_float(format: Format, weights: &[f32], first: u64) -> Result<Vec<u8>> {
+    let bytes = match format {
+        Format::F32 => float::encode_f32(weights),
+        Format::F16 => float::encode_f16(weights),
+        Format::BF16 => float::encode_bf16(weights),
+        other => {
+            return Err(Error::unsupported(format!("{other} is not a plain float format")));
+        }
+    };
+    let Some((at, _)) = not_finite(format, &bytes) else { return Ok(bytes) };
+    let weight = weights.get(at).copied().unwrap_or_default();
+    if !weight.is_finite() {
+        return Err(damaged(first + at as u64, weight));
     }
+    Err(Error::input(format!(
+        "weight {} is {weight}, which is too large for {format}: use F32 or BF16",
+        first + at as u64
+    )))
+}
+
+/// Weight `number` of a tensor is NaN or infinite.
+pub fn damaged(number: u64, weight: f32) -> Error {
+    Error::input(format!("weight {number} is {weight}: the weights are damaged"))
 }
 
 fn whole_blocks(format: Format, weights: usize) -> Result<()> {
@@ -353,6 +383,8 @@ struct Encoder<'a> {
     format: Format,
     weights: &'a [f32],
     importance: Option<&'a [f32]>,
+    /// The number of the first weight, for messages.
+    first: u64,
 }
 
 impl Encoder<'_> {
@@ -386,18 +418,15 @@ impl Encoder<'_> {
         let mut bytes = Vec::with_capacity(format.bytes(self.weights.len()));
         let mut columns = self.importance.map(|importance| importance.as_chunks().0.iter().cycle());
         for (index, block) in self.weights.as_chunks().0.iter().enumerate() {
-            let at = index * N;
-            if let Some(bad) = block.iter().find(|weight| !weight.is_finite()) {
-                return Err(Error::input(format!(
-                    "{format} cannot hold {bad}, found in the {N} weights from number {at}: \
-                     the weights are damaged"
-                )));
+            let at = self.first + (index * N) as u64;
+            if let Some(bad) = block.iter().position(|weight| !weight.is_finite()) {
+                return Err(damaged(at + bad as u64, block[bad]));
             }
             let importance = columns.as_mut().and_then(Iterator::next).unwrap_or(&[1.0; N]);
             let encoded = one(block, importance).ok_or_else(|| {
                 Error::input(format!(
                     "the {N} weights from number {at} are too large for the scale of {format}: \
-                     use F32 or BF16 for this tensor"
+                     use F32 or BF16"
                 ))
             })?;
             bytes.extend_from_slice(&encoded);

@@ -7,6 +7,7 @@ mod unpack;
 
 pub use recast::Encode;
 
+use crate::gguf::index;
 use crate::{Gguf, Metadata, RawTensor, TensorInfo};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -246,8 +247,4 @@ impl Checkpoint {
     fn recipe(&self, tensor: &TensorInfo) -> Option<&Recipe> {
         self.index.get(&tensor.name).and_then(|at| self.recipes.get(*at))
     }
-}
-
-fn index(tensors: &[TensorInfo]) -> HashMap<String, usize> {
-    tensors.iter().enumerate().map(|(at, tensor)| (tensor.name.clone(), at)).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::{Checkpoint, Packing, Part, Recipe, RowMap};
 use crate::{RawTensor, Source, TensorInfo};
-use wisp_base::quant::{decode, encode_float};
+use wisp_base::quant::{damaged as damaged_weight, decode, encode_float, not_finite};
 use wisp_base::{Error, Result};
 
 /// Rows that lie apart are read together if that is at most so many times their bytes.
@@ -15,8 +15,8 @@ impl Checkpoint {
     /// Rows `start..start + count` of a tensor in its format.
     ///
     /// # Errors
-    /// The source cannot be read; a number that the format cannot hold, where rows are
-    /// given in another than they lie in.
+    /// The source cannot be read; a weight that is NaN or infinite; one that the format cannot
+    /// hold, where rows are given in another than they lie in.
     pub async fn rows(
         &self,
         source: &dyn Source,
@@ -24,11 +24,18 @@ impl Checkpoint {
         start: u64,
         count: usize,
     ) -> Result<Vec<u8>> {
-        let Some(stored) = self.stored(tensor) else {
-            return self.stored_rows(source, tensor, start, count).await;
-        };
-        let bytes = self.stored_rows(source, stored, start, count).await?;
-        self.encoded(stored, tensor, start, &bytes)
+        let stored = self.stored(tensor);
+        let named = |error| named(source, tensor, error);
+        let lies = stored.unwrap_or(tensor);
+        let bytes = self.stored_rows(source, lies, start, count).await?;
+        // A number out of place would make all of the answers wrong.
+        if let Some((at, weight)) = not_finite(lies.format, &bytes) {
+            return Err(named(damaged_weight(start * tensor.cols() + at as u64, weight)));
+        }
+        match stored {
+            Some(stored) => self.encoded(stored, tensor, start, &bytes).map_err(named),
+            None => Ok(bytes),
+        }
     }
 
     async fn stored_rows(
@@ -52,25 +59,35 @@ impl Checkpoint {
             let rows = part.rows();
             let (from, to) = (start.max(first), end.min(first + rows));
             if from < to {
-                self.part(source, recipe, part, from - first..to - first, &mut bytes).await?;
+                let range = from - first..to - first;
+                let number = start * recipe.width();
+                self.part(source, (tensor, recipe), part, range, number, &mut bytes).await?;
             }
             first += rows;
         }
         Ok(bytes)
     }
 
+    /// Adds rows of a part to `into`, which begins with number `number` of the tensor.
     async fn part(
         &self,
         source: &dyn Source,
-        recipe: &Recipe,
+        (tensor, recipe): (&TensorInfo, &Recipe),
         part: &Part,
         rows: std::ops::Range<u64>,
+        number: u64,
         into: &mut Vec<u8>,
     ) -> Result<()> {
+        let format = recipe.format;
+        let encoded = |into: &Vec<u8>, numbers: &[f32]| {
+            let before = into.len() / format.block_bytes() * format.block();
+            encode_float(format, numbers, number + before as u64)
+                .map_err(|error| named(source, tensor, error))
+        };
         let (from, packing, map) = match part {
             Part::Rows { from, packing, map } => (from, packing, map),
             Part::Given(numbers) => {
-                into.extend(encode_float(recipe.format, numbers)?);
+                into.extend(encoded(into, numbers)?);
                 return Ok(());
             }
         };
@@ -97,7 +114,8 @@ impl Checkpoint {
             for row in at..end {
                 let place = map.at(row);
                 let given = packing.bytes(from, place - span.0) as usize;
-                unpacker.row(bytes.get(given..).unwrap_or_default(), place, recipe, into)?;
+                let row = bytes.get(given..).unwrap_or_default();
+                unpacker.row(row, place, recipe, &encoded, into)?;
             }
             if map.step != 1 && !bytes.is_empty() {
                 let key = from.offset + packing.bytes(from, span.0);
@@ -152,6 +170,16 @@ impl Checkpoint {
         let mut numbers = vec![0.0; tensor.weights() as usize];
         decode(tensor.format, &bytes, &mut numbers)?;
         Ok(numbers)
+    }
+}
+
+/// Says which tensor a weight is of.
+fn named(source: &dyn Source, tensor: &TensorInfo, error: Error) -> Error {
+    match error {
+        Error::Input(why) => {
+            Error::Input(format!("{}: tensor {}: {why}", source.name(), tensor.name))
+        }
+        other => other,
     }
 }
 

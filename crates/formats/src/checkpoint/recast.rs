@@ -68,6 +68,5 @@ impl Checkpoint {
         let mut numbers = vec![0.0; rows * cols];
         decode(stored.format, bytes, &mut numbers)?;
         (recast.encode)(tensor, first, &numbers)
-            .map_err(|error| Error::input(format!("tensor {}: {error}", tensor.name)))
     }
 }

@@ -5,7 +5,7 @@ use super::{Checkpoint, Packing, Recipe, RowMap};
 use crate::safetensors::Dtype;
 use crate::{RawTensor, Source};
 use std::borrow::Cow;
-use wisp_base::quant::{decode, encode_float};
+use wisp_base::quant::decode;
 use wisp_base::{Error, Format, Result};
 
 /// The places of eight numbers in the i32 of AWQ.
@@ -246,8 +246,15 @@ impl Checkpoint {
 
 impl Unpacker<'_> {
     /// Adds the row that begins with number `place`, in the recipe's format; `bytes` begin
-    /// with it.
-    pub fn row(&self, bytes: &[u8], place: u64, recipe: &Recipe, into: &mut Vec<u8>) -> Result<()> {
+    /// with it. `encoded` gives numbers in that format, for where `into` ends.
+    pub fn row(
+        &self,
+        bytes: &[u8],
+        place: u64,
+        recipe: &Recipe,
+        encoded: &dyn Fn(&Vec<u8>, &[f32]) -> Result<Vec<u8>>,
+        into: &mut Vec<u8>,
+    ) -> Result<()> {
         let same = self.from.dtype.format() == Some(recipe.format) && recipe.add == 0.0;
         match &self.kind {
             Kind::Plain if same => into.extend_from_slice(&self.stored(bytes, place)?),
@@ -264,7 +271,7 @@ impl Unpacker<'_> {
                 if recipe.add != 0.0 {
                     numbers.iter_mut().for_each(|number| *number += recipe.add);
                 }
-                into.extend(encode_float(recipe.format, &numbers)?);
+                into.extend(encoded(into, &numbers)?);
             }
         }
         Ok(())

@@ -4,10 +4,12 @@
 mod cursor;
 mod metadata;
 mod read;
+mod split;
 mod value;
 mod write;
 
 pub use metadata::Metadata;
+pub use split::SplitName;
 pub use value::{Array, Value};
 pub use write::GgufWriter;
 
@@ -55,9 +57,9 @@ pub struct TensorInfo {
     pub shape: Vec<u64>,
     /// How the weights are stored; a row is whole blocks of it.
     pub format: Format,
-    /// Where the bytes begin, from the start of the file.
+    /// Where the bytes begin, from the start of the source.
     pub offset: u64,
-    /// How many bytes: `offset + bytes` is within the file.
+    /// How many bytes: `offset + bytes` is within the source.
     pub bytes: u64,
 }
 
@@ -67,11 +69,20 @@ impl Gguf {
     /// U+FFFD, since vocabularies in the wild have such tokens and llama.cpp
     /// reads them.
     ///
+    /// The files of a source that has several are those of one split model, in their
+    /// order: metadata are the first one's, tensors all of theirs. They may lie one behind
+    /// the other in one file, too.
+    ///
     /// # Errors
     /// The source cannot be read, or is not a well-formed GGUF file of version 2
-    /// or 3 whose tensors are all of a [`Format`].
+    /// or 3 whose tensors are all of a [`Format`]; one file of a split model alone, or
+    /// files that are not all of one.
     pub async fn read(source: &dyn Source) -> Result<Self> {
-        read::header(source).await
+        if !source.files().is_empty() {
+            return split::header(source, source.files()).await;
+        }
+        let gguf = read::header(source).await?;
+        split::whole(source, gguf).await
     }
 
     /// The tensor of that name.
@@ -95,6 +106,11 @@ impl TensorInfo {
     pub fn weights(&self) -> u64 {
         self.shape.iter().product()
     }
+}
+
+/// Names to positions.
+pub(crate) fn index(tensors: &[TensorInfo]) -> HashMap<String, usize> {
+    tensors.iter().enumerate().map(|(at, tensor)| (tensor.name.clone(), at)).collect()
 }
 
 /// The bytes of a tensor, or what is wrong with its shape.

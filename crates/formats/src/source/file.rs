@@ -3,6 +3,7 @@
 use super::{
     FolderSource, LFS_POINTER_MOST, LocalFuture, Source, in_bounds, is_lfs_pointer, lfs_pointer,
 };
+use crate::SplitName;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -78,11 +79,48 @@ impl FolderSource {
             paths.push((pooling.to_owned(), path));
         }
         paths.sort();
+        Self::of_files(name, paths)
+    }
+
+    /// The files of the split model that the file `path` is one of, in their order; `None`
+    /// where the name is not that of such a file.
+    ///
+    /// # Errors
+    /// One of them is missing, or may not be read.
+    pub fn split(path: impl AsRef<Path>) -> Result<Option<Self>> {
+        let Some(paths) = split_files(path.as_ref()) else { return Ok(None) };
+        if let Some(missing) = paths.iter().find(|path| !path.is_file()) {
+            return Err(Error::input(format!(
+                "there is no file {}: the model is in {} files, which must lie in one folder; \
+                 download this one, too",
+                missing.display(),
+                paths.len()
+            )));
+        }
+        let named = |path: PathBuf| (path.display().to_string(), path);
+        let files: Vec<_> = paths.into_iter().map(named).collect();
+        let name = files.first().map(|(name, _)| name.clone()).unwrap_or_default();
+        Self::of_files(name, files).map(Some)
+    }
+
+    /// Files by their names and paths.
+    fn of_files(name: String, paths: Vec<(String, PathBuf)>) -> Result<Self> {
         let open = |(name, path): (String, PathBuf)| {
             Ok((name, Box::new(FileSource::open(path)?) as Box<dyn Source>))
         };
         Self::new(name, paths.into_iter().map(open).collect::<Result<_>>()?)
     }
+}
+
+/// All files of the split model that `path` is a file of by its name, or by that of the file
+/// that it links to. Not all of them need be there.
+pub fn split_files(path: &Path) -> Option<Vec<PathBuf>> {
+    let all = |path: &Path| {
+        let name = SplitName::parse(path.file_name()?.to_str()?)?;
+        Some(name.files().map(|file| path.with_file_name(file)).collect())
+    };
+    // The links of a cache have the files' names, what they lead to a checksum's.
+    all(path).or_else(|| all(&path.canonicalize().ok()?))
 }
 
 impl Source for FileSource {

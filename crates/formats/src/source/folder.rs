@@ -1,4 +1,4 @@
-//! A folder of files as one source: its files lie one behind the other.
+//! Several files as one source: they lie one behind the other.
 
 use super::{LocalFuture, Source, in_bounds};
 use wisp_base::{Error, Result};
@@ -14,7 +14,7 @@ pub struct FileEntry {
     pub len: u64,
 }
 
-/// A model's files, as they lie in a folder on the Hugging Face hub.
+/// The files of a model: those of a folder of the Hugging Face hub, or of a split GGUF model.
 pub struct FolderSource {
     name: String,
     len: u64,

@@ -8,7 +8,7 @@ mod file;
 mod folder;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use file::FileSource;
+pub use file::{FileSource, split_files};
 pub use folder::{FileEntry, FolderSource};
 
 use std::future::Future;
@@ -31,7 +31,7 @@ pub trait Source {
         self.len() == 0
     }
 
-    /// The files that it is made of, if it is a folder; else none.
+    /// The files that it is made of, if it is a folder or a split model; else none.
     fn files(&self) -> &[FileEntry] {
         &[]
     }

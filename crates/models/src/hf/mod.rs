@@ -37,12 +37,14 @@ const MOST: u64 = 128 << 20;
 
 const INDEX: &str = "model.safetensors.index.json";
 
-/// The header of a GGUF file, or of a folder of the hub in the same terms.
+/// The header of a GGUF file (or of the files of a split model), or of a folder of the hub in
+/// the same terms.
 ///
 /// # Errors
 /// The source cannot be read, is neither, or is of a kind that is not known.
 pub async fn open(source: &dyn Source) -> Result<Checkpoint> {
-    if source.files().is_empty() {
+    // None, or those of a split model.
+    if source.files().iter().all(|file| file.name.ends_with(".gguf")) {
         return Ok(Gguf::read(source).await?.into());
     }
     let bytes = read(source, "config.json").await?.ok_or_else(|| {

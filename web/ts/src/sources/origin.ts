@@ -4,6 +4,7 @@
 import { WispError } from "../error.js";
 import type { ModelSpec } from "../protocol.js";
 import { probe, range, sequence, type OnBytes } from "./http.js";
+import { joined, splitUrls } from "./split.js";
 import { suppliedRange, suppliedStream, until, type Demand } from "./supplied.js";
 
 export interface OriginContext {
@@ -41,6 +42,10 @@ export async function openOrigin(spec: OriginSpec, context: OriginContext): Prom
   };
   switch (spec.kind) {
     case "url": {
+      const urls = splitUrls(spec.url);
+      if (urls) {
+        return { name: nameOf(urls[0]!), url: urls[0]!, ...(await joined(urls, signal, onBytes)) };
+      }
       const file = await probe(spec.url, signal);
       const facts = { name: nameOf(spec.url), url: spec.url, tag: file.tag };
       const { size } = file;
