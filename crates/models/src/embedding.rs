@@ -5,8 +5,6 @@ use serde_json::Value as Json;
 use wisp_base::{Error, Result};
 use wisp_formats::Checkpoint;
 
-use crate::hf::json;
-
 /// How the hidden states of a text become one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
@@ -85,4 +83,10 @@ fn modules_normalize(modules: &Json) -> Result<bool> {
         }
     }
     Ok(normalize)
+}
+
+/// JSON of a folder of the hub, or what is wrong with it.
+pub(crate) fn json(folder: &str, name: &str, bytes: &[u8]) -> Result<Json> {
+    serde_json::from_slice(bytes)
+        .map_err(|cause| Error::input(format!("{folder}: {name} is damaged: {cause}")))
 }

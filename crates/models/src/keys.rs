@@ -75,10 +75,13 @@ impl<'a> Keys<'a> {
     /// That a key is missing, by the names that it has in this kind of file.
     fn missing(&self, name: &str) -> Error {
         let key = self.key(name);
+        #[cfg(feature = "hub")]
         let names = match self.checkpoint.gguf_version {
             None => crate::hf::config_names(name),
             Some(_) => None,
         };
+        #[cfg(not(feature = "hub"))]
+        let names: Option<&[&str]> = None;
         Error::input(match names {
             Some(names) => format!("config.json has no {}", names.join(" or ")),
             None => format!(

@@ -8,6 +8,7 @@ mod embedding;
 mod encoder;
 mod gemma;
 mod gpt;
+#[cfg(feature = "hub")]
 mod hf;
 mod keys;
 mod latent;
@@ -22,15 +23,35 @@ mod tensors;
 pub use config::{DecoderConfig, Feed, HeadNorms, Kind, Norm};
 pub use decoder::{Decoder, DecoderTape};
 pub use embedding::{Embedding, Pooling};
-pub use hf::{Effect, config_key, config_keys, open};
+#[cfg(feature = "hub")]
+pub use hf::{Effect, config_key, config_keys};
 pub use latent::Latent;
 pub use moe::{ExpertsConfig, Shared};
 pub use rope::{Factors, Rope, Yarn};
 
 use wisp_base::{Error, Result};
-use wisp_formats::Checkpoint;
+use wisp_formats::{Checkpoint, Gguf, Source};
 
 use keys::Keys;
+
+/// The header of a GGUF file (or of the files of a split model), or of a folder of the hub in
+/// the same terms.
+///
+/// # Errors
+/// The source cannot be read, is neither, or is of a kind that is not known.
+pub async fn open(source: &dyn Source) -> Result<Checkpoint> {
+    // None, or those of a split model.
+    if source.files().iter().all(|file| file.name.ends_with(".gguf")) {
+        return Ok(Gguf::read(source).await?.into());
+    }
+    #[cfg(feature = "hub")]
+    return hf::open(source).await;
+    #[cfg(not(feature = "hub"))]
+    Err(Error::unsupported(format!(
+        "{} is a folder of the hub, which this build does not read: give a .gguf file",
+        source.name()
+    )))
+}
 
 /// How a family's metadata read.
 type Config = fn(&Keys<'_>) -> Result<DecoderConfig>;

@@ -13,11 +13,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value as Json;
 use wisp_base::{Error, Result};
-use wisp_formats::{Checkpoint, FileEntry, Gguf, RawTensor, Safetensors, Source};
+use wisp_formats::{Checkpoint, FileEntry, RawTensor, Safetensors, Source};
 
+use crate::embedding::json;
 use config::Config;
-pub use settings::{Effect, config_key, config_keys};
 pub(crate) use config::config_names;
+pub use settings::{Effect, config_key, config_keys};
 
 /// The files that say how text becomes tokens and what becomes of embeddings.
 const SMALL_FILES: [&str; 9] = [
@@ -37,16 +38,11 @@ const MOST: u64 = 128 << 20;
 
 const INDEX: &str = "model.safetensors.index.json";
 
-/// The header of a GGUF file (or of the files of a split model), or of a folder of the hub in
-/// the same terms.
+/// The headers of a folder of the hub in GGUF's terms.
 ///
 /// # Errors
-/// The source cannot be read, is neither, or is of a kind that is not known.
+/// The source cannot be read, is no such folder, or is of a kind that is not known.
 pub async fn open(source: &dyn Source) -> Result<Checkpoint> {
-    // None, or those of a split model.
-    if source.files().iter().all(|file| file.name.ends_with(".gguf")) {
-        return Ok(Gguf::read(source).await?.into());
-    }
     let bytes = read(source, "config.json").await?.ok_or_else(|| {
         Error::input(format!(
             "{}: there is no config.json: give a .gguf file, or a folder with config.json and \
@@ -98,12 +94,6 @@ async fn read(source: &dyn Source, name: &str) -> Result<Option<Vec<u8>>> {
     let mut bytes = vec![0; file.len as usize];
     source.read(file.start, &mut bytes).await?;
     Ok(Some(bytes))
-}
-
-/// JSON, or what is wrong with it.
-pub(crate) fn json(folder: &str, name: &str, bytes: &[u8]) -> Result<Json> {
-    serde_json::from_slice(bytes)
-        .map_err(|cause| Error::input(format!("{folder}: {name} is damaged: {cause}")))
 }
 
 /// All tensors of the folder's safetensors files.
