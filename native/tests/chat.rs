@@ -143,7 +143,7 @@ fn a_full_context_leaves_out_the_oldest_turns() {
     assert_eq!(messages[0]["content"], "Be brief.");
     let left_out = run.stderr.split(" in 41 messages, the oldest ").nth(1).unwrap();
     let left_out: usize = left_out.split_once(" left out").unwrap().0.parse().unwrap();
-    assert!(left_out % 2 == 0 && (20..40).contains(&left_out), "{left_out}");
+    assert!(left_out.is_multiple_of(2) && (20..40).contains(&left_out), "{left_out}");
     assert!(run.stderr.contains(" in 1 messages\n"), "{}", run.stderr);
     let computed = computed(&run.stderr);
     let short = computed.iter().take(20).filter(|count| **count < 130).count();

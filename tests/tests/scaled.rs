@@ -127,7 +127,7 @@ fn they_are_recast_exactly() {
         let stored = block_on(open(&source)).unwrap();
         let mut recast = block_on(open(&source)).unwrap();
         let encode = |_: &wisp_formats::TensorInfo, _: u64, numbers: &[f32]| {
-            encode_float(Format::F32, numbers)
+            encode_float(Format::F32, numbers, 0)
         };
         recast.recast(|_| Format::F32, Rc::new(encode)).unwrap();
         for tensor in &stored.tensors {

@@ -55,7 +55,10 @@ mod tests {
     }
 
     /// Draws along one axis, from which the others are derived.
-    const AXES: [(&str, fn(u64) -> f64); 7] = [
+    /// A name, and a draw by its number.
+    type Axis = (&'static str, fn(u64) -> f64);
+
+    const AXES: [Axis; 7] = [
         ("seeds", |n| v(n, 7, 3)),
         ("seeds' high halves", |n| v(n << 32, 7, 3)),
         ("seeds of one bit in 16", |n| v(n << 16, 7, 3)),

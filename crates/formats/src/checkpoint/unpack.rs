@@ -244,6 +244,9 @@ impl Checkpoint {
     }
 }
 
+/// Gives numbers in the format of a tensor's rows, of which some were given already.
+pub(super) type Encoded<'a> = &'a dyn Fn(&Vec<u8>, &[f32]) -> Result<Vec<u8>>;
+
 impl Unpacker<'_> {
     /// Adds the row that begins with number `place`, in the recipe's format; `bytes` begin
     /// with it. `encoded` gives numbers in that format, for where `into` ends.
@@ -252,7 +255,7 @@ impl Unpacker<'_> {
         bytes: &[u8],
         place: u64,
         recipe: &Recipe,
-        encoded: &dyn Fn(&Vec<u8>, &[f32]) -> Result<Vec<u8>>,
+        encoded: Encoded<'_>,
         into: &mut Vec<u8>,
     ) -> Result<()> {
         let same = self.from.dtype.format() == Some(recipe.format) && recipe.add == 0.0;
