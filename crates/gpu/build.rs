@@ -15,7 +15,8 @@ fn main() -> io::Result<()> {
     let mut files = Vec::new();
     walk(&root, &mut files)?;
     files.sort();
-    println!("cargo::rerun-if-changed={}", root.display());
+    // Relative: a copy of the project, with what was built, watches its own.
+    println!("cargo::rerun-if-changed=../../shaders");
     let mut rows = String::new();
     for path in &files {
         let name = path.strip_prefix(&root).unwrap_or(path).with_extension("");
@@ -37,7 +38,6 @@ fn code(line: &str) -> String {
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    println!("cargo::rerun-if-changed={}", folder.display());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {

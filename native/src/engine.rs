@@ -120,11 +120,17 @@ pub fn source(path: &Path) -> Result<Box<dyn Source>> {
     Ok(Box::new(FileSource::open(path)?))
 }
 
-/// The files that a model is read from.
+/// What the files of a hub folder end in.
+const OF_A_FOLDER: [&str; 4] = ["safetensors", "json", "jinja", "txt"];
+
+/// The files that a model is read from: of a folder, those that may be part of a model.
 pub fn files(path: &Path) -> Vec<PathBuf> {
     if path.is_dir() {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        return entries.map(|entry| entry.path()).collect();
+        let of_model = |path: &PathBuf| {
+            path.extension().is_some_and(|end| OF_A_FOLDER.iter().any(|known| end == *known))
+        };
+        return entries.map(|entry| entry.path()).filter(of_model).collect();
     }
     split_files(path).unwrap_or_else(|| vec![path.to_path_buf()])
 }

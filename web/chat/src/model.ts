@@ -13,7 +13,7 @@ import { confinedWorker } from "./worker";
 /** Something that can be loaded. */
 export interface Choice {
   name: string;
-  source: { url: string; sha256?: string | undefined } | { file: File } | { stored: StoredModel };
+  source: { url: string; sha256?: string | undefined } | { files: readonly File[] } | { stored: StoredModel };
 }
 
 /** `details`: what the engine said, where that is no sentence for everybody. */
@@ -116,9 +116,18 @@ export const isSame = (one: Choice, other: Choice): boolean =>
 const sourceOf = (choice: Choice) =>
   "url" in choice.source
     ? choice.source.url
-    : "file" in choice.source
-      ? choice.source.file
+    : "files" in choice.source
+      ? onlyOne(choice.source.files)
       : choice.source.stored;
+
+/** A split model is several files. */
+const onlyOne = (files: readonly File[]): File | readonly File[] => (files.length === 1 && files[0]) || files;
+
+/** What a person picked or dropped: one file, or all of a split model. */
+export function filesChoice(files: readonly File[]): Choice {
+  const name = (files[0]?.name ?? "").replace(/(-\d{5}-of-\d{5})?\.gguf$/i, "");
+  return { name, source: { files } };
+}
 
 /** The host that would have to be asked what a model needs; null where it can be read here. */
 export function askedHost({ source }: Choice): string | null {

@@ -65,7 +65,8 @@ const tooBig = (tokens: number) =>
 export const load: typeof wisp.load = async (model, options = {}) => {
   const { signal, onProgress, contextLength = 4096 } = options;
   const from = typeof model === "string" ? model : "";
-  const file = model instanceof File ? model : null;
+  const files = model instanceof File ? [model] : Array.isArray(model) ? (model as Blob[]) : [];
+  const [file] = files;
   const kept = typeof model === "object" && "complete" in model ? model : MODELS().find((one) => one.url === from && from !== "");
   const size = kept?.size ?? file?.size ?? 98_362_432;
   const pace = when("slow") ? 250 : 15;

@@ -87,6 +87,12 @@ test("a file is loaded by the picker and by drag and drop", async () => {
   await page.getByRole("button", { name: /Choose a GGUF file/ }).click();
   await (await chooser).setFiles({ name: "picked.gguf", mimeType: "application/octet-stream", buffer: Buffer.alloc(64) });
   await page.getByRole("button", { name: "picked ready" }).waitFor();
+  await page.getByRole("button", { name: "picked ready" }).click();
+  const again = page.waitForEvent("filechooser");
+  await page.getByRole("button", { name: /Choose a GGUF file/ }).click();
+  const part = (number: number) => ({ name: `split-0000${number}-of-00002.gguf`, mimeType: "application/octet-stream", buffer: Buffer.alloc(64) });
+  await (await again).setFiles([part(1), part(2)]);
+  await page.getByRole("button", { name: "split ready" }).waitFor();
   const drop = (name: string) =>
     page.evaluate((name) => {
       const files = new DataTransfer();

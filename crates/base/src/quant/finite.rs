@@ -40,6 +40,13 @@ fn may_be(format: Format, blocks: &[u8]) -> bool {
         Format::F16 => any(blocks, half),
         Format::F8_E4M3 => any(blocks, |[byte]| byte & 0x7f == 0x7f),
         Format::F8_E5M2 => any(blocks, |[byte]| byte & 0x7c == 0x7c),
+        Format::F8_E4M3_128 | Format::F8_E4M3_32 => {
+            blocks.chunks_exact(format.block_bytes()).any(|block| {
+                let (scale, codes) = block.split_at(4);
+                // 448 times 2^119 is infinite: the upper bits of that exponent.
+                scale[3] & 0x7f >= 0x7b || any(codes, |[byte]| byte & 0x7f == 0x7f)
+            })
+        }
         // 6 times a power of two from here on may be infinite.
         Format::MXFP4 => any(blocks, |[power, ..]: &[u8; 17]| *power >= 253),
         // Its f16 lies in the upper four bits of four words, the last of them first.

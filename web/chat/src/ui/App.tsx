@@ -109,10 +109,10 @@ function DropTarget({ children }: { children: preact.ComponentChildren }) {
       }}
       onDrop={(event) => {
         over.value = false;
-        const file = event.dataTransfer?.files[0];
-        if (!file) return;
+        const files = [...(event.dataTransfer?.files ?? [])];
+        if (files.length === 0) return;
         event.preventDefault();
-        orSay(takeFile(file));
+        orSay(takeFiles(files));
       }}
     >
       {children}
@@ -121,11 +121,13 @@ function DropTarget({ children }: { children: preact.ComponentChildren }) {
   );
 }
 
-async function takeFile(file: File): Promise<void> {
-  if (/\.json$/i.test(file.name)) return importFile(file);
-  if (!/\.gguf$/i.test(file.name)) {
-    return notify(`“${file.name}” is neither a model (.gguf) nor exported conversations (.json).`, { tone: "bad" });
+async function takeFiles(files: File[]): Promise<void> {
+  const [file] = files;
+  if (files.length === 1 && file && /\.json$/i.test(file.name)) return importFile(file);
+  const other = files.find(({ name }) => !/\.gguf$/i.test(name));
+  if (other) {
+    return notify(`“${other.name}” is neither a model (.gguf) nor exported conversations (.json).`, { tone: "bad" });
   }
   dialog.value = null;
-  await model.load({ name: file.name.replace(/\.gguf$/i, ""), source: { file } });
+  await model.load(model.filesChoice(files));
 }

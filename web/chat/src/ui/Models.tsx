@@ -6,7 +6,7 @@ import { adapterName } from "./Composer";
 import { Dialog } from "./Dialog";
 import { Fit } from "./Fit";
 import { Icon, IconButton } from "./icons";
-import { dialog, focusComposer, pickFile } from "./shell";
+import { dialog, focusComposer, pickFiles } from "./shell";
 import type { ModelEntry } from "../schema";
 import type { StoredModel } from "wisp-llm";
 
@@ -22,7 +22,7 @@ export function Models() {
         <button type="button" class="drop-zone" onClick={() => orSay(pickModel())}>
           <Icon name="open" />
           <span>
-            <strong>Choose a GGUF file</strong> or drop one anywhere on this page
+            <strong>Choose a GGUF file</strong> (all files of a split model) or drop it anywhere on this page
           </span>
         </button>
       </section>
@@ -40,8 +40,8 @@ export function loadNow(choice: model.Choice): void {
 }
 
 async function pickModel(): Promise<void> {
-  const file = await pickFile(".gguf");
-  if (file) loadNow({ name: file.name.replace(/\.gguf$/i, ""), source: { file } });
+  const files = await pickFiles(".gguf");
+  if (files.length > 0) loadNow(model.filesChoice(files));
 }
 
 function Loaded() {

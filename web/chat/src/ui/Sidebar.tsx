@@ -9,7 +9,7 @@ import { nextTheme, theme } from "../theme";
 import { Icon, IconButton, Mark } from "./icons";
 import { importFile } from "./importing";
 import { isComposing } from "./keys";
-import { dialog, download, drawer, focusComposer, pickFile } from "./shell";
+import { dialog, download, drawer, focusComposer, pickFiles } from "./shell";
 
 export function Sidebar() {
   const empty = store.conversations.value.length === 0;
@@ -49,7 +49,7 @@ function show(id: string | null): void {
 }
 
 async function pickImport(): Promise<void> {
-  const file = await pickFile(".json,application/json");
+  const [file] = await pickFiles(".json,application/json", false);
   if (file) await importFile(file);
 }
 

@@ -24,13 +24,14 @@ export function download(name: string, text: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-export async function pickFile(accept: string): Promise<File | null> {
+export async function pickFiles(accept: string, multiple = true): Promise<File[]> {
   const input = document.createElement("input");
   input.type = "file";
   input.accept = accept;
+  input.multiple = multiple;
   return new Promise((resolve) => {
-    input.addEventListener("change", () => resolve(input.files?.[0] ?? null));
-    input.addEventListener("cancel", () => resolve(null));
+    input.addEventListener("change", () => resolve([...(input.files ?? [])]));
+    input.addEventListener("cancel", () => resolve([]));
     input.click();
   });
 }
