@@ -54,10 +54,10 @@ mod tests {
         (terms.sum::<f64>() - free) / (2.0 * free).sqrt()
     }
 
-    /// Draws along one axis, from which the others are derived.
     /// A name, and a draw by its number.
     type Axis = (&'static str, fn(u64) -> f64);
 
+    /// Draws along one axis, from which the others are derived.
     const AXES: [Axis; 7] = [
         ("seeds", |n| v(n, 7, 3)),
         ("seeds' high halves", |n| v(n << 32, 7, 3)),

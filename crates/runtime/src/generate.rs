@@ -452,6 +452,8 @@ impl<'e, 'q> Generator<'e, 'q> {
             if let Some(live) = self.leave(slot) {
                 live.job.fail(not_finite());
             }
+            // Keys and values may be wrong where they are shared, too.
+            self.pool.forget();
             return;
         }
         let ends = self.tokenizer.as_ref().is_ok_and(|t| t.is_end_of_generation(token));

@@ -22,7 +22,7 @@ const STEP: u64 = 256;
 const PREFILL: u64 = 512;
 /// Tokens a second below which waiting spoils a conversation: about what a person reads.
 const QUICK: f64 = 5.0;
-/// Share of an adapter's memory that models may take: others use it too.
+/// Share of its largest buffer that models may take, where an adapter does not tell its memory.
 const SHARE: f64 = 0.9;
 
 /// What a model may be made smaller to while it is loaded (`--quantize`): bits a weight, those
@@ -55,7 +55,11 @@ impl Machine {
         let has = |name: &str| report.features.iter().any(|(known, has)| known == name && *has);
         let buffer = limit("max_buffer");
         // Metal and DX12 do not tell; a buffer there is at most a part of what there is.
-        let memory = if limit("memory") == 0 { buffer } else { limit("memory") };
+        // What is told has the room that others need left out already.
+        let memory = match limit("memory") {
+            0 => (buffer as f64 * SHARE) as u64,
+            told => told,
+        };
         // Of what copies reach. A software adapter computes where it should read: SmolLM2's 30
         // tokens a second (crates/bench-results.md) are a fourteenth of it. No GPU was measured
         // yet: this much is usual for kernels that memory bounds.
@@ -63,7 +67,7 @@ impl Machine {
         Self {
             name: report.name.clone(),
             index: report.index,
-            memory: (memory as f64 * SHARE) as u64,
+            memory,
             buffer: limit("max_binding").min(buffer),
             bandwidth: report.copy_gb_per_s * 1e9 * share,
             copy_gb_per_s: report.copy_gb_per_s,

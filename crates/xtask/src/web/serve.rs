@@ -141,11 +141,14 @@ impl Site {
 pub fn models_of(listing: &str) -> Vec<(String, PathBuf)> {
     let model = |line: &str| {
         let columns: Vec<&str> = line.split("  ").filter(|column| !column.is_empty()).collect();
-        let [name, _, path] = columns.as_slice() else { return None };
+        let [name, .., path] = columns.as_slice() else { return None };
+        let (name, path) = (name.trim(), path.trim());
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let path = PathBuf::from(path.trim());
+        let path = PathBuf::from(path);
         let fits = name.chars().all(plain) && path.extension().is_some_and(|end| end == "gguf");
-        (fits && path.is_file()).then(|| ((*name).to_owned(), path))
+        // A split model is several files: the page takes those by its picker.
+        let split = path.to_string_lossy().contains("-of-0");
+        (fits && !split && path.is_file()).then(|| (name.to_owned(), path))
     };
     listing.lines().filter_map(model).collect()
 }
@@ -283,13 +286,16 @@ mod tests {
         std::fs::write(folder.join("models.json"), "{\"models\": []}").unwrap();
         let file = folder.join("a model.gguf");
         let listing = format!(
-            "smollm2-135m       98 MB  {}\nqwen  1.1 GB  not downloaded: wisp pull qwen\n\
-             a\"b  5 bytes  {0}\n",
+            "smollm2-135m        98 MB  Q4_1    Apache-2.0   {}\n\
+             qwen               1.1 GB  Q4_K_M  Apache-2.0   not downloaded: wisp pull qwen\n\
+             by-address        5 bytes                       {0}\n\
+             a\"b               5 bytes                       {0}\n",
             file.display()
         );
         let models = models_of(&listing);
-        assert_eq!(models, [("smollm2-135m".to_owned(), file)]);
-        let site = Site::new(&folder, models).unwrap();
+        let named = |name: &str| (name.to_owned(), file.clone());
+        assert_eq!(models, [named("smollm2-135m"), named("by-address")]);
+        let site = Site::new(&folder, models[..1].to_vec()).unwrap();
         let (_, list) = said(&site, "GET /models.json HTTP/1.1");
         let entry = "{\"id\":\"local-smollm2-135m\",\"name\":\"smollm2-135m\",\
                      \"url\":\"models/smollm2-135m.gguf\",\"bytes\":5}";
