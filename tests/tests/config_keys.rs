@@ -383,6 +383,26 @@ fn a_key_that_nobody_knows_is_told_and_changes_nothing() {
     }
 }
 
+#[test]
+fn settings_of_rope_that_say_nothing_sound_are_refused() {
+    let llama = checkpoints().into_iter().find(|of| of.model_type == "llama").unwrap();
+    for (rope, said) in [
+        (json!("linear"), "a rope_scaling that is \"linear\", which is no object"),
+        (json!([1]), "a rope_scaling that is [1], which is no object"),
+        (json!({"type": "linear"}), "RoPE of the type linear without its factor"),
+        (
+            json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0}),
+            "RoPE of the type llama3 without its high_freq_factor",
+        ),
+    ] {
+        let mut config = llama.config.clone();
+        config.remove("rope_parameters");
+        config.insert("rope_scaling".into(), rope);
+        let refused = llama.read(&config).unwrap_err();
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
 /// Gemma 3 beside a picture's model: the text's settings are those of its own object.
 #[test]
 fn settings_of_a_nested_text_model_are_those_of_its_own_object() {

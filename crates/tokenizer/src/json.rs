@@ -284,7 +284,8 @@ impl Config {
         }
         const GENERATION: &str = "generation_config.json";
         if let Some(generation) = file(GENERATION) {
-            config.ends = ids(fields(GENERATION, generation)?.get("eos_token_id"));
+            const EOS: &str = "eos_token_id";
+            config.ends = ids(GENERATION, EOS, fields(GENERATION, generation)?.get(EOS))?;
         }
         const MODEL: &str = "config.json";
         if let Some(model) = file(MODEL) {
@@ -293,12 +294,12 @@ impl Config {
             let fields = fields(MODEL, model)?;
             let find = |name: &str| {
                 let nested = fields.get("text_config").and_then(|text| text.get(name));
-                let own = ids(fields.get(name));
-                if own.is_empty() { ids(nested) } else { own }
+                let own = ids(MODEL, name, fields.get(name))?;
+                if own.is_empty() { ids(MODEL, name, nested) } else { Ok(own) }
             };
-            config.bos_id = find("bos_token_id").first().copied();
+            config.bos_id = find("bos_token_id")?.first().copied();
             if config.ends.is_empty() {
-                config.ends = find("eos_token_id");
+                config.ends = find("eos_token_id")?;
             }
         }
         Ok(config)
@@ -315,13 +316,19 @@ fn fields(name: &str, file: &[u8]) -> Result<Fields> {
     serde_json::from_slice(file).map_err(|cause| unreadable(name, cause))
 }
 
-/// One token id or several.
-fn ids(value: Option<&serde_json::Value>) -> Vec<u32> {
-    let id = |value: &serde_json::Value| value.as_u64().and_then(|id| id.try_into().ok());
-    match value {
-        Some(serde_json::Value::Array(ids)) => ids.iter().filter_map(id).collect(),
-        one => one.and_then(id).into_iter().collect(),
-    }
+/// One token id or several; those that no token can have (−1) are none.
+fn ids(file: &str, key: &str, value: Option<&serde_json::Value>) -> Result<Vec<u32>> {
+    let id = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => Ok(None),
+        value if value.is_i64() || value.is_u64() => {
+            Ok(value.as_u64().and_then(|id| id.try_into().ok()))
+        }
+        other => Err(unreadable(file, format!("its {key} is {other}, which is no token id"))),
+    };
+    let one = value.map(std::slice::from_ref).unwrap_or_default();
+    let all = value.and_then(serde_json::Value::as_array).map_or(one, Vec::as_slice);
+    let all: Vec<Option<u32>> = all.iter().map(id).collect::<Result<_>>()?;
+    Ok(all.into_iter().flatten().collect())
 }
 
 /// A token is its text, or an object with it.

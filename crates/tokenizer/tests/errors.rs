@@ -304,6 +304,16 @@ fn end_tokens_of_config_json_where_no_other_file_names_them() {
         ends(json!({"bos_token_id": 9, "eos_token_id": [-1, 4_294_967_297u64, 9]}), None),
         (None, None, vec![])
     );
+    for odd in [json!("118"), json!([118.0]), json!([[118]]), json!(true)] {
+        let config = json!({"eos_token_id": odd}).to_string();
+        let read = Tokenizer::from_folder(|name| match name {
+            "tokenizer.json" => Some(file.as_bytes()),
+            "config.json" => Some(config.as_bytes()),
+            _ => None,
+        });
+        let said = read.map(|_| ()).unwrap_err().to_string();
+        assert!(said.starts_with("config.json cannot be read: its eos_token_id is "), "{said}");
+    }
 }
 
 #[test]

@@ -118,6 +118,20 @@ impl Config {
     pub fn check_rope(&self) -> Result<()> {
         let all = self.all_rope();
         let refuse = |what: &str| Err(self.unsupported(format!("config.json has {what}")));
+        for key in ["rope_parameters", "rope_scaling"] {
+            if let Some(value) = self.get(key).filter(|value| !value.is_object()) {
+                return refuse(&format!("a {key} that is {value}, which is no object"));
+            }
+        }
+        let needs: &[&str] = match self.rope_type() {
+            "linear" | "dynamic" => &["factor"],
+            "llama3" => &["factor", "low_freq_factor", "high_freq_factor"],
+            _ => &[],
+        };
+        if let Some(lacking) = needs.iter().find(|key| self.rope_number(key).is_none()) {
+            let kind = self.rope_type();
+            return refuse(&format!("RoPE of the type {kind} without its {lacking}"));
+        }
         let [full, local] = ["full_attention", "sliding_attention"].map(|kind| all.get(kind));
         if full.or(local).is_some() && !self.family.nested_rope {
             return refuse("rope_parameters for kinds of attention");

@@ -61,8 +61,8 @@ class Opening implements Opened {
   #locked = false;
   /** Storage has failed: from then on it is done without. */
   #unstored = false;
-  /** Chunks on their way. */
-  readonly #running = new Set<Promise<unknown>>();
+  /** Chunks on their way: who else wants one gets the same. */
+  readonly #running = new Map<number, Promise<Uint8Array>>();
   #opened: Promise<Origin> | undefined;
   #spooled: Spool | undefined;
   #finished = false;
@@ -114,7 +114,7 @@ class Opening implements Opened {
   async close(): Promise<void> {
     this.#closer.abort(new WispError("cancelled", "the model was unloaded"));
     // What is being written must not come after the lock is given back.
-    await Promise.allSettled([...this.#running, this.#spooled?.end]);
+    await Promise.allSettled([...this.#running.values(), this.#spooled?.end]);
     await this.#entry?.close();
   }
 
@@ -169,9 +169,11 @@ class Opening implements Opened {
 
   /** Out of storage, or from the origin into it: what isn't there yet, or was damaged. */
   readonly #chunk: GetChunk = (index) => {
+    const running = this.#running.get(index);
+    if (running) return running;
     const chunk = this.#storedChunk(index);
-    this.#running.add(chunk);
-    const done = () => this.#running.delete(chunk);
+    this.#running.set(index, chunk);
+    const done = () => this.#running.delete(index);
     chunk.then(done, done);
     return chunk;
   };
