@@ -19,6 +19,8 @@ fn usage_errors_are_one_sentence_with_status_2() {
         (&["generate", "m.gguf", "--tokens", "1", "--seed", "-2"], "-1 for a random seed"),
         (&["perplexity", "m.gguf", "--tokens-file", "t", "--stride", "0"], "from 1 on"),
         (&["generate", "m.gguf", "--tokens", "1", "--logit-bias", "7"], "like 42=-1.5"),
+        (&["generate", "m.gguf", "--tokens", "1", "--stop", ""], "it is empty"),
+        (&["models", "--device", ""], "it is empty"),
         (&["logits", "m.gguf", "--tokens", "1", "--out", "o", "--chunk", "0"], "from 1 on"),
         (&["models", "--caps", "f16=maybe"], "`f16=maybe` is not one of subgroups=off"),
         (&["models", "--caps", "warp=off"], "`warp=off` is not one of subgroups=off"),

@@ -71,6 +71,7 @@ fn what_cannot_be_quantized_is_one_sentence_and_leaves_no_file() {
         (vec![file.path(), out, "--type", "f8_e4m3"], "this version cannot make it"),
         (vec![file.path(), out, "--type", "q9"], "there is no type q9; there are f32"),
         (vec![file.path(), folder, "--type", "q8_0"], "it is a folder"),
+        (vec![file.path(), "/dev/stdout", "--type", "q8_0"], "give a file's name"),
         (vec!["no.gguf", out, "--type", "q8_0"], "no.gguf"),
         (
             vec![file.path(), out, "--type", "q8_0", "--imatrix", text.path()],

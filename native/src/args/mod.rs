@@ -41,7 +41,7 @@ pub struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// The adapter, by its number in `wisp devices` or part of its name
-    #[arg(long, global = true, value_name = "N|NAME")]
+    #[arg(long, global = true, value_name = "N|NAME", value_parser = parse::text)]
     pub device: Option<String>,
     /// Do without features of the adapter: subgroups=off,f16=off,dot=off,coop=off
     #[arg(long, global = true, env = "WISP_CAPS", value_name = "LIST", default_value = "")]

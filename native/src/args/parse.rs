@@ -21,6 +21,15 @@ pub fn parse() -> Outcome<Cli> {
     })
 }
 
+/// A text that is not empty.
+pub fn text(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        Err("it is empty: leave it out or give a text".into())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
 /// clap's paragraphs as one sentence: the message with its list, the tip, where to read on.
 fn sentence(paragraphs: &str) -> String {
     let usage = paragraphs.lines().find_map(|line| line.trim().strip_prefix("Usage: wisp "));

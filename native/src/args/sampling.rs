@@ -36,7 +36,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// End the answer before this text; may be given again
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = super::parse::text)]
     pub stop: Vec<String>,
     /// Go on past the model's end-of-answer token
     #[arg(long)]

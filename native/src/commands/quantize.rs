@@ -19,9 +19,19 @@ use wisp_runtime::Shape;
 /// Numbers that are in memory at once: 64 MiB of them.
 const CHUNK: u64 = 1 << 24;
 
+/// Names of stdout.
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
 /// Runs the command.
 pub fn run(args: &Quantize) -> Outcome {
     let start = Instant::now();
+    if STDOUT.iter().any(|name| args.out == Path::new(name)) {
+        return Err(Error::input(format!(
+            "cannot write the model to {}: stdout has what is told of it; give a file's name",
+            args.out.display()
+        ))
+        .into());
+    }
     expect_whole(&args.out)?;
     // Read before the model is: a wrong file costs nothing.
     let importance = args.imatrix.as_deref().map(Importance::read).transpose()?;
