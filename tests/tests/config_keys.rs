@@ -445,7 +445,7 @@ fn an_output_is_stored_or_tied() {
     assert_eq!(open(true, "lm_head"), Ok([true, false]));
     assert_eq!(open(true, "embed_tokens"), Ok([true, false]));
     let told = open(false, "lm_head").unwrap_err();
-    assert!(told.contains("does not set tie_word_embeddings, but there is no tensor"), "{told}");
+    assert!(told.contains("is not true, but there is no tensor"), "{told}");
 }
 
 /// What a GGUF file says beside what its family reads.

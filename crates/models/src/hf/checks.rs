@@ -20,7 +20,7 @@ impl Config {
         let tied = self.flag("tie_word_embeddings")?;
         match (input, output) {
             (Some(_), None) if !tied => Err(Error::input(format!(
-                "{}: config.json does not set tie_word_embeddings, but there is no tensor \
+                "{}: tie_word_embeddings of config.json is not true, but there is no tensor \
                  lm_head.weight: set it if the model's output is its embedding",
                 self.folder
             ))),

@@ -163,11 +163,14 @@ impl Config {
     }
 
     fn wrong(&self, keys: &[&str]) -> Error {
-        let keys = keys.join(" or ");
-        Error::input(format!(
-            "{}: config.json has no {keys}, or not a value that can be",
-            self.folder
-        ))
+        let set = keys.iter().find_map(|key| Some((key, self.get(key)?)));
+        Error::input(match set {
+            None => format!("{}: config.json has no {}", self.folder, keys.join(" or ")),
+            Some((key, value)) => {
+                let shown: String = value.to_string().chars().take(60).collect();
+                format!("{}: config.json sets {key} to {shown}, which cannot be", self.folder)
+            }
+        })
     }
 
     /// Files that contradict each other.
