@@ -215,7 +215,8 @@ fn attention(kv: KvType, from: usize, tokens: usize, tuning: &wisp_gpu::Tuning) 
     Ok(Case { kv, ..case })
 }
 
-/// gpt-oss's experts, gate and up as one matrix or `apart`. The router is there as well: it says which of them are read.
+/// gpt-oss's experts, gate and up as one matrix or `apart`. The router is there as well: it says
+/// which of them are read.
 fn experts(tokens: usize, apart: bool) -> Result<Case> {
     let (experts, used, size) = (32, 4, 2880);
     let mut tape = Tape::new();

@@ -33,6 +33,8 @@ pub(crate) struct Live<'e, 'q> {
     fed: usize,
     /// Tokens that submitted steps draw.
     pub drawn: usize,
+    /// `fed` and `drawn` before the step that is being made.
+    before: (usize, usize),
 }
 
 impl Live<'_, '_> {
@@ -179,10 +181,6 @@ impl<'e, 'q> Generator<'e, 'q> {
             let turn = |job: &Job<'_>| turn(slots, pool, job, decoder.is_long(job.reach(ctx)));
             let Some(mut job) = self.queue.pop(turn) else { return };
             job.start();
-            if job.tokens.len() > self.ctx && job.answered() > 0 {
-                job.end(FinishReason::Length); // It filled the context before it was interrupted.
-                continue;
-            }
             match self.place(&job) {
                 Ok((text, pages)) => {
                     let fed = pages.shared() * wisp_graph::PAGE;
@@ -192,7 +190,8 @@ impl<'e, 'q> Generator<'e, 'q> {
                     self.set_sampling(slot, &job);
                     self.admitted += 1;
                     let id = self.admitted;
-                    let live = Live { job, id, text, pages, known, fed, drawn: 0 };
+                    let live =
+                        Live { job, id, text, pages, known, fed, drawn: 0, before: (fed, 0) };
                     let nothing_wanted = live.job.answered() >= live.job.request.max_tokens;
                     self.slots[slot] = Some(live);
                     if nothing_wanted {
@@ -243,14 +242,11 @@ impl<'e, 'q> Generator<'e, 'q> {
     /// others go on.
     async fn next_step(&mut self) -> Result<Option<Flight>> {
         loop {
-            let state = |live: &Live<'_, '_>| (live.id, live.fed, live.drawn);
-            let before: Vec<_> = self
-                .slots
-                .iter()
-                .map(|slot| slot.as_ref().map(state).unwrap_or_default())
-                .collect();
+            for live in self.slots.iter_mut().flatten() {
+                live.before = (live.fed, live.drawn);
+            }
             match self.try_step().await {
-                Err(error @ Error::Memory(_)) => self.end_for_memory(&before, error)?,
+                Err(error @ Error::Memory(_)) => self.end_for_memory(error)?,
                 result => return result,
             }
         }
@@ -258,12 +254,12 @@ impl<'e, 'q> Generator<'e, 'q> {
 
     /// Takes a step back that was not submitted, and ends the request of those in it that took
     /// the most: one whose logits are asked for, else the newest.
-    fn end_for_memory(&mut self, before: &[(u64, usize, usize)], error: Error) -> Result<()> {
+    fn end_for_memory(&mut self, error: Error) -> Result<()> {
         let mut ends = None;
-        for (slot, (live, (id, fed, drawn))) in self.slots.iter_mut().zip(before).enumerate() {
-            let Some(live) = live.as_mut().filter(|live| live.id == *id) else { continue };
-            if (live.fed, live.drawn) != (*fed, *drawn) {
-                (live.fed, live.drawn) = (*fed, *drawn);
+        for (slot, live) in self.slots.iter_mut().enumerate() {
+            let Some(live) = live else { continue };
+            if (live.fed, live.drawn) != live.before {
+                (live.fed, live.drawn) = live.before;
                 ends = ends.max(Some((live.job.request.logprobs.is_some(), live.id, slot)));
             }
         }

@@ -53,8 +53,8 @@ struct Window {
 /// One window where the context holds the text. Else windows as long as the context, each
 /// `stride` tokens (half a window, if not said) behind the one before; each token counts in
 /// the first window that has it, so that but for the first one all have at least
-/// `ctx - stride` tokens before them. That is transformers' definition; llama.cpp's, which leaves out the first
-/// half of each window and reads on from its end, gives the others the same context.
+/// `ctx - stride` tokens before them. That is transformers' definition; llama.cpp's, which leaves
+/// out the first half of each window and reads on from its end, gives the others the same context.
 fn windows(count: usize, ctx: usize, stride: Option<usize>) -> Result<Vec<Window>> {
     if stride.is_some_and(|stride| stride >= ctx) {
         return Err(Error::input(format!(

@@ -261,11 +261,13 @@ impl Unpacker<'_> {
         let same = self.from.dtype.format() == Some(recipe.format) && recipe.add == 0.0;
         match &self.kind {
             Kind::Plain if same => into.extend_from_slice(&self.stored(bytes, place)?),
-            Kind::Scaled(scales) if recipe.format.block() > 1 => {
+            Kind::Scaled(scales) if recipe.format.block() > 1 && recipe.add == 0.0 => {
                 let codes = self.stored(bytes, place)?;
                 self.scaled(&codes, scales, place, recipe.format.block(), into)?;
             }
-            Kind::Mxfp4 { exponents, first } => {
+            Kind::Mxfp4 { exponents, first }
+                if recipe.format == Format::MXFP4 && recipe.add == 0.0 =>
+            {
                 let exponents = exponents.get((place / MX_BLOCK - first) as usize..);
                 self.mxfp4(bytes, exponents.unwrap_or_default(), place, into)?;
             }

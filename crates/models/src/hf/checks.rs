@@ -1,6 +1,6 @@
 //! What config.json says of tensors, compared with those that are there.
 
-use wisp_base::{Error, Result};
+use wisp_base::Result;
 
 use super::config::Config;
 use super::names::Made;
@@ -19,11 +19,11 @@ impl Config {
             .map(|name| made.iter().position(|m| m.0 == name));
         let tied = self.flag("tie_word_embeddings")?;
         match (input, output) {
-            (Some(_), None) if !tied => Err(Error::input(format!(
-                "{}: tie_word_embeddings of config.json is not true, but there is no tensor \
-                 lm_head.weight: set it if the model's output is its embedding",
-                self.folder
-            ))),
+            (Some(_), None) if !tied => Err(self.wrong_files(
+                "tie_word_embeddings of config.json is not true, but there is no tensor \
+                 lm_head.weight: set it if the model's output is its embedding"
+                    .into(),
+            )),
             (None, Some(output)) if tied => {
                 made[output].0 = "token_embd.weight".into();
                 Ok(())
@@ -60,10 +60,9 @@ impl Config {
         if let (Some(rows), Some(size)) = (rows, self.opt_size(&["vocab_size"])?)
             && rows != size
         {
-            return Err(Error::input(format!(
-                "{}: config.json sets vocab_size to {size}, but the embedding has {rows} rows: \
-                 download the model again",
-                self.folder
+            return Err(self.wrong_files(format!(
+                "config.json sets vocab_size to {size}, but the embedding has {rows} rows: \
+                 download the model again"
             )));
         }
         Ok(())

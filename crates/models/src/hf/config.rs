@@ -476,9 +476,10 @@ impl Config {
             "llama3" => {
                 let dim = self.rope_dim()?;
                 let theta = self.rope_theta()?.unwrap_or(10_000.0);
-                let get = |key, usual| self.rope_number(key).unwrap_or(usual) as f32;
-                let (factor, low) = (get("factor", 8.0), get("low_freq_factor", 1.0));
-                let high = get("high_freq_factor", 4.0);
+                // They are there: see `check_rope`.
+                let get = |key| self.rope_number(key).unwrap_or(1.0) as f32;
+                let (factor, low) = (get("factor"), get("low_freq_factor"));
+                let high = get("high_freq_factor");
                 let old = self.trained_for()? as f32;
                 let one = |pair: u64| {
                     // Rounded to f32 where the converter and PyTorch round.

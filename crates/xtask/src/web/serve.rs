@@ -146,11 +146,18 @@ pub fn models_of(listing: &str) -> Vec<(String, PathBuf)> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let path = PathBuf::from(path);
         let fits = name.chars().all(plain) && path.extension().is_some_and(|end| end == "gguf");
-        // A split model is several files: the page takes those by its picker.
-        let split = path.to_string_lossy().contains("-of-0");
-        (fits && !split && path.is_file()).then(|| (name.to_owned(), path))
+        // The page takes the files of a split model by its picker.
+        (fits && !is_split(name) && path.is_file()).then(|| (name.to_owned(), path))
     };
     listing.lines().filter_map(model).collect()
+}
+
+/// Whether a model is in several files: `STEM-00001-of-00003`.
+fn is_split(name: &str) -> bool {
+    let digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts =
+        name.rsplit_once("-of-").and_then(|(rest, count)| Some((rest.rsplit_once('-')?.1, count)));
+    parts.is_some_and(|(number, count)| digits(number) && digits(count))
 }
 
 /// The value of the header `Range`.
@@ -276,6 +283,14 @@ mod tests {
         }
         let (head, _) = said(&here(), "GET /Cargo.toml HTTP/1.1\r\nRange: bytes=99999999-");
         assert!(head.starts_with("HTTP/1.1 416"), "{head}");
+    }
+
+    #[test]
+    fn split_models_are_known_by_their_names() {
+        assert!(is_split("a--m-00001-of-00003"));
+        for whole in ["m", "best-of-07", "m-1-of-3", "m-00001-of-0003", "-of-00003"] {
+            assert!(!is_split(whole), "{whole}");
+        }
     }
 
     #[test]
