@@ -1,8 +1,7 @@
-// y = the splits of decode attention, merged (lib/merge.wgsl): a thread four numbers.
+// y = the splits of decode attention, merged (input/merge.wgsl): a thread four numbers.
 //!import scalar
-//!import lib/merge
+//!import input/merge
 const THREADS: u32 = 64u;
-const HEAD_DIM4: u32 = 1u;
 const Y_STRIDE: u32 = 1u;
 
 @group(0) @binding(2) var<storage, read_write> y: array<scalar>; // [tokens, Y_STRIDE]
@@ -14,16 +13,11 @@ fn main(
 ) {
     let token = group.y;
     let item = group.x * THREADS + thread;
+    input_begin(token, thread);
     if (item >= HEADS * HEAD_DIM4) {
         return;
     }
-    let head = item / HEAD_DIM4;
-    let total = merge_total(token, head);
-    var sum = vec4f();
-    for (var s = 0u; s < step_splits(); s++) {
-        let at = (token * SPLITS + s) * HEADS * HEAD_DIM4 + item;
-        sum += merge_factor(token, head, s, total) * partials[at];
-    }
+    let sum = input4(token, item);
     for (var i = 0u; i < 4u; i++) {
         y[token * Y_STRIDE + 4u * item + i] = to_scalar(sum[i]);
     }

@@ -15,7 +15,7 @@ const FIRST: bool = false; // with ADD, the first row to all tokens
 const BLOCKS: u32 = (COLS + BLOCK - 1u) / BLOCK;
 const SAMPLED: u32 = 0xffffffffu;
 
-@group(0) @binding(1) var<storage, read> sampled: array<u32>; // [sequences]
+@group(0) @binding(1) var<storage, read> sampled: array<u32>; // [sequences, SAMPLED_EACH]
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>; // [tokens, Y_STRIDE4]
 
 @compute @workgroup_size(THREADS)
@@ -27,7 +27,7 @@ fn main(
     let column8 = group.x * THREADS + thread;
     var id = step_token_id(token);
     if (id == SAMPLED) {
-        id = sampled[step_sequence(token)];
+        id = sampled[step_sequence(token) * SAMPLED_EACH];
     }
     if (ADD) {
         id = select(step_position(token), 0u, FIRST);

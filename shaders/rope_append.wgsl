@@ -31,17 +31,13 @@ fn number(at: u32, is_query: bool) -> f32 {
 // Element `i` of the head vector that starts at `first`, turned.
 fn turned(first: u32, i: u32, rows: vec2<u32>, is_query: bool) -> f32 {
     let own = normed(number(first + i, is_query), i, is_query);
-    if (i < ROPE_FIRST || i - ROPE_FIRST >= ROPE_DIM) {
+    if (!rotates(i)) {
         return own;
     }
-    let r = i - ROPE_FIRST;
-    let pair = select(r % HALF, r / 2u, NEIGHBOURS);
-    let second = select(r >= HALF, r % 2u == 1u, NEIGHBOURS);
-    let reach = select(HALF, 1u, NEIGHBOURS);
-    let angle = turn(rows, pair);
-    let at = select(i + reach, i - reach, second);
-    let other = normed(number(first + at, is_query), at, is_query);
-    return own * angle.x + select(-other, other, second) * angle.y;
+    let at = rotation(i);
+    let angle = turn(rows, at.pair);
+    let other = normed(number(first + at.other, is_query), at.other, is_query);
+    return own * angle.x + select(-other, other, at.second) * angle.y;
 }
 
 @compute @workgroup_size(THREADS)
@@ -55,9 +51,9 @@ fn main(
     if (group.x < HEADS) {
         let first = token * QUERY_STRIDE + group.x * HEAD_DIM;
         norm_begin(first, true, thread);
-        let heat = query_heat(position);
+        let temperature = query_temperature(position);
         for (var i = thread; i < HEAD_DIM; i += THREADS) {
-            let value = heat * turned(first, i, rows, true);
+            let value = temperature * turned(first, i, rows, true);
             q[token * Q_STRIDE + group.x * HEAD_DIM + i] = to_scalar(value);
         }
         return;

@@ -14,7 +14,7 @@ const LIST: u32 = 512u;
 const NO_TOKEN: u32 = 0xffffffffu;
 
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>; // [sequences, VOCAB]
-@group(0) @binding(5) var<storage, read_write> sampled: array<u32>; // [sequences]
+@group(0) @binding(5) var<storage, read_write> sampled: array<u32>; // [sequences, SAMPLED_EACH]
 @group(0) @binding(6) var<storage, read> best: array<vec4f>; // [outputs, CHUNKS]
 
 var<workgroup> largest_of: array<f32, CHUNKS>; // logit of each chunk
@@ -265,8 +265,10 @@ fn main(
         }
     }
     if (thread == 0u) {
-        sampled[sequence] = select(NO_TOKEN, token, found);
-        if (found && own.penalties == 1u) {
+        let drafts = step_drafts(last);
+        sampled[sequence * SAMPLED_EACH + drafts] = select(NO_TOKEN, token, found);
+        // What is behind a draft token is counted by the host, if that is accepted.
+        if (found && own.penalties == 1u && drafts == 0u) {
             counts[sequence * VOCAB + token] += 1u;
         }
     }

@@ -12,13 +12,22 @@ const LANES: u32 = 1u;
 // exp(logit - largest), and the token that the whole chunk would draw.
 @group(0) @binding(6) var<storage, read_write> best: array<vec4f>;
 
-fn adjusted(logit: f32, own: Settings, at: u32) -> f32 {
+// How often a token is among the last `drafts` tokens up to `last`, which count as sampled.
+fn times_drafted(id: u32, last: u32, drafts: u32) -> u32 {
+    var times = 0u;
+    for (var i = 0u; i < drafts; i++) {
+        times += select(0u, 1u, step_token_id(last - i) == id);
+    }
+    return times;
+}
+
+fn adjusted(logit: f32, own: Settings, at: u32, drafted: u32) -> f32 {
     var x = logit;
     if (own.biased == 1u) {
         x += bias[at];
     }
     if (own.penalties == 1u) {
-        let seen = counts[at];
+        let seen = counts[at] + drafted;
         let times = f32(seen & 0x7fffffffu);
         if (seen != 0u) {
             x = select(x * own.repetition, x / own.repetition, x > 0.0);
@@ -45,8 +54,10 @@ fn main(
     let end = min(group.x * CHUNK + CHUNK, VOCAB);
     // Each thread comes back to the logits that it has written.
     if (own.biased == 1u || own.penalties == 1u) {
+        let drafts = step_drafts(last);
         for (var id = start; id < end; id += THREADS) {
-            logits[row + id] = adjusted(logits[row + id], own, sequence * VOCAB + id);
+            let drafted = times_drafted(id, last, drafts);
+            logits[row + id] = adjusted(logits[row + id], own, sequence * VOCAB + id, drafted);
         }
     }
     var top = -3.0e38;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Files and folders with cooperative matrices (`NATIVE`).
-const NATIVE: [&str; 3] = ["matmul_coop", "fragment/", "element/"];
+const NATIVE: [&str; 4] = ["matmul_coop", "fragment/", "element/", "subgroups/"];
 
 fn main() -> io::Result<()> {
     let web = env::var_os("CARGO_CFG_TARGET_ARCH").is_some_and(|arch| arch == "wasm32");

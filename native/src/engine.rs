@@ -1,24 +1,37 @@
 //! Loading a model for a command, with its progress on stderr.
 
-use crate::args::{Global, Guessing};
+use crate::args::{Global, Speculative};
 use crate::out;
 use crate::progress;
-use crate::quantize::{Type, recast};
 use crate::store::Store;
 use indicatif::ProgressBar;
 use pollster::block_on;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 use wisp_base::{Error, Result};
+use wisp_convert::{Type, recast};
 use wisp_formats::{Checkpoint, FileSource, FolderSource, Source, split_files};
-use wisp_runtime::{Engine, EngineOptions, Guess, Prepare, Progress, Shape, load_tokenizer};
+use wisp_runtime::{
+    Autotune, Engine, EngineOptions, Handle, MemoryPlan, Prepare, Progress, Shape, Speculation,
+    in_thread, load_tokenizer,
+};
 use wisp_tokenizer::Tokenizer;
 
 /// An engine, and how long it took to get it.
 pub struct Loaded {
     /// Ready to generate.
     pub engine: Engine,
+    /// From opening the file to having its weights on the device.
+    pub load_ms: f64,
+}
+
+/// An engine in a thread of its own, and how long it took to get it.
+pub struct Started {
+    /// Ready for requests.
+    pub handle: Handle,
     /// From opening the file to having its weights on the device.
     pub load_ms: f64,
 }
@@ -31,10 +44,10 @@ pub fn options(global: &Global) -> EngineOptions {
         device: global.device.clone(),
         caps: global.caps.clone(),
         tuning: global.tune.clone(),
-        autotune: true,
+        autotune: Autotune::Always,
         kv: global.kv,
         ctx: global.ctx,
-        verdicts: store.as_ref().map(|store| store.verdicts().into()),
+        self_check_results: store.as_ref().map(|store| store.self_check_results().into()),
         pipelines: store.as_ref().map(Store::pipelines),
         prepare: global.quantize.map(prepare),
         ..EngineOptions::default()
@@ -56,21 +69,55 @@ pub fn load_with(options: &EngineOptions, model: &str) -> Result<Loaded> {
     let path = Store::find(model)?;
     loaded(&path.display().to_string(), &mut |show| {
         let source = source(&path)?;
-        let mut engine = block_on(Engine::load(source.as_ref(), options, show))?;
+        block_on(Engine::load(source.as_ref(), options, show))
+    })
+}
+
+/// As [`start`], with draft tokens where they are asked for.
+pub fn start_speculative(
+    global: &Global,
+    model: &str,
+    speculative: &Speculative,
+) -> Result<Started> {
+    let speculation =
+        if speculative.is_on() { Speculation::WhileFaster } else { Speculation::Never };
+    let options = EngineOptions { speculation, ..options(global) };
+    start(options, model, speculative.draft.as_deref())
+}
+
+/// As [`load_with`], in a thread of its own, where a lost device is replaced. `draft`: the model
+/// that draft tokens come from.
+pub fn start(options: EngineOptions, model: &str, draft: Option<&str>) -> Result<Started> {
+    let path = Store::find(model)?;
+    let draft = draft.map(Store::find).transpose()?;
+    let name = path.display().to_string();
+    start_with(&name, async move |show| {
+        let source: Rc<dyn Source> = source(&path)?.into();
+        let mut engine = Engine::load(source.as_ref(), &options, show).await?;
         engine.recover_from(source);
+        if let Some(path) = draft {
+            let speculation = Speculation::Never;
+            let options = EngineOptions { ctx: Some(engine.ctx()), speculation, ..options };
+            engine
+                .draft_with(Engine::load(self::source(&path)?.as_ref(), &options, show).await?)?;
+        }
         Ok(engine)
     })
 }
 
-/// As [`load`], ready to guess at tokens to come.
-pub fn load_guessing(global: &Global, model: &str, guessing: &Guessing) -> Result<Loaded> {
-    let guess = if guessing.is_on() { Guess::WhilePays } else { Guess::Never };
-    let mut loaded = load_with(&EngineOptions { guess, ..options(global) }, model)?;
-    if let Some(draft) = &guessing.draft {
-        let options = EngineOptions { ctx: Some(loaded.engine.ctx()), ..options(global) };
-        loaded.engine.draft_with(load_with(&options, draft)?.engine)?;
-    }
-    Ok(loaded)
+fn start_with(
+    name: &str,
+    load: impl AsyncFnOnce(&mut dyn FnMut(Progress)) -> Result<Engine> + Send + 'static,
+) -> Result<Started> {
+    let start = Instant::now();
+    let mut bar = Bar::default();
+    let handle = block_on(in_thread(load)?.finished(&mut |event| bar.show(event)));
+    bar.clear();
+    let handle = handle?;
+    let info = handle.info();
+    let load_ms = milliseconds(start);
+    told(name, &info.device_name(), load_ms, info.memory, info.tuning);
+    Ok(Started { handle, load_ms })
 }
 
 /// Random weights of a shape.
@@ -86,19 +133,26 @@ fn loaded(name: &str, load: &mut Load<'_>) -> Result<Loaded> {
     let made = load(&mut |event| bar.show(event));
     bar.clear();
     let engine = made?;
-    let load_ms = start.elapsed().as_secs_f64() * 1000.0;
-    let memory = engine.memory();
+    let load_ms = milliseconds(start);
+    told(name, &engine.device_name(), load_ms, engine.memory(), engine.tuning());
+    Ok(Loaded { engine, load_ms })
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1000.0
+}
+
+/// What was loaded, for `--verbose`.
+fn told(name: &str, device: &str, load_ms: f64, memory: MemoryPlan, tuning: impl Display) {
     out::detail(format!(
-        "{name} on {}, loaded in {load_ms:.0} ms: {} of weights, {} of KV cache for {} tokens, {} of \
-         scratch",
-        engine.device_name(),
+        "{name} on {device}, loaded in {load_ms:.0} ms: {} of weights, {} of KV cache for {} \
+         tokens, {} of scratch",
         crate::bytes::shown(memory.weights),
         crate::bytes::shown(memory.kv),
         memory.ctx,
         crate::bytes::shown(memory.scratch)
     ));
-    out::detail(format!("kernels: --tune {}", engine.tuning()));
-    Ok(Loaded { engine, load_ms })
+    out::detail(format!("kernels: --tune {tuning}"));
 }
 
 /// The bytes of a model: a file, the files of a split model, or a folder of files.
@@ -161,14 +215,16 @@ pub fn vocab(checkpoint: &Checkpoint) -> Result<usize> {
         .ok_or_else(|| Error::input("the file has no vocabulary: give a language model"))
 }
 
-/// A spinner while kernels are checked, then a bar while weights go to the device.
+/// How far the kernels are, then the weights on their way to the device.
 #[derive(Default)]
 struct Bar(Option<ProgressBar>);
 
 impl Bar {
     fn show(&mut self, event: Progress) {
         match event {
-            Progress::Checking => self.replace(progress::spinner("checking kernels")),
+            Progress::Tuning => self.replace(progress::spinner("measuring kernels")),
+            Progress::Checking { done, total } => self.count("checking kernels", done, total),
+            Progress::Compiling { done, total } => self.count("compiling kernels", done, total),
             Progress::Note(text) => match &self.0 {
                 Some(bar) => bar.suspend(|| out::note(text)),
                 None => out::note(text),
@@ -181,6 +237,14 @@ impl Bar {
                     bar.set_position(done);
                 }
             }
+        }
+    }
+
+    fn count(&mut self, what: &'static str, done: usize, total: usize) {
+        if done == 0 {
+            self.replace(progress::count(what, total));
+        } else if let Some(bar) = &self.0 {
+            bar.set_position(done as u64);
         }
     }
 

@@ -51,8 +51,13 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>
     }
     let target = linked(path).map_err(failed)?;
     // tempfile's own message names the temporary file, which nobody asked for.
-    let (temporary, _unfinished) =
-        begin(&target).map_err(|cause| failed(io::Error::from(cause.kind())))?;
+    let (temporary, _unfinished) = begin(&target).map_err(|cause| match cause.kind() {
+        io::ErrorKind::NotFound => Error::input(format!(
+            "cannot write {}: its folder does not exist; make it first",
+            path.display()
+        )),
+        kind => failed(io::Error::from(kind)),
+    })?;
     let mut file = BufWriter::new(temporary);
     content(&mut file).map_err(failed)?;
     let temporary = file.into_inner().map_err(|cause| failed(cause.into_error()))?;

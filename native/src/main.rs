@@ -10,8 +10,6 @@ mod messages;
 mod npy;
 mod out;
 mod progress;
-mod quantize;
-mod roofline;
 mod store;
 
 use std::process::ExitCode;
@@ -20,7 +18,7 @@ fn main() -> ExitCode {
     silence_device_select();
     out::guard(|| {
         let cli = args::parse()?;
-        out::set_volume(&cli.global);
+        out::set_volume(cli.global.quiet, cli.global.verbose);
         commands::run(cli)
     })
 }

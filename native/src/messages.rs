@@ -4,6 +4,7 @@ use crate::files;
 use serde_json::{Value, json};
 use std::path::Path;
 use wisp_base::{Error, Result};
+use wisp_runtime::Prompt;
 
 /// Messages, and tools where the file has some.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,8 +21,12 @@ impl Messages {
         self.messages.push(json!({"role": role, "content": content}));
     }
 
-    /// For the template.
-    pub fn value(&self) -> Value {
+    /// For the model.
+    pub fn prompt(&self) -> Prompt {
+        Prompt::Chat { messages: self.value(), tools: self.tools.clone() }
+    }
+
+    fn value(&self) -> Value {
         Value::Array(self.messages.clone())
     }
 

@@ -1,13 +1,12 @@
 //! What the person sees: results on stdout, everything else on stderr, and one
 //! sentence when something is wrong.
 
-use crate::args::Global;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
-use wisp_base::Error;
+use wisp_base::{Error, Setting};
 
 /// How a command ends early.
 #[derive(Debug)]
@@ -63,7 +62,7 @@ pub fn guard(program: impl FnOnce() -> Outcome) -> ExitCode {
             ExitCode::from(INTERRUPTED)
         }
         Ok(Err(Stop::Failed(error))) => {
-            sentence(error);
+            failed(&error);
             ExitCode::FAILURE
         }
         // `EX_SOFTWARE` of sysexits.h. The hook has printed the sentence.
@@ -75,8 +74,8 @@ pub fn guard(program: impl FnOnce() -> Outcome) -> ExitCode {
 static VOLUME: AtomicU8 = AtomicU8::new(1);
 
 /// Takes `--quiet` and `--verbose` to heart.
-pub fn set_volume(global: &Global) {
-    let volume = if global.quiet { 0 } else { 1 + u8::from(global.verbose) };
+pub fn set_volume(quiet: bool, verbose: bool) {
+    let volume = if quiet { 0 } else { 1 + u8::from(verbose) };
     VOLUME.store(volume, Ordering::Relaxed);
 }
 
@@ -103,6 +102,23 @@ pub fn detail(text: impl Display) {
 pub fn to_stderr(text: impl Display) {
     // A closed stderr leaves nobody to tell.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// What was wrong, with the flags that concern it.
+pub fn failed(error: &Error) {
+    sentence(error.worded(|setting| Some(flag(setting))));
+}
+
+/// The flag that sets it.
+fn flag(setting: Setting) -> &'static str {
+    match setting {
+        Setting::Ctx => "--ctx",
+        Setting::Kv => "--kv",
+        Setting::Caps => "--caps",
+        Setting::Device => "--device",
+        Setting::Tuning => "--tune",
+        Setting::Ops => "--ops",
+    }
 }
 
 /// What was wrong, as one line.

@@ -168,3 +168,12 @@ fn help_and_version_succeed_even_into_a_closed_pipe() {
         assert!(output.stderr.is_empty(), "{args:?}");
     }
 }
+
+#[test]
+fn architectures_are_listed() {
+    let run = run_args(&["models", "--families"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.stdout.lines().any(|line| line == "llama"), "{}", run.stdout);
+    let json = run_args(&["models", "--families", "--json"]);
+    assert!(json.stdout.starts_with(r#"{"families":["llama","#), "{}", json.stdout);
+}

@@ -47,7 +47,7 @@ fn a_shape_becomes_a_file_that_computes() {
     let run = run_model(&["quantize", "shape:smollm2-135m", out, "--type", "q4_0", "--json"]);
     let said: Value = serde_json::from_str(run.ok()).unwrap();
     assert_eq!(said["formats"]["Q4_0"]["tensors"], 210, "{said}");
-    let random = wisp_runtime::random_rows(wisp_base::Format::Q8_0, 576).unwrap();
+    let random = wisp_runtime::random_weights::random_rows(wisp_base::Format::Q8_0, 576).unwrap();
     let file = std::fs::read(out).unwrap();
     let found = file.windows(random.len()).any(|window| window == random);
     assert!(found, "the embeddings are not the rows that a bench draws");

@@ -23,7 +23,7 @@ fn a_wrong_model_is_one_sentence_that_names_file_and_fault() {
         (bytes[..1000].to_vec(), "truncated"),
         (
             good.clone().with("general.architecture", "mamba").bytes(),
-            "a model of the family \"mamba\", which this version does not run; it runs llama",
+            "unsupported architecture \"mamba\"; this version runs llama",
         ),
         (
             good.clone().without("general.architecture").bytes(),
@@ -61,7 +61,13 @@ fn a_wrong_model_is_one_sentence_that_names_file_and_fault() {
             good.clone()
                 .with("llama.attention.head_count_kv", wisp_formats::Array::U32(vec![2, 4]))
                 .bytes(),
-            "llama.attention.head_count_kv differs from layer to layer",
+            "tensor blk.1.attn_k.weight has 32 rows of 64, but by the metadata it has 64 of 64",
+        ),
+        (
+            good.clone()
+                .with("llama.attention.head_count", wisp_formats::Array::U32(vec![4, 2]))
+                .bytes(),
+            "llama.attention.head_count differs from layer to layer",
         ),
         (
             good.clone().with("llama.attention.head_count_kv", 3u32).bytes(),
@@ -375,6 +381,7 @@ fn devices_are_listed_checked_and_chosen() {
         "features",
         "limits",
         "copy_gb_per_s",
+        "shader_compiler",
         "checks",
     ];
     for (index, device) in devices.iter().enumerate() {

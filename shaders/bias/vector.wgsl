@@ -1,5 +1,5 @@
 // interface bias: what is added to row `row` of a product, counted in this shard.
-// Here a number a row.
+// Here a number per row.
 const BIAS_ROWS: u32 = 1u; // of all shards
 
 @group(0) @binding(6) var<storage, read> row_bias: array<f32>; // [BIAS_ROWS]

@@ -6,8 +6,13 @@ const X_STRIDE4: u32 = 1u;
 
 fn input_begin(row: u32, thread: u32) {}
 
+// As it is stored: not masked yet.
+fn input_packed4(row: u32, index4: u32) -> packed4 {
+    return x[row * X_STRIDE4 + index4];
+}
+
 fn input4(row: u32, index4: u32) -> vec4f {
-    return masked(unpacked4(x[row * X_STRIDE4 + index4]), index4);
+    return masked(unpacked4(input_packed4(row, index4)), index4);
 }
 
 fn input_scale(thread: u32) -> f32 {

@@ -8,18 +8,16 @@ const EPS: f32 = 1e-5;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>; // [rows, X_STRIDE4]
 @group(0) @binding(4) var<storage, read> gain: array<vec4f>;
 
-var<private> input_squares: f32;
-
 fn input_begin(row: u32, thread: u32) {
-    input_squares = 0.0;
+    x_squares = 0.0;
 }
 
 fn input4(row: u32, index4: u32) -> vec4f {
     let value = masked(x[row * X_STRIDE4 + index4], index4);
-    input_squares += dot(value, value);
+    x_squares += dot(value, value);
     return value * gain[index4];
 }
 
 fn input_scale(thread: u32) -> f32 {
-    return inverseSqrt(x_sum(input_squares, thread) / f32(COLS) + EPS);
+    return inverseSqrt(x_sum(x_squares, thread) / f32(COLS) + EPS);
 }

@@ -1,5 +1,5 @@
 // interface kv: how the cache stores keys and values. Here blocks of 32 nibbles
-// behind one 32-bit scale d; x = d·(q - 8): 5 words a block. Word g holds numbers
+// behind one 32-bit scale d; x = d·(q - 8): 5 words per block. Word g holds numbers
 // 8g … 8g+7: low nibbles first, then high ones.
 const KV_BLOCK: u32 = 32u;
 

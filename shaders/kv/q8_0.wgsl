@@ -1,5 +1,5 @@
 // interface kv: how the cache stores keys and values. Here blocks of 32 signed
-// bytes behind one 32-bit scale d; x = d·q: 9 words a block.
+// bytes behind one 32-bit scale d; x = d·q: 9 words per block.
 const KV_BLOCK: u32 = 32u;
 
 @group(0) @binding(10) var<storage, read_write> keys: array<u32>;

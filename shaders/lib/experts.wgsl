@@ -18,8 +18,9 @@ fn shard_meets(matrix: u32, first_row: u32) -> bool {
     return matrix + first_row < SHARD_FIRST + SHARD_ROWS && end > SHARD_FIRST;
 }
 
+// Of rows that are not here, below or behind it, the last one.
 fn tile_block(matrix: u32, row: u32, b: u32) -> u32 {
-    return (matrix + row - SHARD_FIRST) * BLOCKS + b;
+    return min(matrix + row - SHARD_FIRST, SHARD_ROWS - 1u) * BLOCKS + b;
 }
 
 // A pair's products beside those of the token's other experts.

@@ -3,8 +3,13 @@
 
 @group(0) @binding(9) var<storage, read> weight_scales: array<u32>;
 
+// Those of two that lie in a word.
+fn half_bits(word: u32, at: u32) -> u32 {
+    return (word >> (16u * (at % 2u))) & 0xffffu;
+}
+
 fn scale_bits(at: u32) -> u32 {
-    return (weight_scales[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
+    return half_bits(weight_scales[at / 2u], at);
 }
 
 fn scale_half(at: u32) -> f32 {
@@ -12,7 +17,11 @@ fn scale_half(at: u32) -> f32 {
 }
 
 // Two signed bytes of 16 bits.
+fn byte_pair(bits: u32) -> vec2f {
+    let bytes = bitcast<i32>(bits);
+    return vec2(f32(extractBits(bytes, 0u, 8u)), f32(extractBits(bytes, 8u, 8u)));
+}
+
 fn scale_pair(at: u32) -> vec2f {
-    let bits = bitcast<i32>(scale_bits(at));
-    return vec2(f32(extractBits(bits, 0u, 8u)), f32(extractBits(bits, 8u, 8u)));
+    return byte_pair(scale_bits(at));
 }

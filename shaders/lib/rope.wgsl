@@ -4,10 +4,10 @@
 //!import lib/step
 const ROPE_FIRST: u32 = 0u; // the first number of a head that turns
 const ROPE_DIM: u32 = 4u; // so many turn
-const NEIGHBOURS: bool = true; // pairs are (2i, 2i + 1), else (i, i + ROPE_DIM / 2)
-// Queries are times 1 + HEAT·ln(1 + ⌊position / HEAT_LENGTH⌋).
-const HEAT: f32 = 0.0;
-const HEAT_LENGTH: u32 = 1u;
+const INTERLEAVED: bool = true; // pairs are (2i, 2i + 1), else (i, i + ROPE_DIM / 2)
+// Queries are times 1 + TEMPERATURE·ln(1 + ⌊position / TEMPERATURE_LENGTH⌋).
+const TEMPERATURE: f32 = 0.0;
+const TEMPERATURE_LENGTH: u32 = 1u;
 
 // Row at which the table for long contexts begins; 0: there is one only.
 const LONG_TABLE: u32 = 0u;
@@ -34,9 +34,32 @@ fn turn(rows: vec2<u32>, pair: u32) -> vec2f {
     return vec2(fine.x * coarse.x - fine.y * coarse.y, fine.x * coarse.y + fine.y * coarse.x);
 }
 
-fn query_heat(position: u32) -> f32 {
-    if (HEAT == 0.0) {
+fn query_temperature(position: u32) -> f32 {
+    if (TEMPERATURE == 0.0) {
         return 1.0;
     }
-    return 1.0 + HEAT * log(1.0 + f32(position / HEAT_LENGTH));
+    return 1.0 + TEMPERATURE * log(1.0 + f32(position / TEMPERATURE_LENGTH));
+}
+
+// Whether number `i` of a head rotates.
+fn rotates(i: u32) -> bool {
+    return i >= ROPE_FIRST && i - ROPE_FIRST < ROPE_DIM;
+}
+
+// Where number `i` of a head is in its pair, and the other one.
+struct Rotation {
+    pair: u32,
+    second: bool,
+    other: u32,
+}
+
+fn rotation(i: u32) -> Rotation {
+    let r = i - ROPE_FIRST;
+    let second = select(r >= HALF, r % 2u == 1u, INTERLEAVED);
+    let reach = select(HALF, 1u, INTERLEAVED);
+    return Rotation(
+        select(r % HALF, r / 2u, INTERLEAVED),
+        second,
+        select(i + reach, i - reach, second),
+    );
 }

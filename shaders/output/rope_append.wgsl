@@ -25,7 +25,7 @@ var<private> first_two: vec2f; // of four, of a head that turns by halves
 // that are an even one and its successor.
 fn number_at(at: u32) -> u32 {
     let i = at % HEAD_DIM;
-    if (NEIGHBOURS || at >= Q_ROWS + KV_ROWS || i >= ROPE_DIM) {
+    if (INTERLEAVED || at >= Q_ROWS + KV_ROWS || i >= ROPE_DIM) {
         return at;
     }
     return at - i + i / 4u * 2u + i % 2u + i % 4u / 2u * HALF;
@@ -39,7 +39,7 @@ fn output_row(row: u32) -> u32 {
 // Numbers `at` and `at + 1` to where they belong.
 fn put(token: u32, position: u32, at: u32, two: vec2f) {
     if (at < Q_ROWS) {
-        let hot = two * query_heat(position);
+        let hot = two * query_temperature(position);
         q[token * Q_STRIDE + at] = to_scalar(hot.x);
         q[token * Q_STRIDE + at + 1u] = to_scalar(hot.y);
         return;
@@ -65,7 +65,7 @@ fn output_pair(token: u32, row: u32, even: f32, odd: f32) {
     let i = at % HEAD_DIM;
     if (at >= Q_ROWS + KV_ROWS || i >= ROPE_DIM) {
         put(token, position, at, own);
-    } else if (NEIGHBOURS) {
+    } else if (INTERLEAVED) {
         let angle = turn(rows, i / 2u);
         let turned = vec2(even * angle.x - odd * angle.y, even * angle.y + odd * angle.x);
         put(token, position, at, turned);

@@ -1,14 +1,17 @@
 // interface product: how threads hold blocks of x and multiply them with blocks of weights.
 // Here as numbers of f32: each thread loads those of its own, or shares them (SHARE).
 const FOURS: u32 = BLOCK / 4u;
+const STRETCH: u32 = (X_BLOCKS + LANES - 1u) / LANES * LANES; // all of a row
+
+var<private> x_squares: f32; // of what this thread has loaded of x, before gain: input/rms_norm
 
 struct XBlock {
     eights: array<Eight, BLOCK / 8u>,
     total: f32, // of its numbers
 }
 
-// Before the blocks of a turn are asked for. Every thread must call it.
-fn x_turn(tile: Tile, turn: u32, thread: u32) {}
+// Before the first turn of a stretch. Every thread must call it.
+fn x_stretch(tile: Tile, start: u32, thread: u32) {}
 
 // Numbers of X that a thread of the subgroup loaded, or this one where none shares.
 fn x_of(own: vec4f, lane: u32) -> vec4f {
@@ -18,8 +21,21 @@ fn x_of(own: vec4f, lane: u32) -> vec4f {
     return from_lane(own, lane);
 }
 
-// Block b of a row of X, the one of that number from `token` on. Every thread must call it.
-fn x_block(number: u32, row: u32, b: u32, thread: u32) -> XBlock {
+// Block b of the rows of X, zero beyond the last one. Every thread must call it.
+fn x_blocks(
+    rows: ptr<function, array<u32, TOKENS>>,
+    b: u32,
+    thread: u32,
+) -> array<XBlock, TOKENS> {
+    var x: array<XBlock, TOKENS>;
+    //!unroll
+    for (var t = 0u; t < TOKENS; t++) {
+        x[t] = x_block((*rows)[t], b, thread);
+    }
+    return x;
+}
+
+fn x_block(row: u32, b: u32, thread: u32) -> XBlock {
     var x: XBlock;
     var all = vec4f();
     var own: array<vec4f, FOURS / SHARE>;

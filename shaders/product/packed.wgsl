@@ -3,12 +3,13 @@
 // numbers (as ggml's Q8_1), so that Σ code·x ≈ d·Σ code·n. Sums of integers are exact.
 // The workgroup rounds each number of x once, into workgroup memory.
 const SPAN: u32 = 4u; // threads that round 32 numbers: 1, 2 or 4
-const CHUNK: u32 = max(128u / TOKENS, LANES); // blocks of a row of x that are held at a time
-const WIDTH: u32 = min(CHUNK, X_BLOCKS);
-const HELD: u32 = WIDTH * TOKENS;
+const STRETCH: u32 = max(128u / TOKENS, LANES); // blocks of a row of x that are held at a time
+const HELD: u32 = STRETCH * TOKENS;
 
-var<workgroup> x_codes: array<vec2<u32>, 4u * HELD>; // eights of a block, [4][TOKENS][WIDTH]
+var<workgroup> x_codes: array<vec2<u32>, 4u * HELD>; // eights of a block, [4][TOKENS][STRETCH]
 var<workgroup> x_scales: array<f32, HELD>;
+
+var<private> x_squares: f32; // of what this thread has loaded of x, before gain: input/rms_norm
 
 struct XBlock {
     codes: array<vec2<u32>, 4>,
@@ -17,26 +18,18 @@ struct XBlock {
     total: f32, // of its numbers
 }
 
-// Before the blocks of a turn are asked for. Every thread must call it.
-fn x_turn(tile: Tile, turn: u32, thread: u32) {
-    if (turn % CHUNK == 0u) {
-        x_round(tile, turn, thread);
-    }
-}
-
-// Rounds the blocks from `first` on.
-fn x_round(tile: Tile, first: u32, thread: u32) {
+// Before the first turn of a stretch. Every thread must call it.
+fn x_stretch(tile: Tile, start: u32, thread: u32) {
     workgroupBarrier(); // What the turns before read.
     // Every thread takes every turn: `max_lanes` must be called by all.
     for (var turn = 0u; turn < HELD * SPAN; turn += THREADS) {
         let at = (turn + thread) / SPAN;
         let lane = thread % SPAN;
-        let b = first + at % WIDTH;
-        let here = at < HELD && b < X_BLOCKS;
-        let row = tile_row(tile, at / WIDTH);
+        let b = start + at % STRETCH;
+        let row = tile_row(tile, at / STRETCH);
         var eights = array<Eight, 4u / SPAN>();
         var largest = vec4f();
-        if (here) {
+        if (at < HELD && b < X_BLOCKS) {
             //!unroll
             for (var i = 0u; i < 4u / SPAN; i++) {
                 let at4 = 8u * b + 2u * (i * SPAN + lane);
@@ -48,7 +41,7 @@ fn x_round(tile: Tile, first: u32, thread: u32) {
         let most = max_lanes(max(both.x, both.y), thread, SPAN);
         // What is too small to divide by is nothing.
         let inverse = select(0.0, 127.0 / most, most > 1e-30);
-        if (here) {
+        if (at < HELD) { // Blocks beyond the last one are zeros.
             //!unroll
             for (var i = 0u; i < 4u / SPAN; i++) {
                 let codes = vec2(
@@ -65,22 +58,33 @@ fn x_round(tile: Tile, first: u32, thread: u32) {
     workgroupBarrier();
 }
 
-// Block b of a row of X, the one of that number from `token` on.
-fn x_block(number: u32, row: u32, b: u32, thread: u32) -> XBlock {
-    var x = XBlock();
-    if (b < X_BLOCKS) {
-        let at = number * WIDTH + b % CHUNK;
-        var sums = array<i32, 4>();
-        //!unroll
-        for (var i = 0u; i < 4u; i++) {
-            let codes = x_codes[i * HELD + at];
-            x.codes[i] = codes;
-            sums[i] = dot4I8Packed(codes.x, 0x01010101u) + dot4I8Packed(codes.y, 0x01010101u);
-        }
-        x.scale = x_scales[at];
-        x.sums = vec2f(vec2(sums[0] + sums[1], sums[2] + sums[3]));
-        x.total = x.scale * (x.sums.x + x.sums.y);
+// Block b of the rows of X, zero beyond the last one.
+fn x_blocks(
+    rows: ptr<function, array<u32, TOKENS>>,
+    b: u32,
+    thread: u32,
+) -> array<XBlock, TOKENS> {
+    var x: array<XBlock, TOKENS>;
+    //!unroll
+    for (var t = 0u; t < TOKENS; t++) {
+        x[t] = x_block(t, b);
     }
+    return x;
+}
+
+fn x_block(number: u32, b: u32) -> XBlock {
+    let at = number * STRETCH + b % STRETCH;
+    var x: XBlock;
+    var sums: array<i32, 4>;
+    //!unroll
+    for (var i = 0u; i < 4u; i++) {
+        let codes = x_codes[i * HELD + at];
+        x.codes[i] = codes;
+        sums[i] = dot4I8Packed(codes.x, 0x01010101u) + dot4I8Packed(codes.y, 0x01010101u);
+    }
+    x.scale = x_scales[at];
+    x.sums = vec2f(vec2(sums[0] + sums[1], sums[2] + sums[3]));
+    x.total = x.scale * (x.sums.x + x.sums.y);
     return x;
 }
 

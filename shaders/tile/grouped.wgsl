@@ -27,7 +27,7 @@ fn tile_matrix(tile: Tile, turn: u32) -> u32 {
     return tile.matrix;
 }
 
-fn tile_factor(tile: Tile, turn: u32) -> f32 {
+fn tile_factor(tile: Tile, turn: u32, row: u32) -> f32 {
     return 1.0;
 }
 

@@ -23,8 +23,10 @@ fn tile_matrix(tile: Tile, turn: u32) -> u32 {
     return u32(routes[tile.token * ROUTE_STRIDE + 2u * (turn / BLOCKS)]) * EXPERT_ROWS;
 }
 
-fn tile_factor(tile: Tile, turn: u32) -> f32 {
-    return routes[tile.token * ROUTE_STRIDE + 2u * (turn / BLOCKS) + 1u];
+fn tile_factor(tile: Tile, turn: u32, row: u32) -> f32 {
+    let slot = min(turn / BLOCKS, USED - 1u);
+    let weight = routes[tile.token * ROUTE_STRIDE + 2u * slot + 1u];
+    return select(0.0, weight, tile_holds(tile_matrix(tile, slot * BLOCKS), row));
 }
 
 fn tile_output(tile: Tile, t: u32, row: u32, even: f32, odd: f32) {
@@ -33,7 +35,7 @@ fn tile_output(tile: Tile, t: u32, row: u32, even: f32, odd: f32) {
         let matrix = tile_matrix(tile, s * BLOCKS);
         if (tile_holds(matrix, row)) {
             let own = vec2(bias_at(matrix + row), bias_at(matrix + row + 1u));
-            bias += tile_factor(tile, s * BLOCKS) * own;
+            bias += tile_factor(tile, s * BLOCKS, row) * own;
         }
     }
     if (row < EXPERT_ROWS) {

@@ -8,18 +8,19 @@ const BLOCK: u32 = 32u;
 
 struct WeightBlock {
     quants: vec4<u32>,
-    scale: f32,
+    scales: u32, // of four neighbours
+    number: u32,
 }
 
 fn weight_block(block: u32) -> WeightBlock {
-    let e = (weight_scales[block / 4u] >> (8u * (block % 4u))) & 0xffu;
-    // Codes are doubled, so half the scale: below 2^-126 without an exponent.
-    let bits = select((e - 1u) << 23u, 0x00200000u << min(e, 1u), e < 2u);
-    return WeightBlock(weight_quants[block], bitcast<f32>(bits));
+    return WeightBlock(weight_quants[block], weight_scales[block / 4u], block);
 }
 
 fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
-    return vec2((*block).scale, 0.0);
+    let e = ((*block).scales >> (8u * ((*block).number % 4u))) & 0xffu;
+    // Codes are doubled, so half the scale: below 2^-126 without an exponent.
+    let bits = select((e - 1u) << 23u, 0x00200000u << min(e, 1u), e < 2u);
+    return vec2(bitcast<f32>(bits), 0.0);
 }
 
 fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {

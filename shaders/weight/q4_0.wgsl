@@ -10,15 +10,16 @@ const BLOCK: u32 = 32u;
 
 struct WeightBlock {
     quants: vec4<u32>,
-    scale: f32,
+    scales: u32, // of this block and of its neighbour
+    number: u32,
 }
 
 fn weight_block(block: u32) -> WeightBlock {
-    return WeightBlock(weight_quants[block], half_at(weight_scales[block / 2u], block));
+    return WeightBlock(weight_quants[block], weight_scales[block / 2u], block);
 }
 
 fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
-    return vec2(1.0, -8.0) * (*block).scale;
+    return vec2(1.0, -8.0) * half_at((*block).scales, (*block).number);
 }
 
 fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {

@@ -10,15 +10,15 @@ const BLOCK: u32 = 32u;
 
 struct WeightBlock {
     quants: vec4<u32>,
-    scale: vec2f, // d, m
+    scale: u32, // d, m
 }
 
 fn weight_block(block: u32) -> WeightBlock {
-    return WeightBlock(weight_quants[block], unpack2x16float(weight_scales[block]));
+    return WeightBlock(weight_quants[block], weight_scales[block]);
 }
 
 fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
-    return (*block).scale;
+    return unpack2x16float((*block).scale);
 }
 
 fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {

@@ -10,15 +10,16 @@ const BLOCK: u32 = 32u;
 
 struct WeightBlock {
     quants: vec4<u32>,
-    scale: vec2f,
+    scales: vec4<u32>,
+    number: u32,
 }
 
 fn weight_block(block: u32) -> WeightBlock {
-    return WeightBlock(weight_quants[block], k_scale(weight_scales[block / 8u], block % 8u));
+    return WeightBlock(weight_quants[block], weight_scales[block / 8u], block % 8u);
 }
 
 fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
-    return (*block).scale;
+    return k_scale((*block).scales, (*block).number);
 }
 
 fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {

@@ -11,18 +11,23 @@ const BLOCK: u32 = 32u;
 struct WeightBlock {
     quants: vec4<u32>,
     high: u32,
-    scale: f32,
+    scales: u32, // of this block and of its neighbour
+    number: u32,
 }
 
 fn weight_block(block: u32) -> WeightBlock {
     let at = block / 2u * 3u;
     let odd = block % 2u;
-    let scale = half_at(weight_scales[at + 1u], odd);
-    return WeightBlock(weight_quants[block], weight_scales[at + 2u * odd], scale);
+    return WeightBlock(
+        weight_quants[block],
+        weight_scales[at + 2u * odd],
+        weight_scales[at + 1u],
+        odd,
+    );
 }
 
 fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
-    return vec2(1.0, -16.0) * (*block).scale;
+    return vec2(1.0, -16.0) * half_at((*block).scales, (*block).number);
 }
 
 fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {

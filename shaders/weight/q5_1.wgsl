@@ -10,21 +10,19 @@ const BLOCK: u32 = 32u;
 
 struct WeightBlock {
     quants: vec4<u32>,
-    high: u32,
-    scale: vec2f, // d, m
+    scales: vec2<u32>, // d and m, high bits
 }
 
 fn weight_block(block: u32) -> WeightBlock {
-    let scales = weight_scales[block];
-    return WeightBlock(weight_quants[block], scales.y, unpack2x16float(scales.x));
+    return WeightBlock(weight_quants[block], weight_scales[block]);
 }
 
 fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
-    return (*block).scale;
+    return unpack2x16float((*block).scales.x);
 }
 
 fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {
-    return five_bits((*block).quants[index], (*block).high, index);
+    return five_bits((*block).quants[index], (*block).scales.y, index);
 }
 
 fn codes8(block: ptr<function, WeightBlock>, index: u32) -> Eight {

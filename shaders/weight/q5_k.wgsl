@@ -11,7 +11,8 @@ const BLOCK: u32 = 32u;
 struct WeightBlock {
     quants: vec4<u32>,
     high: u32,
-    scale: vec2f,
+    scales: vec4<u32>,
+    number: u32,
 }
 
 fn weight_block(block: u32) -> WeightBlock {
@@ -20,12 +21,13 @@ fn weight_block(block: u32) -> WeightBlock {
     return WeightBlock(
         weight_quants[at + part],
         weight_quants[at + 8u + part / 4u][part % 4u],
-        k_scale(weight_scales[block / 8u], part),
+        weight_scales[block / 8u],
+        part,
     );
 }
 
 fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
-    return (*block).scale;
+    return k_scale((*block).scales, (*block).number);
 }
 
 fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {

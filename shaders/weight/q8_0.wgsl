@@ -9,18 +9,20 @@ const BLOCK: u32 = 32u;
 
 struct WeightBlock {
     quants: array<vec4<u32>, 2>,
-    scale: f32,
+    scales: u32, // of this block and of its neighbour
+    number: u32,
 }
 
 fn weight_block(block: u32) -> WeightBlock {
     return WeightBlock(
         array(weight_quants[2u * block], weight_quants[2u * block + 1u]),
-        half_at(weight_scales[block / 2u], block),
+        weight_scales[block / 2u],
+        block,
     );
 }
 
 fn weight_scale(block: ptr<function, WeightBlock>) -> vec2f {
-    return vec2((*block).scale, 0.0);
+    return vec2(half_at((*block).scales, (*block).number), 0.0);
 }
 
 fn packed8(block: ptr<function, WeightBlock>, index: u32) -> vec2<u32> {

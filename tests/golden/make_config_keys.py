@@ -20,7 +20,7 @@ from transformers.utils import quantization_config
 
 MODEL_TYPES = """llama mistral ministral3 mixtral granite granitemoe granitemoeshared smollm3 qwen2 qwen3 qwen2_moe
     qwen3_moe gemma gemma2 gemma3_text gemma3 phi3 olmo2 olmoe gpt2 gpt_neox gpt_oss deepseek_v2 deepseek_v3 bert
-    nomic_bert modernbert""".split()
+    nomic_bert modernbert lfm2 qwen3_5_text qwen3_5_moe_text qwen3_next""".split()
 QUANTIZATION = {
     "gptq": ("GPTQConfig", {"bits": 4}), "awq": ("AwqConfig", {}), "fp8": ("FineGrainedFP8Config", {}),
     "fbgemm_fp8": ("FbgemmFp8Config", {}), "mxfp4": ("Mxfp4Config", {}),

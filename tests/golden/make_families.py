@@ -114,6 +114,28 @@ FAMILIES = {
         "n_routed_experts": 6, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 40,
         "first_k_dense_replace": 1, "norm_topk_prob": True, "routed_scaling_factor": 1.5, "n_group": 2, "topk_group": 1,
         **rope(**{**YARN, "mscale": 1.0, "mscale_all_dim": 0.5})}),
+    # Value heads of a key head are neighbours, three of each; the first and the last layer are recurrent.
+    "qwen3_5": ("Qwen3_5ForCausalLM", {
+        **SIZES, "num_hidden_layers": 4, "hidden_size": 112, "intermediate_size": 136, "num_attention_heads": 6,
+        "num_key_value_heads": 2, "head_dim": 32, "linear_num_key_heads": 2, "linear_num_value_heads": 6,
+        "linear_key_head_dim": 16, "linear_value_head_dim": 24, "linear_conv_kernel_dim": 4, "tie_word_embeddings": True,
+        "layer_types": ["linear_attention", "full_attention", "full_attention", "linear_attention"],
+        **rope(partial_rotary_factor=0.25)}),
+    "qwen3_5_moe": ("Qwen3_5MoeForCausalLM", {
+        **SIZES, "num_hidden_layers": 2, "hidden_size": 112, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32,
+        "linear_num_key_heads": 3, "linear_num_value_heads": 3, "linear_key_head_dim": 20, "linear_value_head_dim": 20,
+        "linear_conv_kernel_dim": 4, "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 40,
+        "shared_expert_intermediate_size": 56, "layer_types": ["linear_attention", "full_attention"],
+        **rope(partial_rotary_factor=0.5)}),
+    "qwen3_next": ("Qwen3NextForCausalLM", {
+        **SIZES, "num_hidden_layers": 3, "hidden_size": 112, "intermediate_size": 136, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 32, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+        "linear_key_head_dim": 16, "linear_value_head_dim": 24, "linear_conv_kernel_dim": 4, "num_experts": 5,
+        "num_experts_per_tok": 2, "moe_intermediate_size": 40, "shared_expert_intermediate_size": 56,
+        "layer_types": ["linear_attention", "full_attention", "linear_attention"], **rope(partial_rotary_factor=0.25)}),
+    # The first convolution begins a sequence, the others follow attention and one another.
+    "lfm2": ("Lfm2ForCausalLM", {**NARROW, "num_hidden_layers": 5, "intermediate_size": 204, "block_multiple_of": 8,
+                                 "layer_types": ["conv", "full_attention", "conv", "conv", "full_attention"]}),
     "bert": ("BertModel", {**ENCODER, "type_vocab_size": 2}),
     "modernbert": ("ModernBertModel", {**ENCODER, "num_hidden_layers": 4, "local_attention": 16,
                                        "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}),
@@ -124,6 +146,10 @@ FAMILIES = {
 # What the converter reads from config.json and transformers 5 no longer writes there.
 OLDER = {
     "gpt2": {"n_ctx": 128},
+    # Without the blocks that predict tokens further ahead, which there are none of.
+    "qwen3_5": {"arguments": ["--no-mtp"]},
+    "qwen3_5_moe": {"arguments": ["--no-mtp"]},
+    "qwen3_next": {"arguments": ["--no-mtp"]},
     "gpt_neox": {"rotary_pct": 0.25},
     "gpt_neox_serial": {"rotary_pct": 0.25},
     "nomic_bert": {"n_positions": 2048, "activation_function": "swiglu", "causal": False, "qkv_proj_bias": False,
@@ -154,8 +180,9 @@ def law(family, name, shape):
     """(scale, offset) of a tensor: powers of two, so that nothing is rounded."""
     if len(shape) == 1:
         if "norm" in name.lower() or ".ln_" in name or "layernorm" in name:
-            gemma = family.startswith("gemma")
-            return (0.25, 0.0 if gemma or name.endswith("bias") else 1.0)
+            # Norms that multiply by one more than their weight.
+            more = family.startswith("gemma") or family.startswith(("qwen3_5", "qwen3_next")) and "linear_attn" not in name
+            return (0.25, 0.0 if more or name.endswith("bias") else 1.0)
         return (1.0 if "sinks" in name else 0.25, 0.0)
     if "embed" in name or name.endswith(("wte.weight", "wpe.weight")):
         return (1.0, 0.0)
@@ -188,7 +215,7 @@ def convert(family, llama_cpp, folder, out):
         # Some classes count its tokens.
         words = {str(i): i for i in range(VOCAB)}
         (copy / "tokenizer.json").write_text(json.dumps({"model": {"type": "WordPiece", "vocab": words}, "added_tokens": []}))
-        run_converter(llama_cpp, copy, out, OLDER.get(family, {}))
+        run_converter(llama_cpp, copy, out, dict(OLDER.get(family, {})))
 
 
 def run_converter(llama_cpp, folder, out, older):
@@ -204,7 +231,7 @@ def run_converter(llama_cpp, folder, out, older):
 
     convert_hf_to_gguf.get_model_class = without_vocabulary
     base.ModelBase.load_hparams = staticmethod(lambda *args, **more: {**load(*args, **more), **older})
-    arguments, sys.argv = sys.argv, ["convert", str(folder), "--outfile", str(out), "--outtype", "f32"]
+    arguments, sys.argv = sys.argv, ["convert", str(folder), "--outfile", str(out), "--outtype", "f32", *older.pop("arguments", [])]
     try:
         convert_hf_to_gguf.main()
     finally:
@@ -229,7 +256,8 @@ def canonical(path):
     skip = ("GGUF.", "general.", "tokenizer.")
     metadata = {k: v for k, v in metadata.items() if not k.startswith(skip) or k == "general.architecture"}
     # What is computed from config.json may differ in the last bit: the numbers themselves.
-    numbers = lambda t: t.data.tolist() if t.name.startswith("rope_") else checksum(t.data)
+    computed = lambda name: name.startswith("rope_") or name.endswith(".ssm_a")
+    numbers = lambda t: t.data.tolist() if computed(t.name) else checksum(t.data)
     tensors = {t.name: [[int(d) for d in t.shape], numbers(t)] for t in reader.tensors}
     return {"metadata": metadata, "tensors": tensors}
 

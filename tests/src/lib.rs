@@ -10,12 +10,11 @@ pub mod tiny;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, mpsc};
 
 use pollster::block_on;
 use wisp_base::Result;
 use wisp_formats::{BytesSource, FileSource, Source};
-use wisp_runtime::{Completion, Engine, EngineOptions, Progress, Request};
+use wisp_runtime::{Completion, Engine, EngineOptions, Handle, Progress, Request, in_thread};
 
 /// The four capability variants, as `--caps` has them.
 pub const VARIANTS: [&str; 4] = ["", "f16=off", "subgroups=off", "subgroups=off,f16=off"];
@@ -36,32 +35,21 @@ pub fn load(path: &Path, caps: &str, options: EngineOptions) -> Engine {
     load_from(&FileSource::open(path).unwrap(), options).unwrap().0
 }
 
-/// What is to be done with a shared engine.
-type Work = Box<dyn FnOnce(&mut Engine) + Send>;
-
-/// An engine that tests share: it lives in a thread of its own, since it cannot leave it.
-pub struct Shared(Mutex<mpsc::Sender<Work>>);
+/// An engine that tests share.
+pub struct Shared(Handle);
 
 impl Shared {
-    /// `make` runs in that thread.
+    /// `make` runs in the engine's thread.
     pub fn new(make: impl FnOnce() -> Engine + Send + 'static) -> Self {
-        let (sender, receiver) = mpsc::channel::<Work>();
-        std::thread::spawn(move || {
-            let mut engine = make();
-            receiver.into_iter().for_each(|work| work(&mut engine));
-        });
-        Self(Mutex::new(sender))
+        let loading = in_thread(async move |_| Ok(make())).unwrap();
+        Self(block_on(loading.finished(&mut |_| ())).expect("the engine was not loaded"))
     }
 
     /// Runs `work` when it is its turn; a test that fails leaves the engine to the others.
     pub fn with(&self, work: impl FnOnce(&mut Engine) + Send + 'static) {
-        let (sender, receiver) = mpsc::channel();
-        let work: Work = Box::new(move |engine| {
-            let result = catch_unwind(AssertUnwindSafe(|| work(engine)));
-            sender.send(result).unwrap();
-        });
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).send(work).unwrap();
-        if let Err(panic) = receiver.recv().expect("the engine was not loaded") {
+        let caught =
+            async move |engine: &mut Engine| catch_unwind(AssertUnwindSafe(|| work(engine)));
+        if let Err(panic) = block_on(self.0.with(caught)).unwrap() {
             resume_unwind(panic);
         }
     }
@@ -76,7 +64,8 @@ pub fn load_tiny(model: &tiny::Tiny, options: EngineOptions) -> Result<(Engine, 
 
 /// Loads a model; gives the notes for the person as well.
 pub fn load_from(source: &dyn Source, options: EngineOptions) -> Result<(Engine, Vec<String>)> {
-    let options = EngineOptions { verdicts: Some(verdicts().into()), ..options };
+    let options =
+        EngineOptions { self_check_results: Some(self_check_results().into()), ..options };
     let mut notes = Vec::new();
     let engine = block_on(Engine::load(source, &options, &mut |event| {
         if let Progress::Note(note) = event {
@@ -89,8 +78,8 @@ pub fn load_from(source: &dyn Source, options: EngineOptions) -> Result<(Engine,
 /// Kernels are compared with their definitions by tests of their own: once for all test
 /// files is enough, and for those of `native/tests`, which have the same home. The file's
 /// lines name the shaders, so that it may stay.
-fn verdicts() -> PathBuf {
-    std::env::current_exe().unwrap().with_file_name("wisp-test-home").join("verdicts.json")
+fn self_check_results() -> PathBuf {
+    std::env::current_exe().unwrap().with_file_name("wisp-test-home").join("self-check.txt")
 }
 
 /// The answer to one request.

@@ -18,7 +18,7 @@ use wisp_tests::tiny::Tiny;
 type Settings = Map<String, Json>;
 
 /// Names of one setting: where one is looked at, the others are taken away.
-const NAMES: [&[&str]; 12] = [
+const NAMES: [&[&str]; 13] = [
     &["num_experts", "num_local_experts", "n_routed_experts"],
     &["hidden_size", "n_embd"],
     &["max_position_embeddings", "n_positions"],
@@ -30,6 +30,7 @@ const NAMES: [&[&str]; 12] = [
     &["rope_theta", "rotary_emb_base", "global_rope_theta", "rope_parameters"],
     &["rope_local_base_freq", "local_rope_theta", "rope_parameters"],
     &["partial_rotary_factor", "rotary_pct", "rope_parameters"],
+    &["full_attn_idxs", "layer_types"],
     &["sliding_window_pattern", "global_attn_every_n_layers", "layer_types"],
 ];
 
@@ -151,6 +152,8 @@ impl Of {
 fn other(key: &str, value: &Json) -> Json {
     match (key, value) {
         ("rope_parameters" | "rope_scaling", _) => json!({"rope_type": "linear", "factor": 3.0}),
+        // As the checkpoint's layers are.
+        ("full_attn_idxs", _) => json!([1, 4]),
         ("layer_types", Json::Array(list)) => {
             json!(vec![
                 ["sliding_attention", "full_attention"]
@@ -400,6 +403,40 @@ fn settings_of_rope_that_say_nothing_sound_are_refused() {
         config.insert("rope_scaling".into(), rope);
         let refused = llama.read(&config).unwrap_err();
         assert!(refused.contains(said), "{refused}");
+    }
+}
+
+/// At least one pair of a head is rotated, and no more than there are.
+#[test]
+fn no_part_of_a_head_and_more_than_all_of_it_are_refused() {
+    let qwen = checkpoints().into_iter().find(|of| of.model_type == "qwen3_5_text").unwrap();
+    for part in [-1.0, 0.0, 0.001, 1.5] {
+        let mut config = qwen.config.clone();
+        config["rope_parameters"]["partial_rotary_factor"] = json!(part);
+        let refused = qwen.read(&config).unwrap_err();
+        assert!(refused.contains("partial_rotary_factor"), "{part}: {refused}");
+    }
+}
+
+/// Answers without the last layers would be wrong, and nobody would see it.
+#[test]
+fn layers_that_the_settings_do_not_count_are_refused() {
+    let llama = checkpoints().into_iter().find(|of| of.model_type == "llama").unwrap();
+    let layers = llama.config["num_hidden_layers"].as_u64().unwrap();
+    let mut config = llama.config.clone();
+    config["num_hidden_layers"] = json!(layers - 1);
+    let refused = llama.read(&config).unwrap_err();
+    assert!(refused.contains("num_hidden_layers"), "{refused}");
+}
+
+/// Which layers have experts is what the tensors say.
+#[test]
+fn dense_layers_that_are_not_there_are_refused_of_qwen3_next() {
+    let qwen = checkpoints().into_iter().find(|of| of.model_type == "qwen3_next").unwrap();
+    for (key, value) in [("mlp_only_layers", json!([0])), ("decoder_sparse_step", json!(2))] {
+        let mut config = qwen.config.clone();
+        config.insert(key.into(), value);
+        assert!(qwen.read(&config).unwrap_err().contains("layer 0 has no experts, but"));
     }
 }
 

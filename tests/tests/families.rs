@@ -45,7 +45,7 @@ fn every_family_agrees_with_pytorch() {
         let (want, source) = (family.logits(), family.folder());
         let mut row = Row { facts: facts(&family), errors: Vec::new() };
         // Caps in turn: each family in one f32 variant, in an f16 one too where routing
-        // does not hang on the last digit.
+        // does not depend on the last digit.
         let f32_caps = ["f16=off", "subgroups=off,f16=off"][rows.len() % 2];
         for (caps, bound) in [(f32_caps, 1e-4), ("", 2e-2)] {
             let options =
@@ -85,7 +85,7 @@ fn a_context_beyond_the_trained_one_is_refused_where_rope_would_change_with_it()
     };
     load(128).unwrap();
     let error = load(129).unwrap_err().to_string();
-    assert!(error.contains("does not compute its dynamic RoPE: give --ctx 128"), "{error}");
+    assert!(error.contains("does not compute its dynamic RoPE: give ctx 128"), "{error}");
 }
 
 #[test]

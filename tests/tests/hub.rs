@@ -7,6 +7,7 @@ use pollster::block_on;
 use serde_json::{Value as Json, json};
 use wisp_base::quant::decode;
 use wisp_formats::{Array, Checkpoint, Source, Value};
+use wisp_models::{DecoderConfig, FeedForward, Layer};
 use wisp_runtime::open;
 use wisp_tests::hub::{Tensor, f32_bytes, families, folder, sharded, sharded_as};
 
@@ -314,24 +315,31 @@ fn what_is_wrong_with_a_folder_is_said() {
     assert!(wrong(scaled, &[]).contains("config.json scales RoPE by \"other\", which"));
 }
 
+/// Which layers see a window.
+fn windows(config: &DecoderConfig) -> impl Iterator<Item = bool> {
+    config.layers.iter().map(|layer| layer.attention().unwrap().window.is_some())
+}
+
+/// Which layers rotate queries and keys.
+fn rotates(config: &DecoderConfig) -> impl Iterator<Item = bool> {
+    config.layers.iter().map(|layer| layer.attention().unwrap().rope == 0)
+}
+
 /// What a family takes for granted is only what holds where the file does not say.
 #[test]
 fn settings_that_a_family_does_not_expect_reach_the_model() {
-    use wisp_models::DecoderConfig;
     type Check = fn(&DecoderConfig) -> bool;
-    let windows: Check = |c| c.kinds.iter().map(|k| k.window.is_some()).eq([false, true]);
-    let every_other: Check =
-        |c| c.kinds.iter().enumerate().all(|(at, k)| k.window.is_some() == (at % 2 == 0));
-    let turns: Check = |c| c.kinds.iter().map(|k| k.rope == 0).eq([true, false, false, true, true]);
-    let interval: Check =
-        |c| c.kinds.iter().map(|k| k.rope == 0).eq([true, true, false, true, true]);
+    let windowed: Check = |c| windows(c).eq([false, true]);
+    let every_other: Check = |c| windows(c).enumerate().all(|(at, has)| has == (at % 2 == 0));
+    let listed: Check = |c| rotates(c).eq([true, false, false, true, true]);
+    let interval: Check = |c| rotates(c).eq([true, true, false, true, true]);
     let cases: [(&str, Json, Check); 9] = [
-        ("gemma2", json!({"layer_types": ["full_attention", "sliding_attention"]}), windows),
+        ("gemma2", json!({"layer_types": ["full_attention", "sliding_attention"]}), windowed),
         ("gemma3", json!({"layer_types": null, "sliding_window_pattern": 2}), every_other),
-        ("gpt_oss", json!({"layer_types": ["full_attention", "sliding_attention"]}), windows),
+        ("gpt_oss", json!({"layer_types": ["full_attention", "sliding_attention"]}), windowed),
         ("qwen3_moe", json!({"norm_topk_prob": false}), |c| !c.experts.unwrap().normalize),
         ("olmoe", json!({"norm_topk_prob": true}), |c| c.experts.unwrap().normalize),
-        ("smollm3", json!({"no_rope_layers": [1, 0, 0, 1, true]}), turns),
+        ("smollm3", json!({"no_rope_layers": [1, 0, 0, 1, true]}), listed),
         ("smollm3", json!({"no_rope_layers": null, "no_rope_layer_interval": 3}), interval),
         ("gemma2", json!({"query_pre_attn_scalar": 4}), |c| c.attention_scale == Some(0.5)),
         (
@@ -358,8 +366,9 @@ fn dense_layers_among_sparse_ones_are_as_config_json_says() {
     let family = |name: &str| families.iter().find(|family| family.name == name).unwrap();
     let dense = |name: &str| {
         let checkpoint = block_on(open(&family(name).folder())).unwrap();
-        let kinds = wisp_models::read(&checkpoint).unwrap().config.kinds;
-        kinds.iter().map(|kind| kind.dense).collect::<Vec<_>>()
+        let layers = wisp_models::read(&checkpoint).unwrap().config.layers;
+        let dense = |layer: &Layer| matches!(layer.feed_forward, FeedForward::Dense { .. });
+        layers.iter().map(dense).collect::<Vec<_>>()
     };
     assert_eq!(dense("qwen3_moe_mlp_only"), [true, false, true, false]);
     assert_eq!(dense("qwen2_moe_sparse_step"), [true, false, true]);

@@ -60,18 +60,18 @@ fn a_request_is_long_by_what_it_can_reach_and_shares_pages_with_its_kind_only() 
 }
 
 #[test]
-fn guesses_turn_as_the_sequence_that_they_are_for() {
-    use wisp_runtime::Guess;
+fn drafts_rotate_as_the_sequence_that_they_are_for() {
+    use wisp_runtime::Speculation;
     let family = phi3();
     let (prompt, short, long) =
         (prompt(&family), answer(&family, "short"), answer(&family, "long"));
-    let options = EngineOptions { guess: Guess::Always, ..EngineOptions::default() };
+    let options = EngineOptions { speculation: Speculation::Always, ..EngineOptions::default() };
     let mut engine = load(&family, options);
     let done = ask(&mut engine, &greedy(&prompt, 25));
     assert_eq!(done.tokens, short[..25]);
     let done = ask(&mut engine, &greedy(&prompt, 30));
     assert_eq!(done.tokens, long);
-    assert!(done.timings.guessed_tokens > 0);
+    assert!(done.timings.accepted_draft_tokens > 0);
 }
 
 #[test]

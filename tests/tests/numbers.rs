@@ -4,7 +4,7 @@
 
 use pollster::block_on;
 use wisp_base::Error;
-use wisp_runtime::{Cancel, Engine, EngineOptions, Guess, Sampling};
+use wisp_runtime::{Cancel, Engine, EngineOptions, Sampling, Speculation};
 use wisp_tests::tiny::Tiny;
 use wisp_tests::{ask_all, greedy, load_tiny};
 
@@ -50,10 +50,10 @@ fn weights_that_are_not_finite_are_refused_at_load() {
 }
 
 /// Gains of a norm that f32 holds, and products with them that it does not.
-fn overflowing(guess: Guess) -> Engine {
+fn overflowing(speculation: Speculation) -> Engine {
     let large =
         (0..64).fold(Tiny::new(), |tiny, at| tiny.edited("output_norm.weight", put(at, 3e38)));
-    let options = EngineOptions { guess, max_sequences: 2, ..EngineOptions::default() };
+    let options = EngineOptions { speculation, max_sequences: 2, ..EngineOptions::default() };
     load_tiny(&large, options).unwrap().0
 }
 
@@ -64,15 +64,15 @@ fn says_so(error: &Error) {
 
 #[test]
 fn logits_that_are_not_finite_are_an_error() {
-    let mut engine = overflowing(Guess::Never);
+    let mut engine = overflowing(Speculation::Never);
     says_so(&block_on(engine.logits(&[1, 2, 3], false, None)).unwrap_err());
     says_so(&block_on(engine.nll(&[1, 2, 3], &Cancel::default())).unwrap_err());
 }
 
 #[test]
 fn nothing_is_drawn_from_logits_that_are_not_finite() {
-    for guess in [Guess::Never, Guess::Always] {
-        let mut engine = overflowing(guess);
+    for speculation in [Speculation::Never, Speculation::Always] {
+        let mut engine = overflowing(speculation);
         let warm = Sampling { temperature: 0.8, frequency_penalty: 0.5, ..Sampling::default() };
         let mut second = greedy(&[5, 6, 7, 5, 6, 7], 40);
         second.sampling = warm;

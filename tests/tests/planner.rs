@@ -4,11 +4,11 @@
 use pollster::block_on;
 use wisp_base::{Error, KvType};
 use wisp_formats::BytesSource;
-use wisp_runtime::{Engine, EngineOptions, Guess, plan_memory};
+use wisp_runtime::{Engine, EngineOptions, Speculation, plan_memory};
 use wisp_tests::tiny::Tiny;
 use wisp_tests::{ask, ask_all, greedy, load_tiny};
 
-/// Bytes of keys and values a token: two layers, two heads of 16 numbers, f32.
+/// Bytes of keys and values per token: two layers, two heads of 16 numbers, f32.
 const A_TOKEN: u64 = 2 * 2 * 2 * 16 * 4;
 
 fn options(ctx: Option<usize>, memory_limit: Option<u64>) -> EngineOptions {
@@ -53,7 +53,7 @@ fn a_context_that_was_asked_for_and_does_not_fit_is_refused_with_the_largest_tha
     assert!((megabytes(&text, " in all") - limit as f64 / 1e6).abs() < 0.06, "{text}");
     assert!(megabytes(&text, " of weights") > 0.0 && text.contains(" of scratch "), "{text}");
     let most: usize = text
-        .split_once("give --ctx ")
+        .split_once("give ctx ")
         .and_then(|(_, rest)| rest.strip_suffix(" or less"))
         .unwrap_or_else(|| panic!("{text}"))
         .parse()
@@ -89,7 +89,7 @@ fn a_model_that_does_not_fit_at_all_says_so() {
         assert!(text.ends_with(": not even the shortest context would"), "{text}");
     }
     let error = load_tiny(&Tiny::new(), options(Some(0), None)).err().unwrap().to_string();
-    assert_eq!(error, "the context must be at least 1 token: give a larger --ctx");
+    assert_eq!(error, "the context must be at least 1 token: give a larger ctx");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_silly_context_is_refused_before_anything_is_allocated() {
         let start = std::time::Instant::now();
         let error = load_tiny(&Tiny::new(), options(Some(ctx), None)).err().unwrap();
         assert!(matches!(error, Error::Memory(_)), "{error}");
-        assert!(error.to_string().contains("give --ctx "), "{error}");
+        assert!(error.to_string().contains("give ctx "), "{error}");
         assert!(start.elapsed().as_secs() < 20);
     }
 }
@@ -148,8 +148,10 @@ fn what_is_planned_is_allocated() {
 /// Nothing that requests may ask for at once is missing in the midst of them.
 #[test]
 fn parallel_decode_takes_no_more_memory_than_the_load_did() {
-    for (max_sequences, guess) in [(1, Guess::Always), (6, Guess::Never), (9, Guess::Always)] {
-        let options = EngineOptions { max_sequences, guess, ..options(Some(256), None) };
+    for (max_sequences, speculation) in
+        [(1, Speculation::Always), (6, Speculation::Never), (9, Speculation::Always)]
+    {
+        let options = EngineOptions { max_sequences, speculation, ..options(Some(256), None) };
         let mut engine = load_tiny(&Tiny::new(), options).unwrap().0;
         let loaded = engine.allocated();
         let most = engine.memory().total() as f64;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use pollster::block_on;
 use serde_json::json;
 use wisp_base::Format;
-use wisp_base::quant::{decode, encode_float, split_words};
+use wisp_base::quant::{decode, encode_float, repacked_words};
 use wisp_formats::{Checkpoint, Source};
 use wisp_runtime::{EngineOptions, open, plan_memory};
 use wisp_tests::hub::{Family, Tensor, folder, scaled};
@@ -21,7 +21,7 @@ fn formats(checkpoint: &Checkpoint) -> BTreeMap<Format, (u64, u64)> {
     let mut formats = BTreeMap::new();
     for tensor in &checkpoint.tensors {
         let (rows, cols) = (tensor.rows() as usize, tensor.cols() as usize);
-        let (quants, scales) = split_words(tensor.format, rows, cols);
+        let (quants, scales) = repacked_words(tensor.format, rows, cols);
         let sum: &mut (u64, u64) = formats.entry(tensor.format).or_default();
         sum.0 += tensor.weights();
         sum.1 += 4 * (quants + scales) as u64;

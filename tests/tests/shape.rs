@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use pollster::block_on;
 use wisp_base::{Error, Format, KvType};
+use wisp_bench::{Load, sweep};
 use wisp_formats::{Checkpoint, TensorInfo};
-use wisp_runtime::{Engine, EngineOptions, Load, Prepare, Shape, Verdicts};
+use wisp_runtime::{Autotune, Engine, EngineOptions, Prepare, SelfCheckResults, Shape};
 
 fn engine(options: EngineOptions) -> Engine {
     let shape = Shape::find("smollm2-135m").unwrap();
@@ -48,7 +49,7 @@ fn a_sweep_measures_each_load_and_refuses_what_does_not_fit() {
         share_cache: true,
         ..Default::default()
     });
-    let points = block_on(engine.sweep(&loads, 2, 1)).unwrap();
+    let points = block_on(sweep(&mut engine, &loads, 2, 1)).unwrap();
     assert_eq!(points.iter().map(|point| point.load).collect::<Vec<_>>(), loads);
     for point in &points {
         assert!(point.tokens_per_s.median > 0.0, "{point:?}");
@@ -59,35 +60,35 @@ fn a_sweep_measures_each_load_and_refuses_what_does_not_fit() {
     assert!(three.bytes < one.bytes * 11 / 10, "{} and {}", one.bytes, three.bytes);
     assert!(three.flops.abs_diff(one.flops * 3) < one.flops / 100, "{} {}", one.flops, three.flops);
     for load in [decode(most, 1), decode(1, 4), Load::Prefill(most + 1)] {
-        let refused = block_on(engine.sweep(&[load], 2, 1)).unwrap_err().to_string();
-        assert!(refused.contains("give a larger --ctx"), "{refused}");
+        let refused = block_on(sweep(&mut engine, &[load], 2, 1)).unwrap_err().to_string();
+        assert!(refused.contains("give a larger ctx"), "{refused}");
     }
 }
 
 #[test]
 fn parameters_are_measured_once_and_can_be_set() {
-    let verdicts = Verdicts::from(String::new());
+    let results = SelfCheckResults::from(String::new());
     let options = EngineOptions {
         ctx: Some(64),
-        autotune: true,
-        verdicts: Some(verdicts.clone()),
+        autotune: Autotune::Always,
+        self_check_results: Some(results.clone()),
         ..EngineOptions::default()
     };
     let first = engine(options.clone()).tuning();
-    let tuned = |verdicts: &Verdicts| {
-        let text = verdicts.text();
+    let tuned = |results: &SelfCheckResults| {
+        let text = results.text();
         text.lines().filter(|line| line.starts_with("tuning | ")).map(str::to_owned).collect()
     };
-    let lines: Vec<String> = tuned(&verdicts);
+    let lines: Vec<String> = tuned(&results);
     assert_eq!(lines.len(), 1);
     assert!(lines[0].ends_with(&format!("\t{first}")), "{lines:?}");
     // What is kept is believed, and what is given comes before it.
     let other = lines[0].replace(&first.to_string(), "matvec.rows=2,matvec.rows_for_many=2");
-    let kept = Some(Verdicts::from(format!("{}{other}\n", verdicts.text())));
-    let mut known = engine(EngineOptions { verdicts: kept.clone(), ..options.clone() });
+    let kept = Some(SelfCheckResults::from(format!("{}{other}\n", results.text())));
+    let mut known = engine(EngineOptions { self_check_results: kept.clone(), ..options.clone() });
     assert_eq!((known.tuning().matvec.rows, known.tuning().matvec.rows_for_many), (2, 2));
     let tuning = "matvec.rows=4,attention.splits=2".to_owned();
-    let set = EngineOptions { tuning, verdicts: kept, ..options.clone() };
+    let set = EngineOptions { tuning, self_check_results: kept, ..options.clone() };
     let mut set = engine(set);
     assert_eq!((set.tuning().matvec.rows, set.tuning().attention.splits), (4, 2));
     // How work is cut changes no more than rounding.

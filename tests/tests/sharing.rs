@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 use pollster::block_on;
 use wisp_base::Error;
 use wisp_formats::BytesSource;
-use wisp_runtime::{Completion, Engine, EngineOptions, Event, FinishReason, Guess, Queue, Request};
+use wisp_runtime::{
+    Completion, Engine, EngineOptions, Event, FinishReason, Queue, Request, Speculation,
+};
 use wisp_tests::tiny::Tiny;
 use wisp_tests::{ask, ask_all, greedy, load_tiny};
 
@@ -91,6 +93,7 @@ fn requests_may_come_while_others_run() {
                 match event {
                     Event::Piece(_) => order.borrow_mut().push(1),
                     Event::Done(result) => *done.borrow_mut() = Some(result.unwrap()),
+                    Event::DeviceLost(_) | Event::DeviceRestored => {}
                 }
                 ControlFlow::Continue(())
             });
@@ -120,6 +123,7 @@ fn a_request_goes_on_after_a_lost_device() {
                     tokens.set(tokens.get() + usize::from(piece.token.is_some()))
                 }
                 Event::Done(result) => done.borrow_mut()[index] = Some(result.unwrap()),
+                Event::DeviceLost(_) | Event::DeviceRestored => {}
             }
             if tokens.get() == 25 {
                 gpu.destroy();
@@ -155,7 +159,7 @@ fn telling<'a>(requests: &[Request], told: &'a Told, then: &'a dyn Fn(usize)) ->
                     told.borrow_mut().push((index, None));
                     then(index);
                 }
-                Event::Piece(_) => {}
+                Event::Piece(_) | Event::DeviceLost(_) | Event::DeviceRestored => {}
                 Event::Done(result) => {
                     told.borrow_mut().push((index, Some(result.unwrap().finish)))
                 }
@@ -229,13 +233,16 @@ fn a_common_prefix_is_waited_for_only_until_it_is_computed() {
 }
 
 #[test]
-fn a_first_attempt_to_restore_that_fails_costs_no_guesses() {
-    let options =
-        EngineOptions { ctx: Some(512), guess: Guess::Always, ..EngineOptions::default() };
+fn a_first_attempt_to_restore_that_fails_costs_no_drafts() {
+    let options = EngineOptions {
+        ctx: Some(512),
+        speculation: Speculation::Always,
+        ..EngineOptions::default()
+    };
     let mut engine = load_tiny(&Tiny::new(), options).unwrap().0;
     let request = greedy(&[1, 2, 3, 1, 2, 3, 1, 2], 60);
     let before = ask(&mut engine, &request);
-    assert!(before.timings.guessed_tokens > 0);
+    assert!(before.timings.accepted_draft_tokens > 0);
     engine.gpu().destroy();
     let bytes = Tiny::new().bytes();
     let cut = BytesSource::new("tiny.gguf", bytes[..bytes.len() / 2].to_vec());
@@ -244,7 +251,7 @@ fn a_first_attempt_to_restore_that_fails_costs_no_guesses() {
     block_on(engine.restore(&whole, &mut |_| ())).unwrap();
     let after = ask(&mut engine, &request);
     assert_eq!(after.tokens, before.tokens);
-    assert_eq!(after.timings.guessed_tokens, before.timings.guessed_tokens);
+    assert_eq!(after.timings.accepted_draft_tokens, before.timings.accepted_draft_tokens);
 }
 
 /// Rows of logits for the host take memory: of two requests that ask for them together one

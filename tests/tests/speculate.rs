@@ -1,7 +1,7 @@
 //! Speculative decoding gives the tokens that come without it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use wisp_runtime::{Engine, EngineOptions, Guess, Request, Sampling};
+use wisp_runtime::{Engine, EngineOptions, Request, Sampling, Speculation};
 use wisp_tests::tiny::Tiny;
 use wisp_tests::{ask, greedy, load, load_tiny, model};
 
@@ -11,8 +11,8 @@ const TEXTS: [&str; 3] = [
     "def add(a, b):\n    return a + b\n\ndef sub(a, b):\n    return a - b\n\ndef mul(a, b):\n",
 ];
 
-fn options(guess: Guess) -> EngineOptions {
-    EngineOptions { ctx: Some(512), guess, ..EngineOptions::default() }
+fn options(speculation: Speculation) -> EngineOptions {
+    EngineOptions { ctx: Some(512), speculation, ..EngineOptions::default() }
 }
 
 fn requests(engine: &Engine) -> Vec<Request> {
@@ -39,57 +39,60 @@ fn penalised(engine: &Engine) -> Vec<Request> {
 }
 
 #[test]
-fn guesses_change_no_token() {
+fn drafts_change_no_token() {
     let Some(path) = model() else { return };
-    let mut plain = load(&path, "", options(Guess::Never));
-    let mut looking = load(&path, "", options(Guess::Always));
-    let mut guessed = 0;
+    let mut plain = load(&path, "", options(Speculation::Never));
+    let mut looking = load(&path, "", options(Speculation::Always));
+    let mut accepted = 0;
     for request in requests(&plain) {
         let (alone, with) = (ask(&mut plain, &request), ask(&mut looking, &request));
         assert_eq!(alone.tokens, with.tokens);
-        assert_eq!(alone.timings.guessed_tokens, 0);
-        guessed += with.timings.guessed_tokens;
+        assert_eq!(alone.timings.accepted_draft_tokens, 0);
+        accepted += with.timings.accepted_draft_tokens;
     }
-    assert!(guessed > 20, "hardly any guess was right: {guessed}");
+    assert!(accepted > 20, "hardly any draft token was accepted: {accepted}");
 }
 
 #[test]
-fn guesses_change_no_token_under_penalties() {
+fn drafts_change_no_token_under_penalties() {
     let Some(path) = model() else { return };
-    let mut plain = load(&path, "", options(Guess::Never));
-    let mut looking = load(&path, "", options(Guess::Always));
-    let mut drafted = load(&path, "", options(Guess::Always));
-    drafted.draft_with(load(&path, "", options(Guess::Never))).unwrap();
+    let mut plain = load(&path, "", options(Speculation::Never));
+    let mut looking = load(&path, "", options(Speculation::Always));
+    let mut drafted = load(&path, "", options(Speculation::Always));
+    drafted.draft_with(load(&path, "", options(Speculation::Never))).unwrap();
     let (mut looked_up, mut drafts) = (0, 0);
     for (at, request) in penalised(&plain).into_iter().enumerate() {
         let alone = ask(&mut plain, &request);
         let with = ask(&mut looking, &request);
         assert_eq!(alone.tokens, with.tokens);
-        looked_up += with.timings.guessed_tokens;
+        looked_up += with.timings.accepted_draft_tokens;
         // Guesses that are right, then one that is not: the draft has no penalties.
         if at == 1 {
             let with = ask(&mut drafted, &request);
             assert_eq!(alone.tokens, with.tokens);
-            drafts += with.timings.guessed_tokens;
+            drafts += with.timings.accepted_draft_tokens;
         }
     }
-    assert!(looked_up > 5 && drafts > 5, "hardly any guess was right: {looked_up}, {drafts}");
+    assert!(
+        looked_up > 5 && drafts > 5,
+        "hardly any draft token was accepted: {looked_up}, {drafts}"
+    );
 }
 
-/// A model that guesses for itself is always right: each step gives as many tokens as it can.
+/// The drafts of a model for itself are always accepted: each step gives as many tokens as it can.
 #[test]
-fn a_draft_model_guesses() {
+fn a_draft_model_proposes() {
     let Some(path) = model() else { return };
-    let mut plain = load(&path, "f16=off", options(Guess::Never));
-    let mut drafted = load(&path, "f16=off", options(Guess::Always));
-    drafted.draft_with(load(&path, "f16=off", options(Guess::Never))).unwrap();
+    let mut plain = load(&path, "f16=off", options(Speculation::Never));
+    let mut drafted = load(&path, "f16=off", options(Speculation::Always));
+    drafted.draft_with(load(&path, "f16=off", options(Speculation::Never))).unwrap();
     for request in requests(&plain).into_iter().take(2) {
         let (alone, with) = (ask(&mut plain, &request), ask(&mut drafted, &request));
         assert_eq!(alone.tokens, with.tokens);
-        // The prompt draws one of 24; of eight that follow, seven are guesses.
-        assert!(with.timings.guessed_tokens >= 18, "{}", with.timings.guessed_tokens);
+        // The prompt draws one of 24; of eight that follow, seven are draft tokens.
+        assert!(with.timings.accepted_draft_tokens >= 18, "{}", with.timings.accepted_draft_tokens);
     }
-    let other = load_tiny(&Tiny::new(), options(Guess::Never)).unwrap().0;
+    let other = load_tiny(&Tiny::new(), options(Speculation::Never)).unwrap().0;
     let refused = drafted.draft_with(other).unwrap_err().to_string();
     assert!(refused.contains("another vocabulary"), "{refused}");
 }

@@ -354,7 +354,7 @@ fn wrong_requests_are_refused_with_a_sentence_and_others_go_on() {
             ),
             (
                 greedy(&[1; 513], 4),
-                "the prompt has 513 tokens, but the context is 512: give a larger --ctx",
+                "the prompt has 513 tokens, but the context is 512: give a larger ctx",
             ),
             (
                 sampling(Sampling { temperature: -1.0, ..Default::default() }),
@@ -398,7 +398,7 @@ fn wrong_requests_are_refused_with_a_sentence_and_others_go_on() {
             (&[][..], None, "the prompt has no tokens"),
             (&[VOCAB], None, "token 265 is not in the vocabulary"),
             (&[1; 513], None, "the prompt has 513 tokens, but the context is 512"),
-            (&[1], Some(0), "--chunk must be at least 1 token"),
+            (&[1], Some(0), "chunk must be at least 1 token"),
         ] {
             let error = block_on(engine.logits(tokens, true, chunk)).unwrap_err().to_string();
             assert!(error.contains(part), "{part}: {error}");
@@ -445,7 +445,7 @@ fn a_cache_type_that_the_heads_do_not_fit_is_refused() {
     let options = EngineOptions { kv: Some(KvType::Q8_0), ..EngineOptions::default() };
     let error = load_tiny(&Tiny::new(), options).err().unwrap().to_string();
     assert!(
-        error.contains("stores 32 numbers together, but heads have 16: give --kv f16"),
+        error.contains("stores 32 numbers together, but heads have 16: give kv f16"),
         "{error}"
     );
 }

@@ -19,27 +19,44 @@ fn answer(model: &Tiny) -> Vec<u32> {
     ask(&mut load(model).unwrap(), &greedy(&PROMPT, 8)).tokens
 }
 
-/// Some converters write a number for each layer where all have the same.
+/// Some converters write a number for each layer where all have the same. Where layers may differ,
+/// each is as its own number says, and the tensors must agree.
 #[test]
 fn a_number_for_each_layer_is_one_for_all_where_they_are_equal() {
-    let each: [(&str, Array, Array); 4] = [
-        ("attention.head_count_kv", Array::U32(vec![2; 2]), Array::U32(vec![2, 4])),
-        ("attention.head_count", Array::I32(vec![4; 2]), Array::I32(vec![4, 2])),
-        ("feed_forward_length", Array::U64(vec![96; 2]), Array::U64(vec![96, 64])),
+    const ALIKE: &str = "metadata key KEY differs from layer to layer";
+    const ONE: &str = "metadata key KEY is [] (array of u32)";
+    const EACH: &str = "metadata key KEY is not a size for each of 2 layers";
+    let each: [(&str, Array, Array, &str, &str); 4] = [
+        (
+            "attention.head_count_kv",
+            Array::U32(vec![2; 2]),
+            Array::U32(vec![2, 4]),
+            "tensor blk.1.attn_k.weight has 32 rows of 64, but by the metadata it has 64",
+            EACH,
+        ),
+        ("attention.head_count", Array::I32(vec![4; 2]), Array::I32(vec![4, 2]), ALIKE, ONE),
+        (
+            "feed_forward_length",
+            Array::U64(vec![96; 2]),
+            Array::U64(vec![96, 64]),
+            "tensor blk.1.ffn_gate.weight has 96 rows of 64, but by the metadata it has 64",
+            EACH,
+        ),
         (
             "attention.layer_norm_rms_epsilon",
             Array::F32(vec![1e-5; 2]),
             Array::F32(vec![1e-5, 1e-6]),
+            ALIKE,
+            ONE,
         ),
     ];
     let mut all = Tiny::new();
-    for (key, equal, other) in each {
+    for (key, equal, other, differs, none) in each {
         let key = format!("llama.{key}");
         let error = load(&Tiny::new().with(&key, other)).err().unwrap();
-        let says = format!("metadata key {key} differs from layer to layer");
-        assert!(error.contains(&says), "{error}");
+        assert!(error.contains(&differs.replace("KEY", &key)), "{error}");
         let empty = load(&Tiny::new().with(&key, Array::U32(Vec::new()))).err().unwrap();
-        assert!(empty.contains(&format!("metadata key {key} is [] (array of u32)")), "{empty}");
+        assert!(empty.contains(&none.replace("KEY", &key)), "{empty}");
         all = all.with(&key, equal);
     }
     assert_eq!(answer(&all), answer(&Tiny::new()));

@@ -1,29 +1,35 @@
 //! The class `Engine`: one loaded model.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use js_sys::{Function, JSON, Promise, Uint8Array, Uint32Array};
-use serde_json::Value as Json;
+use js_sys::{Function, Promise, Uint32Array};
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
+use wisp_api::{Endpoint, GenerationRequest, Head};
 use wisp_base::Error;
-use wisp_runtime::Verdicts;
+use wisp_runtime::SelfCheckResults;
 use wisp_tokenizer::Tokenizer;
 
-use crate::error::{message, thrown};
+use crate::error::thrown;
 use crate::session::Session;
 use crate::source::{JsSource, WasmSource};
-use crate::stop::Stop;
-use crate::values::{Check, LoadOptions, Pages, Phase, Request, Stats, from_js, to_js};
+use crate::stop::unless_aborted;
+use crate::values::{Check, Info, Pages, Phase, Stats, engine_options, to_js};
 use crate::{panic, promise, trap};
 
 /// What to say where rendering trapped: its deep recursion is all that could have.
 const TEMPLATE_FAILED: &str = "the model's chat template made the template engine fail: it is \
                                damaged or hostile";
 
+/// For requests that have none: any that JavaScript's numbers can be.
+fn seed() -> u64 {
+    const KINDS: f64 = (1u64 << 53) as f64;
+    (js_sys::Math::random() * KINDS) as u64
+}
+
 /// One loaded model on one device.
 #[wasm_bindgen]
-pub struct Engine(Rc<Session>, Option<Verdicts>);
+pub struct Engine(Session, Option<SelfCheckResults>);
 
 #[wasm_bindgen]
 impl Engine {
@@ -37,7 +43,7 @@ impl Engine {
         signal: Option<AbortSignal>,
     ) -> Result<Promise, JsValue> {
         trap::guarded(|| {
-            let options = from_js::<LoadOptions>("the options", options)?.engine_options()?;
+            let options = engine_options(&options)?;
             Ok(promise::of(async move {
                 let source = JsSource::new(source);
                 let mut progress = |progress| {
@@ -46,10 +52,11 @@ impl Engine {
                         let _ = on_progress.call1(&JsValue::UNDEFINED, &phase);
                     }
                 };
-                let load = wisp_runtime::Engine::load(&source, &options, &mut progress);
-                let engine = Stop::on(signal.as_ref()).unless_stopped(load).await;
-                let engine = engine.unwrap_or(Err(Error::Cancelled)).map_err(thrown)?;
-                Ok(Self(Session::new(engine, source), options.verdicts))
+                let results = options.self_check_results.clone();
+                let load = Session::load(source, options, &mut progress);
+                let session = unless_aborted(signal.as_ref(), load).await;
+                let session = session.unwrap_or(Err(Error::Cancelled)).map_err(thrown)?;
+                Ok(Self(session, results))
             }))
         })
     }
@@ -57,21 +64,22 @@ impl Engine {
     /// Adapter, kernels, memory and model.
     #[wasm_bindgen(unchecked_return_type = "any")]
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        trap::guarded(|| to_js(&*self.0.info()))
+        trap::guarded(|| to_js(&Info::of(&self.0.handle)))
     }
 
-    /// The self-check's verdicts, to be given to the next load.
-    pub fn verdicts(&self) -> String {
-        self.1.as_ref().map(Verdicts::text).unwrap_or_default()
+    /// The self-check's results, to be given to the next load.
+    #[wasm_bindgen(js_name = selfCheckResults)]
+    pub fn self_check_results(&self) -> String {
+        self.1.as_ref().map(SelfCheckResults::text).unwrap_or_default()
     }
 
     /// What it does now.
     #[wasm_bindgen(unchecked_return_type = "any")]
     pub fn stats(&self) -> Result<JsValue, JsValue> {
         trap::guarded(|| {
-            let (activity, total) = self.0.activity();
+            let (activity, info) = (self.0.handle.activity(), self.0.handle.info());
             to_js(&Stats {
-                pages: Pages { free: activity.free_pages(), total },
+                pages: Pages { free: activity.free_pages(), total: info.pages },
                 heap_bytes: crate::heap_bytes(),
                 steps: activity.steps(),
                 requests: self.0.requests(),
@@ -97,59 +105,40 @@ impl Engine {
         trap::guarded(|| self.tokenizer()?.decode(tokens, true).map_err(thrown))
     }
 
-    /// The bytes of one token.
-    #[wasm_bindgen(js_name = tokenText)]
-    pub fn token_text(&self, token: u32) -> Result<Uint8Array, JsValue> {
-        trap::guarded(|| {
-            let tokenizer = self.tokenizer()?;
-            let bytes = match tokenizer.is_control(token) {
-                true => tokenizer.token_text(token).map(|text| text.as_bytes().to_vec()),
-                false => tokenizer.token_bytes(token),
-            };
-            let bytes = bytes.ok_or_else(|| {
-                thrown(Error::input(format!("token {token} is not in the vocabulary")))
-            })?;
-            Ok(Uint8Array::from(bytes.as_slice()))
-        })
-    }
-
-    /// A conversation by the model's template.
-    #[wasm_bindgen(js_name = renderChat)]
-    pub fn render_chat(
-        &self,
-        #[wasm_bindgen(unchecked_param_type = "unknown[]")] messages: JsValue,
-        #[wasm_bindgen(unchecked_param_type = "unknown[] | undefined")] tools: JsValue,
-        add_generation_prompt: bool,
-    ) -> Result<String, JsValue> {
-        trap::guarded(|| {
-            let tokenizer = self.tokenizer()?;
-            let messages = json("messages", &messages)?.unwrap_or(Json::Null);
-            let tools = json("tools", &tools)?;
-            let rendered = trap::caught(|| {
-                tokenizer.chat()?.render(&messages, tools.as_ref(), add_generation_prompt)
-            });
-            match rendered {
-                Ok(rendered) => rendered.map_err(thrown),
-                Err(trap) if trap.out_of_memory => Err(panic::end(&trap)),
-                // A template that recurses without end leaves no stack.
-                Err(_) => {
-                    panic::check()?;
-                    Err(thrown(Error::input(TEMPLATE_FAILED)))
-                }
-            }
-        })
-    }
-
-    /// Starts a request and gives its id. `on_event` is called until it is told `done`
-    /// or `error`; a callback that throws cancels the request.
+    /// Starts a request in OpenAI's shape: `endpoint` is `chat/completions` or `completions`,
+    /// `body` its JSON, `unique` becomes part of the answer's id. Gives the request's number.
+    /// `on_event` is called until it is told `done` or `error`; a callback that throws cancels
+    /// the request.
     pub fn submit(
         &self,
-        #[wasm_bindgen(unchecked_param_type = "any")] request: JsValue,
+        endpoint: &str,
+        body: &str,
+        unique: &str,
         on_event: Function,
     ) -> Result<u32, JsValue> {
         trap::guarded(|| {
-            let request = from_js::<Request>("the request", request)?;
-            self.0.submit(request.into(), on_event).map_err(thrown)
+            let endpoint = Endpoint::of(endpoint)
+                .ok_or_else(|| thrown(Error::input(format!("there is no {endpoint}"))))?;
+            let GenerationRequest { request, form, .. } =
+                GenerationRequest::read(endpoint, body, seed())
+                    .map_err(|refusal| thrown(refusal.error))?;
+            let tokenizer = self.tokenizer()?;
+            // A conversation is rendered here.
+            let answer = match trap::caught(|| self.0.handle.submit(request)) {
+                Ok(answer) => answer.map_err(thrown)?,
+                Err(trap) if trap.out_of_memory => return Err(panic::end(&trap)),
+                // A template that recurses without end leaves no stack.
+                Err(_) => {
+                    panic::check()?;
+                    return Err(thrown(Error::input(TEMPLATE_FAILED)));
+                }
+            };
+            let head = Head {
+                id: endpoint.id(unique),
+                created: (js_sys::Date::now() / 1000.0) as u64,
+                model: self.0.handle.info().name.clone(),
+            };
+            Ok(self.0.follow(answer, form, head, tokenizer, on_event))
         })
     }
 
@@ -164,7 +153,7 @@ impl Engine {
     #[wasm_bindgen(js_name = selfCheck, unchecked_return_type = "Promise<any>")]
     pub fn self_check(&self) -> Result<Promise, JsValue> {
         panic::check()?;
-        let gpu = self.0.gpu();
+        let gpu = self.0.handle.gpu();
         Ok(promise::of(async move {
             let reports = wisp_runtime::self_check(&gpu, true).await.map_err(thrown)?;
             to_js(&reports.into_iter().map(Check::from).collect::<Vec<_>>())
@@ -175,7 +164,7 @@ impl Engine {
     #[wasm_bindgen(js_name = destroyDevice)]
     pub fn destroy_device(&self) -> Result<(), JsValue> {
         panic::check()?;
-        self.0.gpu().destroy();
+        self.0.handle.gpu().destroy();
         Ok(())
     }
 
@@ -185,7 +174,7 @@ impl Engine {
         match panic::check() {
             Err(_) => Ok(()),
             Ok(()) => trap::guarded(|| {
-                self.0.unload();
+                self.0.handle.unload();
                 Ok(())
             }),
         }
@@ -193,9 +182,9 @@ impl Engine {
 }
 
 impl Engine {
-    fn tokenizer(&self) -> Result<Rc<Tokenizer>, JsValue> {
+    fn tokenizer(&self) -> Result<Arc<Tokenizer>, JsValue> {
         panic::check()?;
-        self.0.tokenizer().map_err(thrown)
+        self.0.handle.tokenizer().map_err(thrown)
     }
 }
 
@@ -203,18 +192,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         if panic::check().is_ok() {
-            self.0.unload();
+            self.0.handle.unload();
         }
     }
-}
-
-/// As `JSON.stringify` sees a value; `None` for undefined.
-fn json(what: &str, value: &JsValue) -> Result<Option<Json>, JsValue> {
-    let wrong = |why: String| thrown(Error::input(format!("{what}: {why}")));
-    if value.is_undefined() || value.is_null() {
-        return Ok(None);
-    }
-    let text = JSON::stringify(value).map_err(|why| wrong(message(&why)))?;
-    let text = text.as_string().unwrap_or_default();
-    serde_json::from_str(&text).map(Some).map_err(|why| wrong(why.to_string()))
 }

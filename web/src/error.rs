@@ -2,7 +2,7 @@
 
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
-use wisp_base::Error;
+use wisp_base::{Error, Setting};
 
 /// The `kind` for code that reacts.
 pub fn kind(error: &Error) -> &'static str {
@@ -16,14 +16,20 @@ pub fn kind(error: &Error) -> &'static str {
     }
 }
 
-/// What the command line calls a flag, and `load` an option.
-const OPTIONS: [(&str, &str); 4] =
-    [("--ctx", "contextLength"), ("--kv", "kv"), ("--caps", "caps"), (" (--device)", "")];
+/// The option of `load` that sets it.
+fn option(setting: Setting) -> Option<&'static str> {
+    match setting {
+        Setting::Ctx => Some("contextLength"),
+        Setting::Kv => Some("kv"),
+        Setting::Caps => Some("caps"),
+        // A browser chooses the adapter; the others are for measuring.
+        Setting::Device | Setting::Tuning | Setting::Ops => None,
+    }
+}
 
 /// The sentence, with the names that a web developer knows.
 pub fn sentence(error: &Error) -> String {
-    let text = error.to_string();
-    OPTIONS.iter().fold(text, |text, (flag, option)| text.replace(flag, option))
+    error.worded(option)
 }
 
 /// As an exception or a rejection.

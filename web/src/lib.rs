@@ -2,6 +2,7 @@
 //! (`ts/`) is the only caller; `ts/src/wasm-types.ts` has the types.
 #![cfg(target_arch = "wasm32")]
 
+mod answer;
 mod engine;
 mod error;
 mod panic;
@@ -16,7 +17,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::error::thrown;
 use crate::source::{JsSource, WasmSource};
-use crate::values::{LoadOptions, Memory, from_js, to_js};
+use crate::values::{Memory, engine_options, to_js};
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
@@ -37,7 +38,7 @@ fn start() {
 #[wasm_bindgen(js_name = planMemory, unchecked_return_type = "Promise<any>")]
 pub fn plan_memory(source: WasmSource, options: JsValue) -> Result<js_sys::Promise, JsValue> {
     trap::guarded(|| {
-        let options = from_js::<LoadOptions>("the options", options)?.engine_options()?;
+        let options = engine_options(&options)?;
         Ok(promise::of(async move {
             let source = JsSource::new(source);
             let plan = async {

@@ -1,258 +1,119 @@
-//! An engine and its driver: one task that works while there are requests, and that
-//! sets up a new device when the old one goes.
+//! A loaded engine as the class `Engine` sees it: its driver's handle, and the callbacks of the
+//! requests under way.
 
-use std::cell::{Cell, Ref, RefCell};
-use std::ops::ControlFlow;
-use std::rc::{Rc, Weak};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use wisp_base::{Error, Result};
-use wisp_gpu::Gpu;
-use wisp_runtime::{Activity, Cancel, Engine, Queue, Request};
+use wisp_api::{Head, ResponseForm, ResponseWriter};
+use wisp_base::Result;
+use wisp_formats::Source;
+use wisp_runtime::{Answer, Cancel, Engine, EngineOptions, Handle, Progress, driver};
 use wisp_tokenizer::Tokenizer;
 
+use crate::answer::{Listener, follow};
 use crate::panic::{self, Waiting};
 use crate::source::JsSource;
-use crate::stop::Stop;
 use crate::trap;
-use crate::values::{Event, Info, to_js};
-
-/// A browser that has lost its GPU process needs a moment to start another.
-const RESTORE_AFTER_MS: [i32; 4] = [0, 500, 2000, 5000];
-
-/// A device that fails again within so many steps has not been restored.
-const STEPS_OF_A_GOOD_DEVICE: u64 = 4;
 
 /// One model, and the requests that wait for it.
 pub struct Session {
-    /// `None` while the driver has it, and once it is unloaded.
-    engine: RefCell<Option<Engine>>,
-    queue: Queue<'static>,
-    requests: RefCell<Vec<Live>>,
+    pub handle: Handle,
+    requests: Rc<Requests>,
     next: Cell<u32>,
-    shown: RefCell<Shown>,
-    tokenizer: Result<Rc<Tokenizer>>,
-    source: JsSource,
-    unloaded: Stop,
     /// Its device's memory must not stay behind a module that has ended.
     _waiting: Waiting,
 }
 
-/// A request that has not ended.
-struct Live {
-    id: u32,
-    on_event: Function,
-    cancel: Cancel,
-    _waiting: Waiting,
-}
+/// The requests that have not ended, by their ids.
+#[derive(Default)]
+struct Requests(RefCell<Vec<(u32, Cancel)>>);
 
-/// What can be asked while the engine is busy.
-struct Shown {
-    gpu: Gpu,
-    activity: Activity,
-    pages: usize,
-    info: Info,
-}
-
-impl Shown {
-    fn of(engine: &Engine) -> Self {
-        Self {
-            gpu: engine.gpu().clone(),
-            activity: engine.activity(),
-            pages: engine.pages().1,
-            info: engine.into(),
-        }
+impl Requests {
+    fn ended(&self, id: u32) {
+        self.0.borrow_mut().retain(|(other, _)| *other != id);
     }
+}
+
+/// Does `work` by the way; a trap in it ends the module.
+fn spawn(work: impl Future<Output = ()> + 'static) {
+    spawn_local(trap::guarded_future(Box::pin(work)));
 }
 
 impl Session {
-    pub fn new(engine: Engine, source: JsSource) -> Rc<Self> {
-        Rc::new_cyclic(|session: &Weak<Self>| Self {
-            _waiting: Self::destroyed_at_end(session.clone()),
-            shown: RefCell::new(Shown::of(&engine)),
-            tokenizer: engine.shared_tokenizer(),
-            engine: RefCell::new(Some(engine)),
-            queue: Queue::new(),
-            requests: RefCell::default(),
+    /// Loads a model, and has a task of its own work for it. Dropping the future gives it up.
+    pub async fn load(
+        source: JsSource,
+        options: EngineOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self> {
+        let (driver, loading) = driver();
+        spawn(driver.run(
+            async move |show: &mut dyn FnMut(Progress)| {
+                let source: Rc<dyn Source> = Rc::new(source);
+                let mut engine = Engine::load(source.as_ref(), &options, show).await?;
+                engine.recover_from(source);
+                Ok(engine)
+            },
+            sleep,
+        ));
+        let handle = loading.finished(progress).await?;
+        let at_end = handle.clone();
+        Ok(Self {
+            _waiting: panic::waiting(move |_, _| at_end.gpu().destroy()),
+            handle,
+            requests: Rc::default(),
             next: Cell::new(0),
-            source,
-            unloaded: Stop::default(),
         })
-    }
-
-    fn destroyed_at_end(session: Weak<Self>) -> Waiting {
-        panic::waiting(move |_, _| {
-            if let Some(shown) = session.upgrade().as_ref().and_then(|s| s.shown.try_borrow().ok())
-            {
-                shown.gpu.destroy();
-            }
-        })
-    }
-
-    pub fn tokenizer(&self) -> Result<Rc<Tokenizer>> {
-        self.tokenizer.clone()
-    }
-
-    pub fn gpu(&self) -> Gpu {
-        self.shown.borrow().gpu.clone()
-    }
-
-    pub fn info(&self) -> Ref<'_, Info> {
-        Ref::map(self.shown.borrow(), |shown| &shown.info)
-    }
-
-    /// With the number of pages in all.
-    pub fn activity(&self) -> (Activity, usize) {
-        let shown = self.shown.borrow();
-        (shown.activity.clone(), shown.pages)
     }
 
     pub fn requests(&self) -> usize {
-        self.requests.borrow().len()
+        self.requests.0.borrow().len()
     }
 
-    pub fn submit(self: &Rc<Self>, request: Request, on_event: Function) -> Result<u32> {
-        if self.unloaded.is_stopped() {
-            return Err(unloaded());
-        }
+    /// Tells `on_event` of the answer, to its end. Gives the request's id.
+    pub fn follow(
+        &self,
+        answer: Answer,
+        form: ResponseForm,
+        head: Head,
+        tokenizer: Arc<Tokenizer>,
+        on_event: Function,
+    ) -> u32 {
         let id = self.next.get();
         self.next.set(id.wrapping_add(1));
-        let prompt_tokens = request.prompt.len();
-        let cancel = request.cancel.clone();
-        let on_end = on_event.clone();
-        let _waiting = panic::waiting(move |kind, message| {
-            let _ = tell(&on_end, &Event::Error { kind, message: message.to_owned() });
+        self.requests.0.borrow_mut().push((id, answer.canceller()));
+        let on_end = Listener(on_event.clone());
+        let waiting = panic::waiting(move |kind, message| {
+            on_end.tell("error", message, kind);
         });
-        self.requests.borrow_mut().push(Live { id, on_event, cancel, _waiting });
-        let session = Rc::downgrade(self);
-        self.queue.push(request, move |event| {
-            let Some(session) = session.upgrade() else { return ControlFlow::Break(()) };
-            let ended = matches!(event, wisp_runtime::Event::Done(_));
-            // None: it was told of its end already.
-            let on_event = session.on_event(id);
-            if ended {
-                session.requests.borrow_mut().retain(|live| live.id != id);
-            }
-            let told = on_event.map(|told| tell(&told, &Event::of(event, prompt_tokens)));
-            match told {
-                Some(Ok(_)) => ControlFlow::Continue(()),
-                _ => ControlFlow::Break(()),
-            }
+        let requests = self.requests.clone();
+        spawn(async move {
+            let writer = ResponseWriter::new(head, &tokenizer, form);
+            follow(answer, writer, Listener(on_event), || requests.ended(id)).await;
+            drop(waiting);
         });
-        self.wake();
-        Ok(id)
+        id
     }
 
     pub fn cancel(&self, id: u32) {
-        if let Some(live) = self.requests.borrow().iter().find(|live| live.id == id) {
-            live.cancel.cancel();
-        }
-    }
-
-    fn on_event(&self, id: u32) -> Option<Function> {
-        let requests = self.requests.borrow();
-        requests.iter().find(|live| live.id == id).map(|live| live.on_event.clone())
-    }
-
-    /// All memory on the device back. Nothing waits for the driver: it ends by itself.
-    pub fn unload(&self) {
-        if self.unloaded.is_stopped() {
-            return;
-        }
-        self.unloaded.stop();
-        self.gpu().destroy();
-        drop(self.engine.take());
-        let message = "the engine was unloaded while it answered".to_owned();
-        let cancelled = Event::Error { kind: "cancelled", message };
-        for live in std::mem::take(&mut *self.requests.borrow_mut()) {
-            let _ = tell(&live.on_event, &cancelled);
-        }
-        self.queue.fail(&Error::Cancelled);
-    }
-
-    /// Has the driver work, unless it does already.
-    fn wake(self: &Rc<Self>) {
-        let Some(engine) = self.engine.take() else { return };
-        let session = self.clone();
-        spawn_local(trap::guarded_future(Box::pin(async move {
-            if let Some(engine) = session.unloaded.unless_stopped(session.drive(engine)).await {
-                session.engine.replace(Some(engine));
-                // Whoever heard of a failure may have asked again at once.
-                if !session.queue.is_empty() {
-                    session.wake();
-                }
-            }
-        })));
-    }
-
-    async fn drive(&self, mut engine: Engine) -> Engine {
-        let mut in_vain = 0;
-        while let Err(error) = engine.serve(&self.queue).await {
-            if engine.activity().steps() >= STEPS_OF_A_GOOD_DEVICE {
-                in_vain = 0;
-            }
-            in_vain += 1;
-            let restored = match &error {
-                Error::Device(_) if in_vain < RESTORE_AFTER_MS.len() => {
-                    self.tell_all(&Event::Lost { message: error.to_string() });
-                    self.restore(&mut engine).await
-                }
-                _ => Err(error),
-            };
-            match restored {
-                Ok(()) => self.tell_all(&Event::Restored),
-                Err(error) => {
-                    self.queue.fail(&error);
-                    break;
-                }
-            }
-        }
-        engine
-    }
-
-    /// A new device with the weights on it.
-    async fn restore(&self, engine: &mut Engine) -> Result<()> {
-        let mut result = Ok(());
-        for after in RESTORE_AFTER_MS {
-            sleep(after).await;
-            result = engine.restore(&self.source, &mut |_| ()).await;
-            match &result {
-                Ok(()) => {
-                    self.shown.replace(Shown::of(engine));
-                    break;
-                }
-                // What is wrong with the file, or does not fit, will not mend itself.
-                Err(Error::Device(_) | Error::Io(_)) => {}
-                Err(_) => break,
-            }
-        }
-        result
-    }
-
-    fn tell_all(&self, event: &Event) {
-        let all: Vec<_> = self.requests.borrow().iter().map(|live| live.on_event.clone()).collect();
-        for on_event in all {
-            let _ = tell(&on_event, event);
+        if let Some((_, cancel)) = self.requests.0.borrow().iter().find(|(other, _)| *other == id) {
+            cancel.cancel();
         }
     }
 }
 
-/// What a callback throws is its own; here it only says that nobody listens.
-fn tell(on_event: &Function, event: &Event) -> std::result::Result<JsValue, JsValue> {
-    on_event.call1(&JsValue::UNDEFINED, &to_js(event)?)
-}
-
-fn unloaded() -> Error {
-    Error::input("the engine was unloaded: load the model again")
-}
-
-async fn sleep(ms: i32) {
+async fn sleep(time: Duration) {
     let timer = Promise::new(&mut |resolve, _| {
         // Every page and every kind of worker has it.
         let set = Reflect::get(&js_sys::global(), &"setTimeout".into());
         if let Some(set) = set.ok().and_then(|set| set.dyn_into::<Function>().ok()) {
+            let ms = time.as_millis() as f64;
             let _ = set.call2(&JsValue::UNDEFINED, &resolve, &ms.into());
         }
     });

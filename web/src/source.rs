@@ -39,7 +39,7 @@ impl JsSource {
     async fn fill(&self, offset: u64, into: &mut [u8]) -> Result<()> {
         let length = into.len();
         in_bounds(self, offset, length)?;
-        let cannot = |thrown: JsValue| Error::Io(message(&thrown));
+        let cannot = |thrown: JsValue| Error::Io(message(&thrown).into());
         let promise = self.object.read(offset as f64, length as f64).map_err(cannot)?;
         let bytes = JsFuture::from(promise).await.map_err(cannot)?;
         match bytes.dyn_into::<Uint8Array>() {

@@ -1,67 +1,65 @@
-//! What crosses between JavaScript and Rust as plain objects.
+//! What crosses between JavaScript and Rust as plain objects, by way of JSON.
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use js_sys::JSON;
+use serde::Serialize;
 use wasm_bindgen::JsValue;
+use wisp_api::{Fields, Refusal};
 use wisp_base::{Error, KvType};
 use wisp_runtime::{
-    Cancel, CheckReport, Completion, Engine, EngineOptions, Guess, Logprobs, MemoryPlan, Progress,
-    Sampling,
+    Autotune, CheckReport, EngineOptions, Handle, MemoryPlan, Progress, Speculation,
 };
 
-use crate::error::{message, thrown};
+use crate::error::thrown;
 
 /// Requests that share steps, where nothing else is asked for.
 const SEQUENCES: usize = 4;
 
-/// Reads an object; `what` is for the message.
-pub fn from_js<T: DeserializeOwned>(what: &str, value: JsValue) -> Result<T, JsValue> {
-    serde_wasm_bindgen::from_value(value)
-        .map_err(|why| thrown(Error::input(format!("{what}: {}", message(&why.into())))))
-}
-
 /// A plain object.
 pub fn to_js(value: &impl Serialize) -> Result<JsValue, JsValue> {
-    Ok(value.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
+    // Types with names for keys can always be written.
+    JSON::parse(&serde_json::to_string(value).unwrap_or_default())
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-pub struct LoadOptions {
-    caps: Option<String>,
-    kv: Option<String>,
-    context_length: Option<usize>,
-    max_sequences: Option<usize>,
-    memory_limit: Option<u64>,
-    lookup: Option<bool>,
-    verdicts: Option<String>,
+/// Options of a load, as `ts/src/options.ts` has checked them.
+pub fn engine_options(options: &JsValue) -> Result<EngineOptions, JsValue> {
+    let text = JSON::stringify(options)?.as_string().unwrap_or_default();
+    read_options(&text).map_err(|refusal| thrown(refusal.error))
 }
 
-impl LoadOptions {
-    pub fn engine_options(self) -> Result<EngineOptions, JsValue> {
-        let kv = self.kv.map(|name| {
-            let found = KvType::ALL.into_iter().find(|kv| kv.name() == name);
-            let names = KvType::ALL.map(KvType::name).join(", ");
-            found.ok_or_else(|| thrown(Error::input(format!("kv: {name:?} is not one of {names}"))))
-        });
-        Ok(EngineOptions {
-            caps: self.caps.unwrap_or_default(),
-            kv: kv.transpose()?,
-            ctx: self.context_length,
-            max_sequences: self.max_sequences.unwrap_or(SEQUENCES),
-            share_cache: true,
-            memory_limit: self.memory_limit,
-            guess: if self.lookup == Some(true) { Guess::WhilePays } else { Guess::Never },
-            verdicts: Some(self.verdicts.unwrap_or_default().into()),
-            ..EngineOptions::default()
-        })
-    }
+fn read_options(text: &str) -> Result<EngineOptions, Refusal> {
+    let mut fields = Fields::of("", Fields::parse(text)?)?;
+    let kv = fields.text("kv")?.map(|name| {
+        let found = KvType::ALL.into_iter().find(|kv| kv.name() == name);
+        let names = KvType::ALL.map(KvType::name).join(", ");
+        found.ok_or_else(|| Error::input(format!("kv: {name:?} is not one of {names}")))
+    });
+    Ok(EngineOptions {
+        caps: fields.text("caps")?.unwrap_or_default(),
+        kv: kv.transpose()?,
+        ctx: fields.count("contextLength", 1)?,
+        max_sequences: fields.count("maxSequences", 1)?.unwrap_or(SEQUENCES),
+        share_cache: true,
+        memory_limit: fields.integer("memoryLimit", 1, i64::MAX)?.map(|bytes| bytes as u64),
+        speculation: match fields.flag("lookup")? {
+            true => Speculation::WhileFaster,
+            false => Speculation::Never,
+        },
+        autotune: match fields.take("autotune").and_then(|value| value.as_bool()) {
+            Some(true) => Autotune::Always,
+            Some(false) => Autotune::Never,
+            None => Autotune::Gpus,
+        },
+        self_check_results: Some(fields.text("selfCheckResults")?.unwrap_or_default().into()),
+        ..EngineOptions::default()
+    })
 }
 
 #[derive(Serialize, Clone)]
 #[serde(tag = "phase", rename_all = "lowercase")]
 pub enum Phase {
-    Checking,
+    Tuning,
+    Checking { done: usize, total: usize },
+    Compiling { done: usize, total: usize },
     Weights { done: u64, total: u64 },
     Note { text: String },
 }
@@ -69,7 +67,9 @@ pub enum Phase {
 impl From<Progress> for Phase {
     fn from(progress: Progress) -> Self {
         match progress {
-            Progress::Checking => Self::Checking,
+            Progress::Tuning => Self::Tuning,
+            Progress::Checking { done, total } => Self::Checking { done, total },
+            Progress::Compiling { done, total } => Self::Compiling { done, total },
             Progress::Weights { done, total } => Self::Weights { done, total },
             Progress::Note(text) => Self::Note { text },
         }
@@ -125,38 +125,34 @@ struct Model {
     name: String,
     architecture: String,
     has_chat_template: bool,
-    /// The texts that end an answer in a conversation.
-    chat_stop: Vec<&'static str>,
 }
 
-impl From<&Engine> for Info {
-    fn from(engine: &Engine) -> Self {
-        let facts = engine.gpu().facts().clone();
-        let tokenizer = engine.tokenizer().ok();
+impl Info {
+    pub fn of(handle: &Handle) -> Self {
+        let info = handle.info();
+        let adapter = info.adapter.clone();
+        let tokenizer = handle.tokenizer().ok();
         Self {
-            adapter: Adapter {
-                name: facts.name,
-                vendor: facts.vendor,
-                architecture: facts.architecture,
-                kind: facts.kind,
-                backend: facts.backend,
-            },
-            variant: engine.variant().to_string(),
             features: Features {
-                subgroups: facts.caps.subgroups,
-                f16: facts.caps.f16,
-                timestamps: facts.timestamps,
+                subgroups: adapter.caps.subgroups,
+                f16: adapter.caps.f16,
+                timestamps: adapter.timestamps,
             },
-            memory: engine.memory().into(),
-            vocab: engine.vocab(),
+            adapter: Adapter {
+                name: adapter.name,
+                vendor: adapter.vendor,
+                architecture: adapter.architecture,
+                kind: adapter.kind,
+                backend: adapter.backend,
+            },
+            variant: info.variant.to_string(),
+            memory: info.memory.into(),
+            vocab: info.vocab,
             model: Model {
-                name: engine.name().to_owned(),
-                architecture: engine.architecture().to_owned(),
+                name: info.name.clone(),
+                architecture: info.architecture.clone(),
                 has_chat_template: tokenizer
                     .is_some_and(|t| t.has_chat_template() && t.chat().is_ok()),
-                chat_stop: tokenizer
-                    .and_then(|tokenizer| tokenizer.chat().ok())
-                    .map_or(Vec::new(), |chat| chat.stop().to_vec()),
             },
         }
     }
@@ -189,134 +185,5 @@ impl From<CheckReport> for Check {
         let CheckReport { case, variant, error, bound, passed } = report;
         let error = format!("{error:.1e}, allowed {bound:.1e}");
         Self { name: format!("{case}, {variant}"), ok: passed, error }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Request {
-    prompt: Vec<u32>,
-    max_tokens: Option<usize>,
-    stop: Option<Vec<String>>,
-    ignore_eos: Option<bool>,
-    temperature: Option<f32>,
-    top_k: Option<u32>,
-    top_p: Option<f32>,
-    min_p: Option<f32>,
-    repetition_penalty: Option<f32>,
-    presence_penalty: Option<f32>,
-    frequency_penalty: Option<f32>,
-    logit_bias: Option<Vec<(u32, f32)>>,
-    seed: Option<u64>,
-    logprobs: Option<usize>,
-}
-
-impl From<Request> for wisp_runtime::Request {
-    fn from(request: Request) -> Self {
-        let usual = Sampling::default();
-        Self {
-            prompt: request.prompt,
-            max_tokens: request.max_tokens.unwrap_or(usize::MAX),
-            stop: request.stop.unwrap_or_default(),
-            ignore_eos: request.ignore_eos.unwrap_or_default(),
-            logprobs: request.logprobs,
-            cancel: Cancel::default(),
-            sampling: Sampling {
-                temperature: request.temperature.unwrap_or(usual.temperature),
-                top_k: request.top_k.unwrap_or(usual.top_k),
-                top_p: request.top_p.unwrap_or(usual.top_p),
-                min_p: request.min_p.unwrap_or(usual.min_p),
-                repetition_penalty: request.repetition_penalty.unwrap_or(usual.repetition_penalty),
-                presence_penalty: request.presence_penalty.unwrap_or(usual.presence_penalty),
-                frequency_penalty: request.frequency_penalty.unwrap_or(usual.frequency_penalty),
-                logit_bias: request.logit_bias.unwrap_or_default(),
-                seed: request.seed.unwrap_or(usual.seed),
-            },
-        }
-    }
-}
-
-/// What a request's callback is told.
-#[derive(Serialize, Clone)]
-#[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase")]
-pub enum Event {
-    Piece {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        token: Option<u32>,
-        text: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        logprobs: Option<TokenLogprobs>,
-    },
-    Lost {
-        message: String,
-    },
-    Restored,
-    Done {
-        finish_reason: &'static str,
-        tokens: Vec<u32>,
-        text: String,
-        prompt_tokens: usize,
-        timings: Timings,
-    },
-    Error {
-        kind: &'static str,
-        message: String,
-    },
-}
-
-#[derive(Serialize, Clone)]
-pub struct TokenLogprobs {
-    logprob: f32,
-    top: Vec<TokenLogprob>,
-}
-
-#[derive(Serialize, Clone)]
-pub struct TokenLogprob {
-    token: u32,
-    logprob: f32,
-}
-
-#[derive(Serialize, Clone)]
-#[serde(rename_all = "camelCase")]
-pub struct Timings {
-    prefill_ms: f64,
-    prefill_tokens: usize,
-    decode_ms: f64,
-    decode_tokens: usize,
-    guessed_tokens: usize,
-}
-
-impl Event {
-    pub fn error(error: &Error) -> Self {
-        Self::Error { kind: crate::error::kind(error), message: crate::error::sentence(error) }
-    }
-
-    /// `prompt_tokens`: how many there were.
-    pub fn of(event: wisp_runtime::Event, prompt_tokens: usize) -> Self {
-        match event {
-            wisp_runtime::Event::Piece(piece) => Self::Piece {
-                token: piece.token,
-                text: piece.text,
-                logprobs: piece.logprobs.map(TokenLogprobs::from),
-            },
-            wisp_runtime::Event::Done(Ok(Completion { tokens, text, finish, timings })) => {
-                let timings = Timings {
-                    prefill_ms: timings.prefill_ms,
-                    prefill_tokens: timings.prefill_tokens,
-                    decode_ms: timings.decode_ms,
-                    decode_tokens: timings.decode_tokens,
-                    guessed_tokens: timings.guessed_tokens,
-                };
-                Self::Done { finish_reason: finish.name(), tokens, text, prompt_tokens, timings }
-            }
-            wisp_runtime::Event::Done(Err(error)) => Self::error(&error),
-        }
-    }
-}
-
-impl From<Logprobs> for TokenLogprobs {
-    fn from(Logprobs { logprob, top }: Logprobs) -> Self {
-        let top = top.into_iter().map(|(token, logprob)| TokenLogprob { token, logprob });
-        Self { logprob, top: top.collect() }
     }
 }

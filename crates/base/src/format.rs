@@ -79,9 +79,9 @@ struct Facts {
     name: &'static str,
     /// None: safetensors only.
     ggml_id: Option<u32>,
-    /// Weights a block.
+    /// Weights per block.
     block: usize,
-    /// Bytes a block, as stored in a file.
+    /// Bytes per block, as stored in a file.
     block_bytes: usize,
 }
 
@@ -190,7 +190,7 @@ impl Format {
         self.facts().ggml_id
     }
 
-    /// Weights a block; a row is a whole number of blocks.
+    /// Weights per block; a row is a whole number of blocks.
     pub fn block(self) -> usize {
         self.facts().block
     }
@@ -206,7 +206,7 @@ impl Format {
         if self == Self::MXFP4 { 4 } else { 2 }
     }
 
-    /// Bytes a block, as stored in a file.
+    /// Bytes per block, as stored in a file.
     pub fn block_bytes(self) -> usize {
         self.facts().block_bytes
     }

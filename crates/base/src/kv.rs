@@ -1,6 +1,6 @@
 //! How the KV cache stores its numbers.
 
-use crate::{Error, Result};
+use crate::{Error, Result, Setting};
 
 /// How one number of the KV cache is stored: `shaders/kv/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +20,7 @@ impl KvType {
     /// Every type, most precise first.
     pub const ALL: [KvType; 4] = [Self::F32, Self::F16, Self::Q8_0, Self::Q4_0];
 
-    /// (name on the command line and under `shaders/kv/`, numbers a block, bytes a block).
+    /// (name on the command line and under `shaders/kv/`, numbers per block, bytes per block).
     fn facts(self) -> (&'static str, usize, usize) {
         match self {
             Self::F32 => ("f32", 4, 16),
@@ -81,9 +81,8 @@ impl std::str::FromStr for KvType {
 
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|kv| kv.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
-            Error::input(format!(
-                "--kv {name}: not a KV cache type; give one of f32, f16, q8_0, q4_0"
-            ))
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::input(format!("{name:?} is not one of {names}")).about(Setting::Kv)
         })
     }
 }

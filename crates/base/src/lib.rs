@@ -3,11 +3,13 @@
 
 mod error;
 mod format;
+mod hint;
 mod kv;
 pub mod quant;
 mod random;
 
 pub use error::{Error, Result};
 pub use format::Format;
+pub use hint::{Message, Setting, SettingName};
 pub use kv::KvType;
 pub use random::{splitmix64, uniform};

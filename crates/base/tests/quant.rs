@@ -5,7 +5,7 @@
 use half::{bf16, f16};
 use wisp_base::Format;
 use wisp_base::quant::{
-    Split, decode, encode, encode_at, example, not_finite, split, split_words, table,
+    Repacked, decode, encode, encode_at, example, not_finite, repack, repacked_words, table,
 };
 
 /// Takes `data/quants.bin` apart.
@@ -206,14 +206,14 @@ fn lengths_are_checked() {
         "33 weights are not whole blocks of Q4_0 (32 a block): use another format for this tensor"
     );
     assert_eq!(
-        sentence(split(Format::Q4_0, &[0; 17], 32).map(drop)),
+        sentence(repack(Format::Q4_0, &[0; 17], 32).map(drop)),
         "17 bytes are not whole rows of 32 weights of Q4_0 (18 bytes a row)"
     );
     assert_eq!(
-        sentence(split(Format::F32, &[], 0).map(drop)),
+        sentence(repack(Format::F32, &[], 0).map(drop)),
         "0 bytes are not whole rows of 0 weights of F32 (0 bytes a row)"
     );
-    assert!(split(Format::F32, &[0; 8], usize::MAX).is_err());
+    assert!(repack(Format::F32, &[0; 8], usize::MAX).is_err());
     assert!(decode(Format::F16, &[], &mut []).is_ok());
 }
 
@@ -294,7 +294,13 @@ fn weights_that_are_not_finite_are_found_as_by_decoding() {
 
 /// Weight `col` of `row`, out of the GPU's layout by its definition; of the formats
 /// whose layout is simple. Kernels' cases compare the others.
-fn read_split(format: Format, split: &Split, cols: usize, row: usize, col: usize) -> Option<f32> {
+fn read_split(
+    format: Format,
+    split: &Repacked,
+    cols: usize,
+    row: usize,
+    col: usize,
+) -> Option<f32> {
     let byte = |words: &[u32], at: usize| words[at / 4].to_le_bytes()[at % 4];
     let half = |words: &[u32], at: usize| (words[at / 2] >> (at % 2 * 16)) as u16;
     let padded = row * cols.next_multiple_of(8) + col;
@@ -336,9 +342,9 @@ fn splitting_loses_nothing() {
         for cols in sizes(format) {
             for rows in [0, 1, 2, 3, 5] {
                 let bytes = example(format, 1, rows * cols).unwrap();
-                let whole = split(format, &bytes, cols).unwrap();
+                let whole = repack(format, &bytes, cols).unwrap();
                 let words = (whole.quants.len(), whole.scales.len());
-                assert_eq!(words, split_words(format, rows, cols), "{format} {rows} × {cols}");
+                assert_eq!(words, repacked_words(format, rows, cols), "{format} {rows} × {cols}");
                 let want = decoded(format, &bytes);
                 for (at, want) in want.iter().enumerate() {
                     let (row, col) = (at / cols, at % cols);
@@ -356,13 +362,13 @@ fn every_bit_is_kept_and_little_is_added() {
     for format in Format::ALL {
         let cols = format.block().max(8);
         let bytes = example(format, 3, 4 * cols).unwrap();
-        let whole = split(format, &bytes, cols).unwrap();
+        let whole = repack(format, &bytes, cols).unwrap();
         let words = 4 * (whole.quants.len() + whole.scales.len());
         assert!(words as f64 <= 1.06 * bytes.len() as f64, "{format}: {words} of {}", bytes.len());
         for bit in 0..8 * bytes.len() {
             let mut other = bytes.clone();
             other[bit / 8] ^= 1 << (bit % 8);
-            assert_ne!(split(format, &other, cols).unwrap(), whole, "{format}, bit {bit}");
+            assert_ne!(repack(format, &other, cols).unwrap(), whole, "{format}, bit {bit}");
         }
     }
 }
@@ -382,13 +388,13 @@ fn examples_are_finite() {
 fn padding_is_zero() {
     let ones = encode(Format::F16, &[1.0; 6], None).unwrap();
     assert_eq!(
-        split(Format::F16, &ones, 3).unwrap().quants,
+        repack(Format::F16, &ones, 3).unwrap().quants,
         [0x3c003c00, 0x3c00, 0, 0, 0x3c003c00, 0x3c00, 0, 0]
     );
     let ones = encode(Format::F32, &[1.0], None).unwrap();
-    assert_eq!(split(Format::F32, &ones, 1).unwrap().quants, [0x3f800000, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(repack(Format::F32, &ones, 1).unwrap().quants, [0x3f800000, 0, 0, 0, 0, 0, 0, 0]);
     let block = encode(Format::Q8_0, &[127.0; 32], None).unwrap();
-    assert_eq!(split(Format::Q8_0, &block, 32).unwrap().scales, [0x3c00]);
+    assert_eq!(repack(Format::Q8_0, &block, 32).unwrap().scales, [0x3c00]);
 }
 
 #[test]
@@ -396,10 +402,10 @@ fn pieces_of_whole_words_join() {
     for format in Format::ALL {
         let cols = sizes(format)[2];
         let bytes = example(format, 2, 11 * cols).unwrap();
-        let whole = split(format, &bytes, cols).unwrap();
-        let mut joined = Split::default();
+        let whole = repack(format, &bytes, cols).unwrap();
+        let mut joined = Repacked::default();
         for piece in bytes.chunks(format.rows_together() * format.bytes(cols)) {
-            let piece = split(format, piece, cols).unwrap();
+            let piece = repack(format, piece, cols).unwrap();
             joined.quants.extend(piece.quants);
             joined.scales.extend(piece.scales);
         }
@@ -409,7 +415,7 @@ fn pieces_of_whole_words_join() {
 
 #[test]
 fn words_saturate() {
-    let (quants, scales) = split_words(Format::Q8_0, usize::MAX, usize::MAX);
+    let (quants, scales) = repacked_words(Format::Q8_0, usize::MAX, usize::MAX);
     assert_eq!(quants, usize::MAX);
     assert!(scales > usize::MAX / 4);
 }

@@ -6,7 +6,7 @@ mod gguf;
 mod safetensors;
 mod source;
 
-pub use checkpoint::{Checkpoint, Encode, Packing, Part, Recipe, RowMap};
+pub use checkpoint::{Adjust, Checkpoint, Encode, Packing, Part, Recipe, RowMap};
 pub use safetensors::{Dtype, RawTensor, Safetensors};
 
 pub use gguf::{Array, Gguf, GgufWriter, Metadata, SplitName, TensorInfo, Value};

@@ -1,7 +1,7 @@
 //! What an adapter can do, and which kernel variant follows from it.
 //! The only capability tests of the project.
 
-use wisp_base::{Error, Result};
+use wisp_base::{Error, Result, Setting};
 
 use crate::coop::Coop;
 
@@ -45,8 +45,9 @@ impl Off {
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let wrong = || {
                 Error::input(format!(
-                    "--caps: `{pair}` is not one of subgroups=off, f16=off, dot=off, coop=off"
+                    "`{pair}` is not one of subgroups=off, f16=off, dot=off, coop=off"
                 ))
+                .about(Setting::Caps)
             };
             let (name, state) = pair.split_once('=').ok_or_else(wrong)?;
             let state = match state {

@@ -9,8 +9,10 @@ use crate::tuning::Tuning;
 pub struct Coop {
     /// Rows and columns: 8 or 16.
     pub size: u32,
-    /// Threads of the subgroup.
+    /// Threads of the smallest subgroup, a power of two.
     pub subgroup: u32,
+    /// Threads of the largest one: which size a kernel has is not known before it runs.
+    pub largest: u32,
     /// Whether they can be read from arrays of vectors, not of numbers only.
     pub from_vectors: bool,
 }
@@ -28,9 +30,25 @@ impl Coop {
         if self.size == 16 { "fragment/16" } else { "fragment/8" }
     }
 
+    /// How many times as many threads the largest subgroup has.
+    pub fn spread(self) -> u32 {
+        self.largest / self.subgroup
+    }
+
+    /// The file under `shaders/subgroups/`.
+    pub fn subgroups_file(self) -> &'static str {
+        if self.spread() == 1 { "subgroups/fixed" } else { "subgroups/varying" }
+    }
+
+    /// Whether a device with subgroup operations, or without, can run kernels with them: only
+    /// with those does a kernel know its subgroups.
+    pub(crate) fn runs(self, subgroups: bool) -> bool {
+        subgroups || self.spread() == 1
+    }
+
     /// The file under `shaders/element/`.
     pub fn element_file(self) -> &'static str {
-        if self.from_vectors { "element/fours" } else { "element/ones" }
+        if self.from_vectors { "element/vec4" } else { "element/scalar" }
     }
 
     /// The largest that `adapter` has, if it says how many threads hold one.
@@ -46,10 +64,12 @@ impl Coop {
         // Metal tells neither; its compiler takes numbers only, and subgroups are of 32 threads
         // on every GPU that has such matrices.
         let metal = info.backend == wgpu::Backend::Metal;
-        let subgroup = match (info.subgroup_min_size, info.subgroup_max_size) {
-            _ if metal => 32,
-            (least, most) if least == most && least.is_power_of_two() => least,
-            // What a kernel runs with is not known before it runs.
+        let (subgroup, largest) = match (info.subgroup_min_size, info.subgroup_max_size) {
+            _ if metal => (32, 32),
+            // A part of the work of the largest must be whole for the smallest, and not too small.
+            (least, most) if least.is_power_of_two() && [least, 2 * least].contains(&most) => {
+                (least, most)
+            }
             _ => return None,
         };
         let square = |properties: &wgpu::CooperativeMatrixProperties| {
@@ -60,10 +80,10 @@ impl Coop {
         };
         let sizes = adapter.cooperative_matrix_properties();
         let size = sizes.iter().filter_map(square).max()?;
-        Some(Self { size, subgroup, from_vectors: !metal })
+        Some(Self { size, subgroup, largest, from_vectors: !metal })
     }
 
-    /// The leave that wgpu asks for before it opens a device with them.
+    /// wgpu's opt-in for experimental features.
     #[allow(unsafe_code)]
     pub(crate) fn leave() -> wgpu::ExperimentalFeatures {
         // SAFETY: wgpu's own code for them may have faults. One kernel uses them, tests and

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use wisp_base::{Error, Result};
+use wisp_base::{Error, Result, Setting};
 
 use crate::caps::{Caps, Off};
 use crate::coop::Coop;
-use crate::kept::Kept;
 use crate::kernel::Pipeline;
 use crate::link::{Kernel, Replaced};
 use crate::memory;
+use crate::pipeline_cache::PipelineCache;
 use crate::signal::Signal;
 use crate::tuning::Tuning;
 
@@ -33,6 +33,8 @@ pub struct AdapterFacts {
     pub driver: String,
     /// discrete, integrated, virtual, cpu or other.
     pub kind: &'static str,
+    /// What compiles shaders on DX12: dxc, or fxc where there is no `dxcompiler.dll`.
+    pub shader_compiler: Option<&'static str>,
     /// What it can do.
     pub caps: Caps,
     /// Timestamp queries.
@@ -41,13 +43,13 @@ pub struct AdapterFacts {
     pub subgroup_size: (u32, u32),
     /// Bytes a storage binding at most.
     pub max_binding: u64,
-    /// Bytes a buffer at most.
+    /// Bytes per buffer at most.
     pub max_buffer: u64,
     /// Bytes of workgroup memory.
     pub max_workgroup_memory: u32,
-    /// Threads a workgroup at most.
+    /// Threads per workgroup at most.
     pub max_threads: u32,
-    /// Storage bindings a kernel at most.
+    /// Storage bindings per kernel at most.
     pub max_bindings: u32,
     /// Bytes of memory that a model may take, where its API tells.
     pub memory: Option<u64>,
@@ -75,7 +77,9 @@ struct Inner {
     lost: Arc<Mutex<Option<String>>>,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
     replaced: Mutex<Replaced>,
-    kept: OnceLock<Kept>,
+    kept: OnceLock<PipelineCache>,
+    /// See `bounds.rs`.
+    notes: OnceLock<wgpu::Buffer>,
     allocated: AtomicU64,
     /// Bytes of buffers at most.
     most_allocated: AtomicU64,
@@ -141,6 +145,10 @@ fn facts(adapter: &wgpu::Adapter, index: usize) -> AdapterFacts {
             wgpu::DeviceType::Cpu => "cpu",
             wgpu::DeviceType::Other => "other",
         },
+        // wgpu doesn't tell. FXC ends at shader model 5.1, which has no subgroups; adapters with a
+        // later one have them.
+        shader_compiler: (info.backend == wgpu::Backend::Dx12)
+            .then(|| if features.contains(wgpu::Features::SUBGROUP) { "dxc" } else { "fxc" }),
         caps: Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             f16: features.contains(wgpu::Features::SHADER_F16),
@@ -177,11 +185,9 @@ impl Gpu {
         let index = index.ok_or_else(|| {
             let names: Vec<_> =
                 names.iter().enumerate().map(|(i, name)| format!("{i} ({name})")).collect();
-            Error::device(format!(
-                "--device {}: no such adapter; there is {}",
-                select.unwrap_or_default(),
-                names.join(", ")
-            ))
+            let (wanted, names) = (select.unwrap_or_default(), names.join(", "));
+            Error::device(format!("{wanted}: no such adapter; there is {names}"))
+                .about(Setting::Device)
         })?;
         Self::from_adapter(instance, &found[index], index, off).await
     }
@@ -196,7 +202,8 @@ impl Gpu {
         facts.caps.subgroups &= !off.subgroups;
         facts.caps.f16 &= !off.f16;
         facts.caps.dot &= !off.dot;
-        facts.caps.coop = facts.caps.coop.filter(|_| !off.coop && facts.caps.f16);
+        let (f16, subgroups) = (facts.caps.f16, facts.caps.subgroups);
+        facts.caps.coop = facts.caps.coop.filter(|coop| !off.coop && f16 && coop.runs(subgroups));
         let mut features = wgpu::Features::empty();
         features.set(wgpu::Features::SUBGROUP, facts.caps.subgroups);
         features.set(wgpu::Features::SHADER_F16, facts.caps.f16);
@@ -204,15 +211,15 @@ impl Gpu {
         let coop = facts.caps.coop.is_some();
         features.set(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, coop);
         features |= adapter.features() & wgpu::Features::PIPELINE_CACHE;
-        let (device, queue) = adapter
-            .request_device(&wgpu::DeviceDescriptor {
-                label: Some("wisp"),
-                required_features: features,
-                required_limits: adapter.limits(),
-                experimental_features: if coop { Coop::leave() } else { Default::default() },
-                memory_hints: wgpu::MemoryHints::MemoryUsage,
-                ..Default::default()
-            })
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wisp"),
+            required_features: features,
+            required_limits: adapter.limits(),
+            experimental_features: if coop { Coop::leave() } else { Default::default() },
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) = crate::open::open(adapter, &descriptor)
             .await
             .map_err(|e| Error::device(format!("{} cannot be opened: {e}", facts.name)))?;
         #[cfg(target_arch = "wasm32")]
@@ -246,6 +253,7 @@ impl Gpu {
             pipelines: Mutex::default(),
             replaced: Mutex::default(),
             kept: OnceLock::new(),
+            notes: OnceLock::new(),
             allocated: AtomicU64::default(),
             most_allocated: AtomicU64::new(u64::MAX),
         })))
@@ -268,13 +276,18 @@ impl Gpu {
         self.pipelines().clear();
     }
 
-    pub(crate) fn kept(&self) -> Option<&Kept> {
+    pub(crate) fn kept(&self) -> Option<&PipelineCache> {
         self.0.kept.get()
     }
 
     /// The first call counts: a device has one cache.
-    pub(crate) fn keep(&self, kept: Kept) {
+    pub(crate) fn keep(&self, kept: PipelineCache) {
         let _ = self.0.kept.set(kept);
+    }
+
+    /// Where kernels note indices beyond their bindings, if a test asked for that.
+    pub(crate) fn notes(&self) -> &OnceLock<wgpu::Buffer> {
+        &self.0.notes
     }
 
     /// Files of `shaders/` with other texts, on this device.
@@ -359,10 +372,9 @@ impl Gpu {
         }
         if let Some(error) = memory {
             self.count_freed(self.allocated().saturating_sub(before));
-            return Err(Error::memory(format!(
-                "{} has no memory left: give a smaller --ctx or close other programs ({error})",
-                self.facts().name
-            )));
+            let after = format!(" or close other programs ({error})");
+            let error = Error::memory(format!("{} has no memory left", self.facts().name));
+            return Err(error.hint("give a smaller ", Setting::Ctx, after));
         }
         match other {
             Some(error) => Err(Error::device(error.to_string())),

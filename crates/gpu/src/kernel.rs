@@ -45,7 +45,7 @@ impl Gpu {
         if let Some(found) = self.pipelines().get(kernel) {
             return Ok(found.clone());
         }
-        let linked = link_replacing(kernel, &self.replaced())?;
+        let linked = self.watched(link_replacing(kernel, &self.replaced())?);
         let kept = self.kept();
         let device = self.device();
         let entries: Vec<_> = linked
@@ -114,8 +114,10 @@ impl Gpu {
     pub fn bind(&self, pipeline: &Pipeline, bindings: &[Binding<'_>]) -> Result<wgpu::BindGroup> {
         let mut entries = Vec::with_capacity(pipeline.declared.len());
         let mut used: Vec<(&wgpu::Buffer, bool, &str)> = Vec::new();
+        let watching = self.watching();
         for declared in &pipeline.declared {
-            let found = bindings.iter().find(|b| b.name == declared.name).ok_or_else(|| {
+            let mut bindings = bindings.iter().chain(&watching);
+            let found = bindings.find(|b| b.name == declared.name).ok_or_else(|| {
                 Error::device(format!(
                     "shader {}: no buffer is bound to `{}`",
                     pipeline.name, declared.name

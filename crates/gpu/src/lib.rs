@@ -1,16 +1,18 @@
 //! The only crate that names wgpu: device, capabilities, shader linking,
 //! pipelines, readback, profiling.
 
-mod ahead;
+mod bounds;
 #[cfg(target_arch = "wasm32")]
 mod browser;
 mod caps;
 mod coop;
 mod device;
-mod kept;
 mod kernel;
 mod link;
 mod memory;
+mod open;
+mod pipeline_cache;
+mod precompile;
 mod profile;
 mod readback;
 mod signal;
@@ -24,5 +26,5 @@ pub use kernel::{Binding, Pipeline};
 pub use link::{Kernel, Linked, link, shader_defines, shader_names, shaders_hash, wgsl_f32};
 pub use profile::Profiler;
 pub use readback::Readback;
-pub use tuning::{AttentionTuning, Block, MatmulTuning, MatvecTuning, Tuning};
+pub use tuning::{AttentionTuning, Block, GatedDeltaTuning, MatmulTuning, MatvecTuning, Tuning};
 pub use wgpu::{BindGroup, Buffer, CommandEncoder, ComputePass};

@@ -28,7 +28,7 @@ pub fn shader_defines(file: &str, function: &str) -> bool {
     FILES.iter().any(|(name, text)| *name == file && defines(text))
 }
 
-/// Changes with any change of any shader: what a verdict on kernels is good for.
+/// Changes with any change of any shader: what a self-check of kernels is good for.
 pub fn shaders_hash() -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

@@ -1,6 +1,6 @@
 //! GPU time of single dispatches, by timestamp queries around one pass each.
 
-use wisp_base::{Error, Result};
+use wisp_base::{Error, Result, Setting};
 
 use crate::device::Gpu;
 
@@ -17,9 +17,8 @@ impl Profiler {
     /// An adapter without timestamp queries.
     pub fn new(gpu: &Gpu, capacity: u32) -> Result<Self> {
         if !gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            return Err(Error::unsupported(
-                "this adapter has no timestamp queries: run the bench without --ops",
-            ));
+            let error = Error::unsupported("this adapter has no timestamp queries");
+            return Err(error.hint("run the bench without ", Setting::Ops, ""));
         }
         let count = capacity * 2;
         let queries = gpu.device().create_query_set(&wgpu::QuerySetDescriptor {

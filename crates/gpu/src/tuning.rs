@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use wisp_base::{Error, Result};
+use wisp_base::{Error, Result, Setting};
 
 use crate::Caps;
 
@@ -16,9 +16,11 @@ pub struct Tuning {
     pub matmul: MatmulTuning,
     /// Both attention kernels.
     pub attention: AttentionTuning,
+    /// `gated_delta.wgsl`.
+    pub gated_delta: GatedDeltaTuning,
     /// Threads a workgroup of the small kernels: embed, norm, RoPE, sampling.
     pub reduce_threads: u32,
-    /// Prompt tokens a step at most: large enough to pay for reading the weights,
+    /// Prompt tokens per step at most: large enough to pay for reading the weights,
     /// small enough that a cancelled prompt stops soon.
     pub prefill_tokens: usize,
     /// Decode steps submitted before the first one's token is read back.
@@ -28,17 +30,21 @@ pub struct Tuning {
 /// `matvec.wgsl`: `threads / lanes` groups of `lanes` threads, each group `rows` rows of W.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MatvecTuning {
-    /// Threads a workgroup.
+    /// Threads per workgroup.
     pub threads: u32,
-    /// Threads that share a row (a power of two).
+    /// Threads that share a row (a power of two); more where a small matrix needs them.
     pub lanes: u32,
+    /// Bytes of W that all threads together should load at once, unless they share x: what keeps
+    /// memory busy while each load takes its time.
+    pub in_flight: u32,
     /// Rows of W a thread (even), for one row of x.
     pub rows: u32,
     /// Rows of W a thread (even), for several rows of x.
     pub rows_for_many: u32,
     /// Rows of x a thread at most (a power of two).
     pub tokens: u32,
-    /// A subgroup loads x together, where a thread has rows of W for itself.
+    /// A subgroup loads x together, where a thread has rows of W for itself; else a workgroup
+    /// holds x in its memory.
     pub share_x: bool,
     /// Products of 8-bit integers, x being rounded to 8 bits, where a weight's format is one
     /// of integers: the one parameter that changes results, by less than weights of 8 bits do.
@@ -51,40 +57,74 @@ pub struct MatvecTuning {
 }
 
 /// `matmul.wgsl`: each thread makes `rows` × `tokens` results. `matmul_coop.wgsl`: each
-/// subgroup makes `coop_rows` × `coop_tokens`.
+/// subgroup of the smallest size makes `coop_rows` × `coop_tokens`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MatmulTuning {
-    /// Threads a workgroup.
+    /// Threads per workgroup.
     pub threads: u32,
-    /// Rows a thread (even).
+    /// Rows per thread (even).
     pub rows: u32,
-    /// Tokens a thread.
+    /// Tokens per thread at most (a power of two).
     pub tokens: u32,
     /// Threads along the tokens at most (a power of two); the others go along the rows.
     pub token_threads: u32,
+    /// Workgroups that keep the whole adapter busy (half as many with cooperative matrices):
+    /// for smaller products a workgroup takes fewer tokens.
+    pub groups: u32,
     /// Cooperative matrices (`matmul_coop.wgsl`) where the adapter has them.
     pub coop: bool,
-    /// With those: subgroups a workgroup (a power of two).
+    /// With those: subgroups a workgroup at most (a power of two).
     pub coop_subgroups: u32,
-    /// Tokens a subgroup at most (a multiple of 16).
+    /// Tokens per subgroup at most (a multiple of 16).
     pub coop_tokens: u32,
-    /// Rows a subgroup (a multiple of 16).
+    /// Rows per subgroup (a multiple of 16).
     pub coop_rows: u32,
 }
 
 /// `attention_decode.wgsl`, `attention_prefill.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttentionTuning {
-    /// Threads a workgroup.
+    /// Threads per workgroup.
     pub threads: u32,
     /// Splits of the context at most.
     pub splits: u32,
     /// Keys a split should hold at least.
     pub split_keys: u32,
+    /// Keys a turn of decode: between two of them a workgroup waits three times.
+    pub turn_keys: u32,
+    /// Threads that share a key in decode at most (a power of two): they load neighbouring
+    /// words.
+    pub key_lanes: u32,
+    /// Groups of threads in decode at most (a power of two), each of which sums the values of
+    /// keys of its own.
+    pub key_groups: u32,
+    /// Values that a thread of decode loads before it waits for the first (a power of two).
+    pub in_flight: u32,
+    /// Rows that a workgroup of prefill takes together at most: queries of heads that share
+    /// keys.
+    pub tile_rows: u32,
+    /// Keys a turn of prefill at most: 32 or 64.
+    pub tile_keys: u32,
+    /// Fours of queries and keys that a workgroup of prefill holds at a time, at most.
+    pub tile_chunk: u32,
     /// What a thread of decode takes; its rows are query heads.
     pub decode: Block,
     /// What a thread of prefill takes; its rows are queries.
     pub prefill: Block,
+}
+
+/// `gated_delta.wgsl`: `lanes` threads hold `columns` columns of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GatedDeltaTuning {
+    /// Threads per workgroup.
+    pub threads: u32,
+    /// Threads that share a column (a power of two); without subgroups as few as registers
+    /// allow, since they would wait for each other twice per column and token.
+    pub lanes: u32,
+    /// Columns per thread at most.
+    pub columns: u32,
+    /// Tokens whose keys and queries a workgroup holds at a time, at most (a power of two).
+    pub tokens: u32,
 }
 
 /// What a thread of attention has for each thing that it loads (`shaders/lib/attend.wgsl`).
@@ -105,6 +145,7 @@ impl Tuning {
         matvec: MatvecTuning {
             threads: 32,
             lanes: 1,
+            in_flight: 1,
             rows: 8,
             rows_for_many: 4,
             tokens: 8,
@@ -118,6 +159,7 @@ impl Tuning {
             rows: 4,
             tokens: 16,
             token_threads: 1,
+            groups: 8,
             coop: false, // It has no hardware for them.
             coop_subgroups: 4,
             coop_tokens: 16,
@@ -127,9 +169,17 @@ impl Tuning {
             threads: 32,
             splits: 8,
             split_keys: 64,
+            turn_keys: 32,
+            key_lanes: 1,
+            key_groups: 1,
+            in_flight: 1,
+            tile_rows: 32,
+            tile_keys: 32,
+            tile_chunk: 32,
             decode: Block { rows: 8, keys: 4, values: 2 },
-            prefill: Block { rows: 4, keys: 4, values: 2 },
+            prefill: Block { rows: 8, keys: 4, values: 2 },
         },
+        gated_delta: GatedDeltaTuning { threads: 32, lanes: 1, columns: 1, tokens: 8 },
         reduce_threads: 32,
         prefill_tokens: 64,
         steps_in_flight: 2,
@@ -138,33 +188,43 @@ impl Tuning {
     /// For GPUs: neighbouring threads read neighbouring words.
     pub const GPU: Tuning = Tuning {
         matvec: MatvecTuning {
-            threads: 64,
+            threads: 256,
             lanes: 16,
-            rows: 4,
-            rows_for_many: 4,
-            tokens: 4,
+            in_flight: 2 << 20,
+            rows: 2,
+            rows_for_many: 2,
+            tokens: 8,
             share_x: false,
             packed: false,
             up_to: 8,
             groups: 128,
         },
         matmul: MatmulTuning {
-            threads: 64,
+            threads: 128,
             rows: 4,
-            tokens: 4,
+            tokens: 8,
             token_threads: 8,
+            groups: 256,
             coop: true,
-            coop_subgroups: 4,
-            coop_tokens: 64,
+            coop_subgroups: 8,
+            coop_tokens: 32,
             coop_rows: 32,
         },
         attention: AttentionTuning {
-            threads: 64,
+            threads: 256,
             splits: 16,
-            split_keys: 128,
-            decode: Block { rows: 1, keys: 1, values: 1 },
-            prefill: Block { rows: 2, keys: 4, values: 2 },
+            split_keys: 256,
+            turn_keys: 256,
+            key_lanes: 4,
+            key_groups: 16,
+            in_flight: 16,
+            tile_rows: 64,
+            tile_keys: 64,
+            tile_chunk: 4,
+            decode: Block { rows: 8, keys: 4, values: 1 },
+            prefill: Block { rows: 4, keys: 4, values: 2 },
         },
+        gated_delta: GatedDeltaTuning { threads: 64, lanes: 8, columns: 2, tokens: 8 },
         reduce_threads: 256,
         prefill_tokens: 512,
         steps_in_flight: 4,
@@ -180,6 +240,8 @@ enum Rule {
     Even,
     /// A multiple of 16.
     Sixteens,
+    /// 32, 64, 128, …: whole pages of the KV cache, and a power of two.
+    Pages,
     /// 1, 2, 4, 8, …
     PowerOfTwo,
     /// 0 or 1.
@@ -192,6 +254,7 @@ impl Rule {
             Self::Any => value > 0,
             Self::Even => value > 0 && value.is_multiple_of(2),
             Self::Sixteens => value > 0 && value.is_multiple_of(16),
+            Self::Pages => value.is_power_of_two() && value >= 32,
             Self::PowerOfTwo => value.is_power_of_two(),
             Self::Switch => value <= 1,
         }
@@ -202,6 +265,7 @@ impl Rule {
             Self::Any => "a whole number from 1 on",
             Self::Even => "an even number from 2 on",
             Self::Sixteens => "a multiple of 16",
+            Self::Pages => "a power of two from 32 on",
             Self::PowerOfTwo => "a power of two",
             Self::Switch => "0 or 1",
         }
@@ -212,8 +276,8 @@ type Get = fn(&Tuning) -> u32;
 type Set = fn(&mut Tuning, u32);
 
 /// Every parameter: its name, what it may be, how it is read and written.
-const PARAMETERS: [(&str, Rule, Get, Set); 29] = {
-    use Rule::{Any, Even, PowerOfTwo, Sixteens, Switch};
+const PARAMETERS: [(&str, Rule, Get, Set); 42] = {
+    use Rule::{Any, Even, Pages, PowerOfTwo, Sixteens, Switch};
     macro_rules! at {
         ($name:literal, $rule:ident, $($field:ident).+) => {
             ($name, $rule, |t| t.$($field).+ as u32, |t, to| t.$($field).+ = to as _)
@@ -222,6 +286,7 @@ const PARAMETERS: [(&str, Rule, Get, Set); 29] = {
     [
         at!("matvec.threads", PowerOfTwo, matvec.threads),
         at!("matvec.lanes", PowerOfTwo, matvec.lanes),
+        at!("matvec.in_flight", Any, matvec.in_flight),
         at!("matvec.rows", Even, matvec.rows),
         at!("matvec.rows_for_many", Even, matvec.rows_for_many),
         at!("matvec.tokens", PowerOfTwo, matvec.tokens),
@@ -231,8 +296,9 @@ const PARAMETERS: [(&str, Rule, Get, Set); 29] = {
         at!("matvec.groups", Any, matvec.groups),
         at!("matmul.threads", PowerOfTwo, matmul.threads),
         at!("matmul.rows", Even, matmul.rows),
-        at!("matmul.tokens", Any, matmul.tokens),
+        at!("matmul.tokens", PowerOfTwo, matmul.tokens),
         at!("matmul.token_threads", PowerOfTwo, matmul.token_threads),
+        at!("matmul.groups", Any, matmul.groups),
         ("matmul.coop", Switch, |t| t.matmul.coop.into(), |t, to| t.matmul.coop = to == 1),
         at!("matmul.coop_subgroups", PowerOfTwo, matmul.coop_subgroups),
         at!("matmul.coop_tokens", Sixteens, matmul.coop_tokens),
@@ -240,12 +306,23 @@ const PARAMETERS: [(&str, Rule, Get, Set); 29] = {
         at!("attention.threads", PowerOfTwo, attention.threads),
         at!("attention.splits", Any, attention.splits),
         at!("attention.split_keys", Any, attention.split_keys),
+        at!("attention.turn_keys", Pages, attention.turn_keys),
+        at!("attention.key_lanes", PowerOfTwo, attention.key_lanes),
+        at!("attention.key_groups", PowerOfTwo, attention.key_groups),
+        at!("attention.in_flight", PowerOfTwo, attention.in_flight),
+        at!("attention.tile_rows", Any, attention.tile_rows),
+        at!("attention.tile_keys", Pages, attention.tile_keys),
+        at!("attention.tile_chunk", Any, attention.tile_chunk),
         at!("attention.decode.rows", Any, attention.decode.rows),
         at!("attention.decode.keys", PowerOfTwo, attention.decode.keys),
         at!("attention.decode.values", PowerOfTwo, attention.decode.values),
         at!("attention.prefill.rows", Any, attention.prefill.rows),
         at!("attention.prefill.keys", PowerOfTwo, attention.prefill.keys),
         at!("attention.prefill.values", PowerOfTwo, attention.prefill.values),
+        at!("gated_delta.threads", PowerOfTwo, gated_delta.threads),
+        at!("gated_delta.lanes", PowerOfTwo, gated_delta.lanes),
+        at!("gated_delta.columns", Any, gated_delta.columns),
+        at!("gated_delta.tokens", PowerOfTwo, gated_delta.tokens),
         at!("reduce_threads", PowerOfTwo, reduce_threads),
         at!("prefill_tokens", Any, prefill_tokens),
         at!("steps_in_flight", Any, steps_in_flight),
@@ -280,14 +357,14 @@ impl Tuning {
             let known = PARAMETERS.iter().find(|(known, ..)| *known == name.trim());
             let (_, rule, _, set) = known.ok_or_else(|| {
                 let names: Vec<_> = PARAMETERS.iter().map(|(name, ..)| *name).collect();
-                Error::input(format!(
-                    "--tune: there is no parameter {name}; there are {}",
-                    names.join(", ")
-                ))
+                let names = names.join(", ");
+                Error::input(format!("`{pair}`: there is no parameter {name}; there are {names}"))
+                    .about(Setting::Tuning)
             })?;
             let value = value.trim().parse().ok().filter(|value| rule.allows(*value));
             let value = value.ok_or_else(|| {
-                Error::input(format!("--tune: `{pair}`: {name} must be {}", rule.says()))
+                Error::input(format!("`{pair}`: {name} must be {}", rule.says()))
+                    .about(Setting::Tuning)
             })?;
             set(&mut self, value);
         }

@@ -3,7 +3,8 @@
 
 use wisp_base::{Error, KvType, Result};
 
-use crate::step::{PAGE, Step};
+use crate::device::StateSize;
+use crate::step::{MAX_DRAFTS, PAGE, Step, StepToken};
 use crate::tape::{Node, Resource, ResourceId, Rows, Tape, Value, ValueId};
 
 /// A weight matrix, decoded: `[rows, cols]`.
@@ -28,7 +29,9 @@ pub struct CpuCache {
 enum CpuResource {
     Weight(CpuWeight),
     Numbers(Vec<f32>),
-    Cache(CpuCache),
+    Paged(CpuCache),
+    /// `[slot, len]`, with its len; behind the slots of the sequences one for draft tokens.
+    Slots(Vec<f32>, usize),
 }
 
 /// What each sequence slot has beside its KV cache.
@@ -38,7 +41,8 @@ pub struct Sequences {
     pub pages: Vec<u32>,
     /// Columns of `pages`.
     pub pages_per_sequence: usize,
-    /// The token sampled last, a sequence.
+    /// `[sequences, 1 + MAX_DRAFTS]`: what each sampled last, behind no draft token and behind
+    /// so many.
     pub sampled: Vec<u32>,
     /// `[sequences, vocab]`: times in the answer; bit 31: in the prompt.
     pub counts: Vec<u32>,
@@ -61,14 +65,14 @@ pub struct Cpu<'a> {
 
 impl<'a> Cpu<'a> {
     /// `weight` gives the numbers of each [`Resource::Weight`] and
-    /// [`Resource::Vector`]; caches have room for `pages` pages.
+    /// [`Resource::Vector`]; `state` is what there is room for (snapshots are of no use here).
     ///
     /// # Errors
     /// Those of `weight`.
     pub fn new(
         tape: &'a Tape,
         kv: KvType,
-        pages: usize,
+        state: StateSize,
         sequences: Sequences,
         mut weight: impl FnMut(ResourceId) -> Result<Vec<f32>>,
     ) -> Result<Self> {
@@ -77,11 +81,15 @@ impl<'a> Cpu<'a> {
                 Resource::Weight(w) => {
                     CpuResource::Weight(CpuWeight { data: weight(ResourceId(at))?, cols: w.cols })
                 }
-                Resource::Vector { .. } => CpuResource::Numbers(weight(ResourceId(at))?),
+                Resource::Vector(_) => CpuResource::Numbers(weight(ResourceId(at))?),
                 Resource::Table { data, .. } => CpuResource::Numbers(data.to_vec()),
-                Resource::Cache { kv_heads, head_dim, .. } => {
-                    let numbers = vec![0.0; pages * PAGE * kv_heads * head_dim];
-                    CpuResource::Cache(CpuCache { keys: numbers.clone(), values: numbers })
+                Resource::Paged { kv_heads, head_dim, .. } => {
+                    let numbers = vec![0.0; state.pages * PAGE * kv_heads * head_dim];
+                    CpuResource::Paged(CpuCache { keys: numbers.clone(), values: numbers })
+                }
+                // Nobody may read what no token has written.
+                Resource::Slots { len, .. } => {
+                    CpuResource::Slots(vec![f32::NAN; (state.slots + 1) * len], *len)
                 }
             })
         };
@@ -108,6 +116,7 @@ impl<'a> Cpu<'a> {
                 tape: self.tape,
                 node,
                 values: &values,
+                own: &[],
                 resources: &mut self.resources,
                 sequences: &mut self.sequences,
                 kv: self.kv,
@@ -121,10 +130,18 @@ impl<'a> Cpu<'a> {
         Ok(values)
     }
 
-    /// Keys and values of a [`Resource::Cache`].
+    /// A sequence's slot of a [`Resource::Slots`].
+    pub fn slot(&self, id: ResourceId, sequence: usize) -> Option<&[f32]> {
+        match self.resources.get(id.0) {
+            Some(CpuResource::Slots(all, len)) => all.get(sequence * len..)?.get(..*len),
+            _ => None,
+        }
+    }
+
+    /// Keys and values of a [`Resource::Paged`].
     pub fn cache(&self, id: ResourceId) -> Option<&CpuCache> {
         match self.resources.get(id.0) {
-            Some(CpuResource::Cache(cache)) => Some(cache),
+            Some(CpuResource::Paged(cache)) => Some(cache),
             _ => None,
         }
     }
@@ -143,6 +160,8 @@ pub struct CpuNode<'a> {
     tape: &'a Tape,
     node: &'a Node,
     values: &'a [Option<Vec<f32>>],
+    /// Values within a fused operation.
+    own: &'a [(ValueId, Vec<f32>)],
     resources: &'a mut [CpuResource],
     /// State of the sequences.
     pub sequences: &'a mut Sequences,
@@ -158,8 +177,30 @@ impl<'a> CpuNode<'a> {
     /// # Errors
     /// It has not been computed.
     pub fn input(&self, at: usize) -> Result<&'a [f32]> {
-        let id = self.node.inputs.get(at);
-        id.and_then(|id| self.values.get(id.0)?.as_deref()).ok_or_else(|| self.lacks("input", at))
+        let find = |id: &ValueId| match self.own.iter().find(|(own, _)| own == id) {
+            Some((_, own)) => Some(own.as_slice()),
+            None => self.values.get(id.0)?.as_deref(),
+        };
+        self.node.inputs.get(at).and_then(find).ok_or_else(|| self.lacks("input", at))
+    }
+
+    /// Resources of the node.
+    pub(crate) fn resources(&self) -> &'a [ResourceId] {
+        &self.node.resources
+    }
+
+    /// Runs the definition of another node, which reads `own` too.
+    pub(crate) fn run(&mut self, node: &Node, own: &[(ValueId, Vec<f32>)]) -> Result<Vec<f32>> {
+        node.op.cpu(&mut CpuNode {
+            tape: self.tape,
+            node,
+            values: self.values,
+            own,
+            resources: self.resources,
+            sequences: self.sequences,
+            kv: self.kv,
+            step: self.step,
+        })
     }
 
     /// How many inputs the node has.
@@ -222,7 +263,7 @@ impl<'a> CpuNode<'a> {
     /// It is none.
     pub fn cache(&self, at: usize) -> Result<&CpuCache> {
         match self.resource(at)? {
-            CpuResource::Cache(cache) => Ok(cache),
+            CpuResource::Paged(cache) => Ok(cache),
             _ => Err(self.lacks("cache", at)),
         }
     }
@@ -235,9 +276,36 @@ impl<'a> CpuNode<'a> {
         let error = self.lacks("cache", at);
         let id = *self.node.resources.get(at).ok_or_else(|| error.clone())?;
         match &mut self.resources[id.0] {
-            CpuResource::Cache(cache) => Ok(cache),
+            CpuResource::Paged(cache) => Ok(cache),
             _ => Err(error),
         }
+    }
+
+    /// The slot of `token`'s sequence in resource `at`; zeros, where the sequence begins there.
+    /// That of a draft token is a copy, which goes with the last of them.
+    ///
+    /// # Errors
+    /// It has no slots, or none for this sequence.
+    pub fn slot_mut(&mut self, at: usize, token: &StepToken) -> Result<&mut [f32]> {
+        let error = self.lacks("slot", at);
+        let id = *self.node.resources.get(at).ok_or_else(|| error.clone())?;
+        let CpuResource::Slots(all, len) = &mut self.resources[id.0] else { return Err(error) };
+        let start = token.sequence as usize * *len;
+        let Some(drafts) = all.len().checked_sub(*len).filter(|drafts| start < *drafts) else {
+            return Err(error);
+        };
+        let follows = |other: &StepToken| {
+            other.draft && other.sequence == token.sequence && other.position + 1 == token.position
+        };
+        let at = if token.draft { drafts } else { start };
+        if token.draft && !self.step.tokens.iter().any(follows) {
+            all.copy_within(start..start + *len, drafts);
+        }
+        let slot = &mut all[at..at + *len];
+        if token.position == 0 {
+            slot.fill(0.0);
+        }
+        Ok(slot)
     }
 
     fn lacks(&self, what: &str, at: usize) -> Error {
@@ -251,7 +319,7 @@ impl Sequences {
         Self {
             pages: vec![0; sequences * pages_per_sequence],
             pages_per_sequence,
-            sampled: vec![0; sequences],
+            sampled: vec![0; sequences * (1 + MAX_DRAFTS)],
             counts: vec![0; sequences * vocab],
             bias: vec![0.0; sequences * vocab],
             settings: Vec::new(),

@@ -4,6 +4,8 @@
 
 mod cpu;
 mod device;
+mod fuse;
+mod fused;
 mod lower;
 mod operation;
 mod plan;
@@ -12,10 +14,14 @@ mod step;
 mod tape;
 
 pub use cpu::{Cpu, CpuCache, CpuNode, CpuWeight, Sequences};
-pub use device::{DeviceResources, Scratch, Shared};
-pub use lower::{Bind, Dispatch, Lower, Lowered, PlanKey, Prologue, Tail, Target, Temp, lower};
+pub use device::{DeviceResources, Scratch, Shared, StateSize};
+pub use fuse::{Rule, fuse, link};
+pub use fused::Fused;
+pub use lower::{Bind, Dispatch, Link, Lower, Lowered, PlanKey, Target, Temp, default_kv, lower};
 pub use operation::{Cost, Operation};
 pub use plan::Plan;
 pub use shards::shards;
-pub use step::{Counts, PAGE, Step, StepToken, TILE};
-pub use tape::{Kind, Node, Part, Resource, ResourceId, Rows, Tape, Value, ValueId, Weight};
+pub use step::{Counts, MAX_DRAFTS, PAGE, Step, StepToken, TILE};
+pub use tape::{
+    Kind, Node, Part, Resource, ResourceId, Rows, Tape, Value, ValueId, Vector, Weight,
+};

@@ -1,13 +1,14 @@
 //! Lowering: a tape becomes a list of dispatches for one adapter and one token
 //! bucket. Plain data; no device is needed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use wisp_base::{Error, KvType, Result};
-use wisp_gpu::{Coop, Kernel, Reduce, Tuning, Variant};
+use wisp_gpu::{AdapterFacts, Coop, Kernel, Reduce, Scalar, Tuning, Variant};
 
+use crate::fuse::link;
 use crate::operation::Cost;
 use crate::shards::shards;
 use crate::step::Counts;
@@ -30,20 +31,61 @@ pub struct Target {
     pub coop: Option<Coop>,
     /// Bytes of workgroup memory.
     pub workgroup_memory: u32,
-    /// Storage buffers a kernel.
+    /// Storage buffers per kernel.
     pub max_bindings: u32,
     /// Columns of the page table.
     pub pages_per_sequence: usize,
+    /// Products take in what is before and behind them; without it each operation runs alone.
+    pub links: bool,
+}
+
+impl Target {
+    /// An adapter, without room for any sequence. The KV cache is as [`default_kv`] says.
+    pub fn of(facts: &AdapterFacts, variant: Variant, tuning: Tuning) -> Self {
+        Self {
+            max_binding: facts.max_binding.min(facts.max_buffer),
+            subgroup: facts.subgroup_size.0,
+            coop: facts.caps.coop,
+            workgroup_memory: facts.max_workgroup_memory,
+            max_bindings: facts.max_bindings,
+            ..Self::least(variant, tuning)
+        }
+    }
+
+    /// An adapter that has no more than WebGPU guarantees: for planning without one.
+    pub fn least(variant: Variant, tuning: Tuning) -> Self {
+        Self {
+            variant,
+            kv: default_kv(variant),
+            tuning,
+            max_binding: 128 << 20,
+            subgroup: 32,
+            coop: None,
+            workgroup_memory: 16 << 10,
+            max_bindings: 8,
+            pages_per_sequence: 0,
+            links: true,
+        }
+    }
+}
+
+/// What the KV cache stores where nobody asks: f16 halves it at no visible cost where the variant
+/// computes in f16.
+pub fn default_kv(variant: Variant) -> KvType {
+    match variant.scalar {
+        Scalar::F16 => KvType::F16,
+        Scalar::F32 => KvType::F32,
+    }
 }
 
 /// What a plan is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PlanKey {
-    /// Most tokens a step.
+    /// Most tokens per step.
     pub tokens: usize,
     /// Most rows of logits a step.
     pub outputs: usize,
-    /// Every sequence has one token: attention is split over the context.
+    /// Every sequence has one token, and perhaps draft tokens: attention is split over the context.
     pub decode: bool,
     /// Draw tokens, rather than leave the logits as they are.
     pub sample: bool,
@@ -72,6 +114,8 @@ pub enum Bind {
     Keys(ResourceId),
     /// Values of a cache.
     Values(ResourceId),
+    /// The slots of the sequences of a step.
+    Slots(ResourceId),
     /// The step's words.
     Step,
     /// The page table.
@@ -110,80 +154,69 @@ impl fmt::Debug for Dispatch {
     }
 }
 
-/// What a kernel links instead of reading a value: because it is never stored, or because
-/// it is found by more than its numbers (pairs of tokens and experts, by expert).
+/// What a kernel links for one of its interfaces, with what that needs: to compute what it
+/// reads, or to do more with its results than to store them.
 #[derive(Debug, Clone)]
-pub struct Prologue {
-    /// The file under `shaders/`: of the interface `input`, `tile` or `norm`.
-    pub file: &'static str,
+pub struct Link {
+    /// `input`, `output`, `norm`, `tile`.
+    pub interface: &'static str,
+    /// The file under `shaders/` that stands for it, what this imports, and its constants.
+    pub kernel: Kernel,
     /// What its variables are bound to.
     pub binds: Vec<(&'static str, Bind)>,
-    /// Its constants.
-    pub constants: Vec<(&'static str, String)>,
+    /// Of an output: so many neighbouring results must come from one thread, in order, which
+    /// only products of a few rows can do, and of whole matrices.
+    pub together: Option<u32>,
+    /// Of an output: bytes that it moves for a result.
+    pub bytes: u64,
+    /// Of an output: the operation's input whose buffer its result takes over.
+    pub in_place: Option<usize>,
 }
 
-impl Prologue {
-    /// Lets it stand for `interface` in a kernel, and binds what it reads.
-    pub fn link(
-        &self,
-        mut kernel: Kernel,
-        interface: &'static str,
-        binds: &mut Vec<(&'static str, Bind)>,
-    ) -> Kernel {
-        kernel.constants.extend(self.constants.iter().cloned());
+impl Link {
+    /// `file` for `interface`.
+    pub fn new(interface: &'static str, file: &'static str) -> Self {
+        let kernel = Kernel::new(file).link(interface, file);
+        let (binds, together, bytes, in_place) = (Vec::new(), None, 0, None);
+        Self { interface, kernel, binds, together, bytes, in_place }
+    }
+
+    /// Links it into a kernel, and binds what it needs.
+    pub fn onto(&self, mut kernel: Kernel, binds: &mut Vec<(&'static str, Bind)>) -> Kernel {
+        kernel.links.extend(self.kernel.links.clone());
+        kernel.constants.extend(self.kernel.constants.clone());
         binds.extend(&self.binds);
-        kernel.link(interface, self.file)
+        kernel
     }
 }
 
-/// An operation without a dispatch of its own: what the product before it links as its
-/// `output`, in place of storing.
-#[derive(Debug, Clone)]
-pub struct Tail {
-    /// The file under `shaders/output/`.
-    pub file: &'static str,
-    /// What it imports, and its constants.
-    pub kernel: Kernel,
-    /// What its variables are bound to, all of which it declares.
-    pub binds: Vec<(&'static str, Bind)>,
-    /// So many neighbouring results must come from one thread, in order.
-    pub together: u32,
-}
+/// What dispatches of one node leave for those that read its value, beside it: pairs of tokens
+/// and experts, listed by expert.
+pub(crate) type Lists = HashMap<ValueId, Link>;
 
 /// A lowered tape.
 #[derive(Debug, Clone, Default)]
 pub struct Lowered {
+    /// The tape, fused for the target.
+    pub tape: Tape,
     /// In the order of execution.
     pub dispatches: Vec<Dispatch>,
     /// Bytes of each [`Temp`].
     pub temps: Vec<u64>,
 }
 
-/// Lowers a whole tape.
+/// Lowers a whole tape, fused for the target.
 ///
 /// # Errors
 /// Those of an operation.
 pub fn lower(tape: &Tape, target: &Target, key: PlanKey) -> Result<Lowered> {
-    let mut prologues = HashMap::new();
-    let mut tails = HashSet::new();
-    let mut lowered = Lowered::default();
-    for (index, node) in tape.nodes().iter().enumerate() {
-        if tails.contains(&index) {
-            continue;
-        }
-        let mut at = Lower {
-            tape,
-            target,
-            key,
-            node,
-            prologues: &mut prologues,
-            tails: &mut tails,
-            before: lowered.dispatches.len(),
-            lowered: &mut lowered,
-        };
+    let tape = link(tape, target, key)?;
+    let (mut lowered, mut lists) = (Lowered::default(), Lists::new());
+    for node in tape.nodes() {
+        let mut at = Lower::new(&tape, target, key, node, &mut lowered, &mut lists);
         node.op.gpu(&mut at)?;
     }
-    Ok(lowered)
+    Ok(Lowered { tape, ..lowered })
 }
 
 /// What an operation sees while it is lowered.
@@ -195,15 +228,59 @@ pub struct Lower<'a> {
     /// Bucket and mode.
     pub key: PlanKey,
     node: &'a Node,
-    prologues: &'a mut HashMap<ValueId, Prologue>,
-    /// Nodes that the product before them does.
-    tails: &'a mut HashSet<usize>,
+    label: &'static str,
+    /// Of input 0 and of the output.
+    pub(crate) links: [Option<&'a Link>; 2],
     /// Dispatches of the nodes before.
     before: usize,
     lowered: &'a mut Lowered,
+    lists: &'a mut Lists,
 }
 
 impl<'a> Lower<'a> {
+    /// At `node`.
+    pub(crate) fn new(
+        tape: &'a Tape,
+        target: &'a Target,
+        key: PlanKey,
+        node: &'a Node,
+        lowered: &'a mut Lowered,
+        lists: &'a mut Lists,
+    ) -> Self {
+        let (label, before) = (node.op.name(), lowered.dispatches.len());
+        Self { tape, target, key, node, label, links: [None; 2], before, lowered, lists }
+    }
+
+    /// At another node, whose dispatches are called `label`.
+    pub(crate) fn at<'b>(&'b mut self, node: &'b Node, label: &'static str) -> Lower<'b> {
+        Lower {
+            tape: self.tape,
+            target: self.target,
+            key: self.key,
+            node,
+            label,
+            links: [None; 2],
+            before: self.lowered.dispatches.len(),
+            lowered: self.lowered,
+            lists: self.lists,
+        }
+    }
+
+    /// Resources of the node.
+    pub(crate) fn resources(&self) -> &'a [ResourceId] {
+        &self.node.resources
+    }
+
+    /// What computes input 0 where it is read, if it is not stored.
+    pub fn input_link(&self) -> Option<&'a Link> {
+        self.links[0]
+    }
+
+    /// What is done with the results, if they are not just stored.
+    pub fn output_link(&self) -> Option<&'a Link> {
+        self.links[1]
+    }
+
     /// Facts of input `at`.
     pub fn input(&self, at: usize) -> &'a Value {
         self.tape.value(self.node.inputs[at])
@@ -273,52 +350,33 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// Memory for the dispatches of this node (and, by a prologue, the next one's).
+    /// Memory for the dispatches of this node, and of those that read what it lists.
     pub fn temp(&mut self, bytes: u64) -> Temp {
         self.lowered.temps.push(bytes);
         Temp(self.lowered.temps.len() - 1)
     }
 
-    /// Whether the output may be handed on as a prologue: a step has one token
-    /// and every consumer takes it so.
-    pub fn may_defer(&self) -> bool {
-        self.key.tokens == 1 && self.is_taken()
-    }
-
-    /// Whether all that read the output take it as a prologue.
-    pub fn is_taken(&self) -> bool {
-        let Some(output) = self.node.output else { return false };
-        self.tape.consumers(output).next().is_some()
-            && self.tape.consumers(output).all(|(node, at)| node.op.takes_prologue(at))
-    }
-
-    /// Hands the output on as a prologue.
+    /// What goes with input `at`: made by `make` for the first node that asks for it.
     ///
     /// # Errors
-    /// The node makes no value.
-    pub fn defer(&mut self, prologue: Prologue) -> Result<()> {
-        let id = self.output_id()?;
-        self.prologues.insert(id, prologue);
-        Ok(())
-    }
-
-    /// How input `at` comes, if not as a stored value.
-    pub fn prologue(&self, at: usize) -> Option<&Prologue> {
-        self.prologues.get(&self.node.inputs[at])
-    }
-
-    /// The operation behind, if it alone takes the output and the product can do it, which
-    /// `fits` tells. It will not be lowered then.
-    pub fn tail(&mut self, fits: impl FnOnce(&Tail) -> bool) -> Option<Tail> {
-        let output = self.node.output?;
-        let mut consumers = self.tape.consumers(output);
-        let (Some((node, 0)), None) = (consumers.next(), consumers.next()) else { return None };
-        let at = self.tape.nodes().iter().position(|other| std::ptr::eq(other, node))?;
-        let own = std::mem::replace(&mut self.node, node);
-        let tail = node.op.tail(self).filter(fits);
-        self.node = own;
-        self.tails.extend(tail.is_some().then_some(at));
-        tail
+    /// Those of `make`.
+    pub fn list(
+        &mut self,
+        at: usize,
+        make: impl FnOnce(&mut Self) -> Result<Link>,
+    ) -> Result<Link> {
+        let id = self.node.inputs[at];
+        if let Some(link) = self.lists.get(&id) {
+            return Ok(link.clone());
+        }
+        // Called after what it goes with.
+        let maker = self.tape.maker(id).map(|at| self.tape.nodes()[at].op.name());
+        let own = self.label;
+        self.label = maker.unwrap_or(own);
+        let link = make(self)?;
+        self.label = own;
+        self.lists.insert(id, link.clone());
+        Ok(link)
     }
 
     /// A kernel with what every kernel may link: `scalar`, `reduce`, `kv`.
@@ -352,6 +410,21 @@ impl<'a> Lower<'a> {
         self.lowered.dispatches.len() > self.before
     }
 
+    /// Adds a dispatch of a workgroup for each of `heads` heads of a token, which costs `token`.
+    pub fn dispatch_heads(
+        &mut self,
+        kernel: Kernel,
+        binds: Vec<(&'static str, Bind)>,
+        heads: u32,
+        token: Cost,
+    ) {
+        let groups = move |c: &Counts| [heads, c.tokens, 1];
+        self.dispatch(kernel, binds, groups, move |c| {
+            let tokens = u64::from(c.tokens);
+            Cost { bytes: token.bytes * tokens, flops: token.flops * tokens }
+        });
+    }
+
     /// Adds a dispatch.
     pub fn dispatch(
         &mut self,
@@ -360,8 +433,8 @@ impl<'a> Lower<'a> {
         groups: impl Fn(&Counts) -> [u32; 3] + Send + Sync + 'static,
         cost: impl Fn(&Counts) -> Cost + Send + Sync + 'static,
     ) {
-        let label = self.node.op.name();
         let (groups, cost) = (Arc::new(groups), Arc::new(cost));
+        let label = self.label;
         self.lowered.dispatches.push(Dispatch { kernel, binds, groups, cost, label });
     }
 }

@@ -1,9 +1,11 @@
 //! What an operation must say of itself. One file each in `ops/src`.
 
+use std::any::Any;
+
 use wisp_base::Result;
 
 use crate::cpu::CpuNode;
-use crate::lower::{Lower, Tail};
+use crate::lower::{Link, Lower};
 use crate::tape::{Resource, Value};
 
 /// What a dispatch moves and computes.
@@ -23,7 +25,7 @@ impl std::ops::AddAssign for Cost {
 }
 
 /// One kind of operation with its settings.
-pub trait Operation: std::fmt::Debug + Send + Sync {
+pub trait Operation: std::fmt::Debug + Send + Sync + Any {
     /// The name of its file.
     fn name(&self) -> &'static str;
 
@@ -38,17 +40,6 @@ pub trait Operation: std::fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether input `at` may come as a [`crate::Prologue`] when a step has one token.
-    fn takes_prologue(&self, _at: usize) -> bool {
-        false
-    }
-
-    /// What a product whose result only this operation takes may do in its place, if it can
-    /// on this target. `lower` is at this operation.
-    fn tail(&self, _lower: &Lower<'_>) -> Option<Tail> {
-        None
-    }
-
     /// The definition: `[rows, cols]` of the output, computed in plain loops.
     ///
     /// # Errors
@@ -60,4 +51,35 @@ pub trait Operation: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// Sizes that the adapter or the kernels do not allow.
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()>;
+
+    /// What a product links in order to compute this operation's result where it reads it, if
+    /// it can on this target; what it needs before is dispatched. `lower` is at this operation.
+    ///
+    /// # Errors
+    /// As [`Self::gpu`].
+    fn as_input(&self, _lower: &mut Lower<'_>) -> Result<Option<Link>> {
+        Ok(None)
+    }
+
+    /// What a product links in order to do this operation with its results, which are this
+    /// operation's input 0, if it can on this target. `lower` is at this operation.
+    ///
+    /// # Errors
+    /// As [`Self::gpu`].
+    fn as_output(&self, _lower: &Lower<'_>) -> Result<Option<Link>> {
+        Ok(None)
+    }
+
+    /// Whether it can be lowered with the links that `lower` has, for input 0 and its output.
+    ///
+    /// # Errors
+    /// As [`Self::gpu`].
+    fn takes(&self, _lower: &Lower<'_>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// What `product` is called with this operation as its output.
+    fn behind(&self, product: &'static str) -> &'static str {
+        product
+    }
 }

@@ -40,6 +40,8 @@ pub struct Plan {
     pub key: PlanKey,
     ready: Vec<Ready>,
     places: HashMap<Item, Place>,
+    /// The value whose place each value has.
+    roots: Vec<ValueId>,
 }
 
 impl std::fmt::Debug for Plan {
@@ -63,13 +65,15 @@ impl Plan {
         scratch: &mut Scratch,
     ) -> Result<Self> {
         let lowered = lower(tape, target, key)?;
-        gpu.compile_ahead(lowered.dispatches.iter().map(|dispatch| &dispatch.kernel));
+        let kernels = lowered.dispatches.iter().map(|dispatch| &dispatch.kernel);
+        gpu.precompile(kernels, &mut |_| ());
         let mut pipelines = Vec::with_capacity(lowered.dispatches.len());
         for dispatch in &lowered.dispatches {
             pipelines.push(gpu.pipeline(&dispatch.kernel).await?);
         }
-        check_versions(tape, &lowered, &pipelines)?;
-        let slots = slots(tape, target, key, &lowered, scratch.guard > 0);
+        let tape = &lowered.tape;
+        check_versions(&lowered, &pipelines)?;
+        let slots = slots(target, key, &lowered, scratch.guard > 0);
         let places = place(gpu, scratch, &slots).await?;
         let make = || {
             let mut ready = Vec::with_capacity(pipelines.len());
@@ -87,7 +91,7 @@ impl Plan {
             Ok(ready)
         };
         let ready = gpu.catch(make).await??;
-        Ok(Self { key, ready, places })
+        Ok(Self { key, ready, places, roots: lowered.tape.roots() })
     }
 
     /// Makes the scratch memory that plans for `keys` take together, so that none of them
@@ -104,7 +108,7 @@ impl Plan {
     ) -> Result<()> {
         for key in keys {
             let lowered = lower(tape, target, *key)?;
-            place(gpu, scratch, &slots(tape, target, *key, &lowered, false)).await?;
+            place(gpu, scratch, &slots(target, *key, &lowered, false)).await?;
         }
         Ok(())
     }
@@ -118,7 +122,7 @@ impl Plan {
         let mut sizes = Vec::new();
         for key in keys {
             let lowered = lower(tape, target, *key)?;
-            assign(&mut sizes, &slots(tape, target, *key, &lowered, false), 0);
+            assign(&mut sizes, &slots(target, *key, &lowered, false), 0);
         }
         Ok(sizes.iter().sum())
     }
@@ -153,8 +157,8 @@ impl Plan {
     }
 
     /// Buffer, first byte and bytes of a value.
-    pub fn value(&self, tape: &Tape, id: ValueId) -> Option<(&Buffer, u64, u64)> {
-        let place = self.places.get(&Item::Root(tape.root(id)))?;
+    pub fn value(&self, id: ValueId) -> Option<(&Buffer, u64, u64)> {
+        let place = self.places.get(&Item::Root(*self.roots.get(id.0)?))?;
         Some((&place.buffer, place.offset, place.bytes))
     }
 
@@ -172,21 +176,25 @@ fn item(tape: &Tape, bind: Bind) -> Option<Item> {
     }
 }
 
-/// Values made in place overwrite older ones: nobody may read those any more.
-fn check_versions(tape: &Tape, lowered: &Lowered, pipelines: &[Arc<Pipeline>]) -> Result<()> {
+/// Values made in place overwrite older ones: nobody may read those any more, and each must be
+/// made of the newest.
+fn check_versions(lowered: &Lowered, pipelines: &[Arc<Pipeline>]) -> Result<()> {
+    let tape = &lowered.tape;
     let mut newest: HashMap<ValueId, ValueId> = HashMap::new();
     for (dispatch, pipeline) in lowered.dispatches.iter().zip(pipelines) {
         for (name, bind) in &dispatch.binds {
             let Bind::Value(id) = bind else { continue };
+            let writes = pipeline.writes(name) == Some(true);
             let newest = newest.entry(tape.root(*id)).or_insert(*id);
-            if *id < *newest {
+            let made_of = if writes { tape.over(*id) } else { None };
+            if *id != *newest && made_of != Some(*newest) {
                 return Err(Error::input(format!(
                     "{} reads `{}` after it was overwritten in place",
                     dispatch.label,
-                    tape.value(*id).name
+                    tape.value(made_of.unwrap_or(*id)).name
                 )));
             }
-            if pipeline.writes(name) == Some(true) {
+            if writes {
                 *newest = *id;
             }
         }
@@ -204,7 +212,8 @@ struct Slot {
 
 /// Gives each item a slot; items whose uses do not overlap may share one. Within
 /// a dispatch all items are in use, so no two of its bindings share a buffer.
-fn slots(tape: &Tape, target: &Target, key: PlanKey, lowered: &Lowered, alone: bool) -> Vec<Slot> {
+fn slots(target: &Target, key: PlanKey, lowered: &Lowered, alone: bool) -> Vec<Slot> {
+    let tape = &lowered.tape;
     let mut first_last: Vec<(Item, usize, usize)> = Vec::new();
     for (at, dispatch) in lowered.dispatches.iter().enumerate() {
         for item in dispatch.binds.iter().filter_map(|(_, bind)| item(tape, *bind)) {
@@ -332,8 +341,12 @@ fn resolve<'a>(
             _ => return Err(missing()),
         },
         Bind::Keys(id) | Bind::Values(id) => match (resource(id)?, bind) {
-            (DeviceResource::Cache { keys, .. }, Bind::Keys(_)) => keys,
-            (DeviceResource::Cache { values, .. }, _) => values,
+            (DeviceResource::Paged { keys, .. }, Bind::Keys(_)) => keys,
+            (DeviceResource::Paged { values, .. }, _) => values,
+            _ => return Err(missing()),
+        },
+        Bind::Slots(id) => match resource(id)? {
+            DeviceResource::Slots { live, .. } => live,
             _ => return Err(missing()),
         },
         Bind::Value(_) | Bind::Temp(_) => return Err(missing()),

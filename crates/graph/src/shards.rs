@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use wisp_base::quant::split_words;
+use wisp_base::quant::repacked_words;
 
 use crate::tape::Weight;
 
 /// Rows of each shard such that none exceeds `most` bytes, cut where words are whole.
 pub fn shards(weight: &Weight, most: u64) -> Vec<Range<usize>> {
     let bytes = |rows| {
-        let (quants, scales) = split_words(weight.format, rows, weight.cols);
+        let (quants, scales) = repacked_words(weight.format, rows, weight.cols);
         (quants.max(scales) as u64).saturating_mul(4)
     };
     let together = weight.format.rows_together();

@@ -8,14 +8,19 @@ pub const PAGE: usize = 32;
 /// Most queries a tile of prefill attention.
 pub const TILE: usize = 16;
 
+/// Most draft tokens behind a sequence's next token (speculative decoding).
+pub const MAX_DRAFTS: usize = 7;
+
 /// Words before the tokens.
 const HEADER: usize = 8;
-/// Words a token.
+/// Words per token.
 const TOKEN: usize = 4;
 /// Stands for an id that only the GPU knows yet.
 const SAMPLED: u32 = u32::MAX;
 /// Beside a token's sequence: it is a long one.
 const LONG: u32 = 1 << 31;
+/// Beside a token's sequence: it is a draft token.
+const DRAFT: u32 = 1 << 30;
 
 /// One token of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,9 @@ pub struct StepToken {
     /// It turns by the frequencies for long contexts, where the model has two sets of them
     /// (longrope).
     pub long: bool,
+    /// It may turn out not to be what is sampled there: state in slots stops before it, and what
+    /// is sampled behind it counts it, and the draft tokens before it, as sampled.
+    pub draft: bool,
 }
 
 impl StepToken {
@@ -39,6 +47,7 @@ impl StepToken {
             position,
             sequence,
             long: false,
+            draft: false,
         };
         (first as u32..).zip(ids).map(token)
     }
@@ -60,7 +69,7 @@ pub struct Step {
     pub splits: u32,
     /// Each token sees all of its sequence that is here (encoders), not only what is
     /// before it.
-    pub both_ways: bool,
+    pub bidirectional: bool,
 }
 
 /// The numbers that workgroup counts and costs depend on.
@@ -74,6 +83,10 @@ pub struct Counts {
     pub splits: u32,
     /// Tiles of prefill attention.
     pub tiles: u32,
+    /// Runs: neighbours of one sequence, in order.
+    pub runs: u32,
+    /// Draft tokens, among the tokens.
+    pub drafts: u32,
     /// Positions that attention looks at, over all tokens.
     pub keys: u64,
 }
@@ -81,19 +94,37 @@ pub struct Counts {
 impl Step {
     /// Words that a step of at most so many tokens and outputs takes.
     pub fn capacity(tokens: usize, outputs: usize) -> usize {
-        // A tile has at least one token.
-        HEADER + TOKEN * tokens + outputs + 2 * tokens
+        // A tile or a run has at least one token.
+        HEADER + TOKEN * tokens + outputs + 5 * tokens
     }
 
     /// Queries of prefill attention: (first token, count ≤ [`TILE`]) of one sequence each.
     fn tiles(&self) -> Vec<(u32, u32)> {
+        self.runs_up_to(TILE)
+    }
+
+    /// What recurrent operations go over in order: (first token, count) of each sequence.
+    fn runs(&self) -> Vec<(u32, u32)> {
+        self.runs_up_to(usize::MAX)
+    }
+
+    /// How many draft tokens there are up to each token, itself included.
+    pub fn drafts(&self) -> Vec<usize> {
+        let count = |drafts: &mut usize, token: &StepToken| {
+            *drafts = if token.draft { *drafts + 1 } else { 0 };
+            Some(*drafts)
+        };
+        self.tokens.iter().scan(0, count).collect()
+    }
+
+    fn runs_up_to(&self, most: usize) -> Vec<(u32, u32)> {
         let mut tiles: Vec<(u32, u32)> = Vec::new();
         let mut last: Option<&StepToken> = None;
         for (at, token) in self.tokens.iter().enumerate() {
             let follows = last
                 .is_some_and(|l| l.sequence == token.sequence && l.position + 1 == token.position);
             match tiles.last_mut() {
-                Some((_, count)) if follows && (*count as usize) < TILE => *count += 1,
+                Some((_, count)) if follows && (*count as usize) < most => *count += 1,
                 _ => tiles.push((at as u32, 1)),
             }
             last = Some(token);
@@ -104,7 +135,7 @@ impl Step {
     /// How many positions, from the first on, each token may see.
     pub fn seen(&self) -> Vec<u32> {
         let causal = |token: &StepToken| token.position + 1;
-        if !self.both_ways {
+        if !self.bidirectional {
             return self.tokens.iter().map(causal).collect();
         }
         let runs = self.tokens.chunk_by(|a, b| a.sequence == b.sequence);
@@ -122,6 +153,8 @@ impl Step {
             outputs: self.outputs.len() as u32,
             splits: self.splits,
             tiles: self.tiles().len() as u32,
+            runs: self.runs().len() as u32,
+            drafts: self.tokens.iter().filter(|token| token.draft).count() as u32,
             keys: self.seen().into_iter().map(u64::from).sum(),
         }
     }
@@ -151,15 +184,25 @@ impl Step {
         if self.outputs.iter().any(|o| *o as usize >= self.tokens.len()) || self.splits == 0 {
             return Err(Error::input("a step asks for the logits of a token that it has not"));
         }
+        let runs = self.runs().into_iter().map(|(first, _)| self.tokens[first as usize]);
+        let unknown = self.tokens.iter().any(|token| token.draft && token.id.is_none());
+        let too_many = self.drafts().into_iter().any(|drafts| drafts > MAX_DRAFTS);
+        if unknown || too_many || runs.into_iter().any(|first| first.draft) {
+            return Err(Error::input(format!(
+                "a step's draft tokens must be known, {MAX_DRAFTS} at most, and follow another \
+                 token of their sequence"
+            )));
+        }
         Ok(())
     }
 
     /// The words that the shaders read.
     pub fn words(&self) -> Vec<u32> {
-        let tiles = self.tiles();
+        let (tiles, runs) = (self.tiles(), self.runs());
         let outputs_at = HEADER + TOKEN * self.tokens.len();
         let tiles_at = outputs_at + self.outputs.len();
-        let mut words = Vec::with_capacity(tiles_at + 2 * tiles.len());
+        let runs_at = tiles_at + 2 * tiles.len();
+        let mut words = Vec::with_capacity(runs_at + 3 * runs.len());
         words.extend([
             self.tokens.len() as u32,
             self.outputs.len() as u32,
@@ -167,15 +210,22 @@ impl Step {
             0,
             outputs_at as u32,
             tiles_at as u32,
-            0,
-            0,
+            runs_at as u32,
+            runs.len() as u32,
         ]);
         for (token, seen) in self.tokens.iter().zip(self.seen()) {
-            let sequence = token.sequence | if token.long { LONG } else { 0 };
+            let long = if token.long { LONG } else { 0 };
+            let sequence = token.sequence | long | if token.draft { DRAFT } else { 0 };
             words.extend([token.id.unwrap_or(SAMPLED), token.position, sequence, seen]);
         }
         words.extend(&self.outputs);
         words.extend(tiles.iter().flat_map(|(first, count)| [*first, *count]));
+        let drafts = self.drafts();
+        words.extend(runs.iter().flat_map(|(first, count)| {
+            let drafts =
+                drafts.get((first + count) as usize - 1).map_or(0, |drafts| *drafts as u32);
+            [*first, *count, count - drafts]
+        }));
         words
     }
 }
@@ -185,24 +235,40 @@ mod tests {
     use super::*;
 
     fn token(position: u32, sequence: u32) -> StepToken {
-        StepToken { id: Some(0), position, sequence, long: false }
+        StepToken { id: Some(0), position, sequence, long: false, draft: false }
     }
 
     #[test]
     fn tiles_hold_neighbours_of_one_sequence() {
         let mut tokens: Vec<_> = (3..20).map(|p| token(p, 0)).collect();
         tokens.extend([token(0, 1), token(1, 1), token(9, 2)]);
-        let mut step = Step { tokens, outputs: vec![19], splits: 1, both_ways: false };
+        let mut step = Step { tokens, outputs: vec![19], splits: 1, bidirectional: false };
         assert_eq!(step.tiles(), [(0, 16), (16, 1), (17, 2), (19, 1)]);
         let words = step.words();
-        assert_eq!(words[..6], [20, 1, 1, 0, 88, 89]);
-        assert_eq!(words[88..], [19, 0, 16, 16, 1, 17, 2, 19, 1]);
+        assert_eq!(step.runs(), [(0, 17), (17, 2), (19, 1)]);
+        assert_eq!(words[..8], [20, 1, 1, 0, 88, 89, 97, 3]);
+        assert_eq!(words[88..], [19, 0, 16, 16, 1, 17, 2, 19, 1, 0, 17, 17, 17, 2, 2, 19, 1, 1]);
         assert!(words.len() <= Step::capacity(20, 1));
         assert_eq!(step.seen()[15..], [19, 20, 1, 2, 10]);
         step.tokens[17].long = true;
         assert_eq!(step.words()[8 + 4 * 17 + 2..][..3], [1 | 1 << 31, 1, 0]);
-        step.both_ways = true;
+        step.bidirectional = true;
         assert_eq!(step.seen()[15..], [20, 20, 2, 2, 10]);
+    }
+
+    #[test]
+    fn a_run_says_how_many_of_its_tokens_are_no_drafts() {
+        let mut tokens: Vec<_> = (3..8).map(|p| token(p, 0)).collect();
+        tokens.extend([token(0, 1), token(1, 1)]);
+        [3, 4, 6].into_iter().for_each(|at: usize| tokens[at].draft = true);
+        let mut step = Step { tokens, splits: 1, ..Step::default() };
+        assert_eq!(step.drafts(), [0, 0, 0, 1, 2, 0, 1]);
+        let words = step.words();
+        assert_eq!(words[words.len() - 6..], [0, 5, 3, 5, 2, 1]);
+        assert_eq!(words[8 + 4 * 6 + 2], 1 | 1 << 30);
+        assert!(step.check(1, 2, 8).is_ok());
+        step.tokens[5].draft = true;
+        assert!(step.check(1, 2, 8).unwrap_err().to_string().contains("draft tokens"));
     }
 
     #[test]

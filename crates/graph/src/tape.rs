@@ -1,11 +1,13 @@
 //! The tape: operations in the order of execution, as plain data.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use wisp_base::{Error, Format, Result};
 
+use crate::fused::Fused;
 use crate::operation::Operation;
 
 /// A value on a tape.
@@ -57,7 +59,7 @@ pub struct Value {
     pub name: String,
     /// What its rows stand for.
     pub rows: Rows,
-    /// Numbers a row.
+    /// Numbers per row.
     pub cols: usize,
     /// How they are stored.
     pub kind: Kind,
@@ -70,7 +72,7 @@ impl Value {
     }
 }
 
-/// Some rows of a tensor of a model file.
+/// Some rows of a tensor of a model file; numbers of it, where it has one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// The tensor's name in the file.
@@ -95,20 +97,32 @@ pub struct Weight {
     pub cols: usize,
 }
 
+/// Vectors of a model file as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vector {
+    /// Numbers of the file's tensors, one behind the other.
+    pub parts: Vec<Part>,
+    /// Numbers alternate between the two parts instead.
+    pub interleave: bool,
+    /// Numbers of all parts together.
+    pub len: usize,
+}
+
+impl Vector {
+    /// All `len` numbers of a tensor.
+    pub fn all(tensor: impl Into<String>, len: usize) -> Self {
+        let parts = vec![Part { tensor: tensor.into(), rows: 0..len }];
+        Self { parts, interleave: false, len }
+    }
+}
+
 /// Something that outlives a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Resource {
     /// A matrix.
     Weight(Weight),
-    /// Tensors of the file with `len` numbers together, as f32.
-    Vector {
-        /// Their names in the file, one behind the other.
-        tensors: Vec<String>,
-        /// Their numbers alternate instead.
-        interleave: bool,
-        /// Numbers of all.
-        len: usize,
-    },
+    /// Numbers of tensors of the file, as f32.
+    Vector(Vector),
     /// Numbers that the model computes once, on the host.
     Table {
         /// For people.
@@ -116,16 +130,27 @@ pub enum Resource {
         /// The numbers.
         data: Arc<Vec<f32>>,
     },
-    /// Keys and values of a layer: `[page, kv head, slot, head_dim]` each.
-    Cache {
+    /// Keys and values of a layer, in pages: `[page, kv head, position, head_dim]` each.
+    Paged {
         /// The layer.
         layer: usize,
         /// Heads of keys and values.
         kv_heads: usize,
-        /// Numbers a head.
+        /// Numbers per head.
         head_dim: usize,
         /// Values are the first numbers of keys; none are kept beside them.
         latent: bool,
+    },
+    /// What a sequence carries from token to token, of a fixed size: f32, `[slot, len]`. The
+    /// slot is [`crate::StepToken::sequence`]; at position 0 it counts as zeros, whatever it
+    /// holds.
+    Slots {
+        /// The layer.
+        layer: usize,
+        /// What it is, for people.
+        name: &'static str,
+        /// Numbers per slot.
+        len: usize,
     },
 }
 
@@ -142,6 +167,14 @@ pub struct Node {
     pub output: Option<ValueId>,
 }
 
+impl Node {
+    /// Its operation, if it is a `T`.
+    pub fn is<T: Operation>(&self) -> Option<&T> {
+        let op: &dyn Any = &*self.op;
+        op.downcast_ref()
+    }
+}
+
 /// A forward pass.
 #[derive(Debug, Clone, Default)]
 pub struct Tape {
@@ -150,6 +183,8 @@ pub struct Tape {
     over: Vec<Option<ValueId>>,
     resources: Vec<Resource>,
     nodes: Vec<Node>,
+    /// Values that are read from outside.
+    kept: Vec<ValueId>,
 }
 
 impl Tape {
@@ -184,6 +219,22 @@ impl Tape {
         inputs: &[ValueId],
         resources: &[ResourceId],
     ) -> Result<Option<ValueId>> {
+        let node = self.node(op, inputs, resources)?;
+        let output = node.output;
+        self.nodes.push(node);
+        Ok(output)
+    }
+
+    /// An operation that is not on the tape yet, with the value that it makes.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn node(
+        &mut self,
+        op: impl Operation + 'static,
+        inputs: &[ValueId],
+        resources: &[ResourceId],
+    ) -> Result<Node> {
         let output = {
             let inputs: Vec<_> = inputs.iter().map(|i| self.value(*i)).collect();
             let resources: Vec<_> = resources.iter().map(|r| self.get(*r)).collect();
@@ -199,8 +250,19 @@ impl Tape {
             ValueId(self.values.len() - 1)
         });
         let (inputs, resources) = (inputs.to_vec(), resources.to_vec());
-        self.nodes.push(Node { op: Arc::new(op), inputs, resources, output });
-        Ok(output)
+        Ok(Node { op: Arc::new(op), inputs, resources, output })
+    }
+
+    /// Lets `value` be there after a step: somebody outside reads it.
+    pub fn keep(&mut self, value: ValueId) {
+        if !self.kept.contains(&value) {
+            self.kept.push(value);
+        }
+    }
+
+    /// Whether it is read from outside.
+    pub fn is_kept(&self, value: ValueId) -> bool {
+        self.kept.contains(&value)
     }
 
     /// A value's facts.
@@ -228,12 +290,29 @@ impl Tape {
         &self.nodes
     }
 
-    /// The nodes that read `value`, each with the input's number.
-    pub fn consumers(&self, value: ValueId) -> impl Iterator<Item = (&Node, usize)> {
-        self.nodes.iter().flat_map(move |node| {
-            let inputs = node.inputs.iter().enumerate();
+    /// The nodes that read `value` (their places), each with the input's number.
+    pub fn readers(&self, value: ValueId) -> impl Iterator<Item = (usize, usize)> {
+        self.nodes.iter().enumerate().flat_map(move |(node, Node { inputs, .. })| {
+            let inputs = inputs.iter().enumerate();
             inputs.filter(move |(_, id)| **id == value).map(move |(at, _)| (node, at))
         })
+    }
+
+    /// The one node that reads `value`, which nobody else does.
+    pub fn only_reader(&self, value: ValueId) -> Option<(usize, usize)> {
+        let mut readers = self.readers(value);
+        let first = readers.next()?;
+        (readers.next().is_none() && !self.is_kept(value)).then_some(first)
+    }
+
+    /// The node that makes `value`.
+    pub fn maker(&self, value: ValueId) -> Option<usize> {
+        self.nodes.iter().position(|node| node.output == Some(value))
+    }
+
+    /// The value whose buffer `id` takes over, where it is made in place.
+    pub fn over(&self, id: ValueId) -> Option<ValueId> {
+        self.over[id.0]
     }
 
     /// The first value of the chain of values that share `id`'s buffer.
@@ -243,27 +322,87 @@ impl Tape {
         }
         id
     }
+
+    /// The root of each value.
+    pub(crate) fn roots(&self) -> Vec<ValueId> {
+        (0..self.values.len()).map(|at| self.root(ValueId(at))).collect()
+    }
+
+    /// Lets `value` take over the buffer of `over`.
+    pub(crate) fn set_over(&mut self, value: ValueId, over: ValueId) {
+        self.over[value.0] = Some(over);
+    }
+
+    /// Puts `new` where the last of the nodes `old` is, in place of all of them. What `old` made
+    /// and `new` does not must not be read by others.
+    pub fn replace(&mut self, old: &[usize], new: Vec<Node>) {
+        let last = old.iter().copied().max().unwrap_or(self.nodes.len());
+        let mut new = Some(new);
+        let nodes = std::mem::take(&mut self.nodes);
+        for (at, node) in nodes.into_iter().enumerate() {
+            if at == last {
+                self.nodes.extend(new.take().into_iter().flatten());
+            }
+            if !old.contains(&at) {
+                self.nodes.push(node);
+            }
+        }
+        self.nodes.extend(new.into_iter().flatten());
+    }
+
+    /// Lets the node's value be `value`, which a node that it replaces made.
+    pub fn stand_for(&mut self, mut node: Node, value: ValueId) -> Node {
+        if let Some(own) = node.output.replace(value) {
+            self.values[value.0].kind = self.values[own.0].kind;
+            self.over[value.0] = self.over[own.0];
+        }
+        node
+    }
+
+    /// Forgets resources that no node has.
+    pub(crate) fn drop_unused(&mut self) {
+        let mut used = vec![false; self.resources.len()];
+        self.nodes.iter().flat_map(|node| &node.resources).for_each(|id| used[id.0] = true);
+        let mut left = used.iter().scan(0, |next, used| {
+            *next += usize::from(*used);
+            Some(*next)
+        });
+        let renumbered: Vec<usize> = left.by_ref().map(|count| count.saturating_sub(1)).collect();
+        for id in self.nodes.iter_mut().flat_map(|node| &mut node.resources) {
+            id.0 = renumbered[id.0];
+        }
+        let mut used = used.into_iter();
+        self.resources.retain(|_| used.next().unwrap_or(true));
+    }
+}
+
+fn names(parts: &[Part]) -> String {
+    let names: Vec<_> = parts.iter().map(|part| part.tensor.as_str()).collect();
+    names.join("+")
 }
 
 impl fmt::Display for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, node) in self.nodes.iter().enumerate() {
-            write!(f, "{at:4} {:14}", node.op.name())?;
+            match node.is::<Fused>() {
+                Some(fused) => write!(f, "{at:4} {fused:14}")?,
+                None => write!(f, "{at:4} {:14}", node.op.name())?,
+            }
             for id in &node.inputs {
                 write!(f, " v{}", id.0)?;
             }
             for id in &node.resources {
                 match self.get(*id) {
                     Resource::Weight(w) => {
-                        let parts: Vec<_> = w.parts.iter().map(|p| p.tensor.as_str()).collect();
-                        let parts = parts.join("+");
+                        let parts = names(&w.parts);
                         write!(f, " {parts}[{}, {}] {}", w.rows, w.cols, w.format)?;
                     }
-                    Resource::Vector { tensors, len, .. } => {
-                        write!(f, " {}[{len}]", tensors.join("+"))?;
-                    }
+                    Resource::Vector(v) => write!(f, " {}[{}]", names(&v.parts), v.len)?,
                     Resource::Table { name, data } => write!(f, " {name}[{}]", data.len())?,
-                    Resource::Cache { layer, .. } => write!(f, " kv.{layer}")?,
+                    Resource::Paged { layer, .. } => write!(f, " kv.{layer}")?,
+                    Resource::Slots { layer, name, len } => {
+                        write!(f, " {name}.{layer}[slots, {len}]")?;
+                    }
                 }
             }
             if let Some(id) = node.output {

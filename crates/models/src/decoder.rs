@@ -1,20 +1,20 @@
-//! The block that most language models share: norm, attention, norm, feed-forward, each
-//! added to the residual stream; encoders are built of it too. What differs between families is a
-//! field of [`DecoderConfig`]; the block never asks which family it serves.
+//! The stack that language models share: in each layer a norm, what mixes tokens, a norm, the
+//! feed-forward, each added to the residual stream; encoders are built of it too. What differs
+//! between families is in [`DecoderConfig`]; nothing here asks which family it serves.
 
 use std::sync::Arc;
 
 use wisp_base::{Error, Result};
 use wisp_formats::Checkpoint;
-use wisp_graph::{Resource, ResourceId, Rows, Tape, ValueId};
+use wisp_graph::{Kind, Resource, ResourceId, Rows, Tape, ValueId};
 use wisp_ops::{
-    AddNorm, AddRow, Attention, Cast, Embed, Epilogue, HeadNorm, LayerNorm, Linear, RmsNorm,
-    RopeAppend, Sample, record, rope_rows, rope_table,
+    Add, AddRow, Cast, Embed, LayerNorm, Linear, Pointwise, RmsNorm, Sample, fuse, record,
+    rope_rows, rope_table,
 };
 
-use crate::config::{DecoderConfig, Feed, HeadNorms, Norm};
-use crate::moe::router;
-use crate::tensors::{self, Pair, Tensors};
+use crate::config::{DecoderConfig, FeedForward, Layer, Mixer, Norm, router};
+use crate::rope::Rope;
+use crate::tensors::{Rows as TensorRows, Tensors};
 
 /// A decoder in a file whose tensors are all there.
 #[derive(Debug, Clone)]
@@ -23,6 +23,9 @@ pub struct Decoder {
     pub config: DecoderConfig,
     /// Entries of the vocabulary: rows of the embedding matrix.
     pub vocab: usize,
+    /// The forward pass, recorded once for all that is planned and chosen before a model is loaded.
+    /// Only its tables of angles are not those of a context: [`Self::rope_bytes`].
+    pub planning: Arc<Tape>,
 }
 
 /// A decoder's forward pass.
@@ -38,25 +41,33 @@ impl Decoder {
     pub(crate) fn new(mut config: DecoderConfig, checkpoint: &Checkpoint) -> Result<Self> {
         if config.experts.is_some() {
             // GGUF has no key for it: the tensors say which layers are dense.
-            for (layer, kind) in config.kinds.iter_mut().enumerate() {
+            for (number, layer) in config.layers.iter_mut().enumerate() {
                 let has = |name: &str| checkpoint.tensor(name).is_some();
-                kind.dense = !has(&router(layer)) && has(&format!("blk.{layer}.ffn_up.weight"));
+                if has(&router(number)) || !has(&format!("blk.{number}.ffn_up.weight")) {
+                    layer.feed_forward = FeedForward::Experts;
+                }
             }
         }
-        config.check(checkpoint.tensors.len())?;
+        config.check()?;
         let embedding = checkpoint.tensor("token_embd.weight").ok_or_else(|| {
             Error::input("the file has no tensor token_embd.weight, which its family needs")
         })?;
         let vocab = usize::try_from(embedding.rows()).unwrap_or(usize::MAX);
-        let decoder = Self { config, vocab };
+        let mut decoder = Self { config, vocab, planning: Arc::default() };
         // Finds what is missing or wrong before anything is loaded.
-        decoder.tape(checkpoint, 1, None)?;
+        decoder.planning = Arc::new(decoder.tape(checkpoint, 1, None)?.tape);
         Ok(decoder)
+    }
+
+    /// Whether sequences carry state of a fixed size from token to token, beside keys and values or
+    /// in their place. It cannot be taken back to an earlier token.
+    pub fn is_recurrent(&self) -> bool {
+        self.config.layers.iter().any(|layer| layer.mixer.is_recurrent())
     }
 
     /// Numbers of a row of what the tape gives.
     pub fn columns(&self) -> usize {
-        if self.config.encoder { self.config.width } else { self.vocab }
+        if self.config.encoder { self.config.hidden_size } else { self.vocab }
     }
 
     /// The tensors that divide each RoPE frequency in contexts of up to `positions` tokens:
@@ -66,83 +77,119 @@ impl Decoder {
         factors.next().map_or(&[], |factors| factors.tensors(positions))
     }
 
-    /// Whether a sequence that may reach so many tokens is a long one, which turns by other
+    /// Bytes of the tables of angles for contexts of up to `positions` tokens.
+    pub fn rope_bytes(&self, positions: usize) -> u64 {
+        let used = |kind: usize| {
+            let of = |layer: &Layer| layer.rope().is_some_and(|(rope, _)| rope == kind);
+            self.config.layers.iter().any(of)
+        };
+        let bytes = |(_, rope): (usize, &Rope)| {
+            let tables = rope.factors.map_or(1, |factors| factors.tensors(positions).len());
+            // A cosine and a sine each, and one pair where nothing is rotated.
+            let row = 8 * (rope.dim / 2).max(1) as u64;
+            (tables as u64 * row).saturating_mul(rope_rows(positions) as u64)
+        };
+        let ropes = self.config.ropes.iter().enumerate();
+        ropes.filter(|(kind, _)| used(*kind)).map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Whether a sequence that may reach so many tokens is a long one, which is rotated by other
     /// frequencies than a short one.
     pub fn is_long(&self, positions: usize) -> bool {
         self.config.ropes.iter().filter_map(|rope| rope.factors).any(|f| f.is_long(positions))
     }
 
-    /// Records the forward pass for contexts of up to `positions` tokens.
-    /// `rope_factors` are the numbers of [`Self::rope_factors`]; without them the tape is
-    /// good for planning only.
+    /// The forward pass for contexts of up to `positions` tokens, fused.
     ///
     /// # Errors
-    /// A tensor that is missing or wrong, sizes that no kernel takes.
+    /// As [`Self::plain_tape`].
     pub fn tape(
         &self,
         checkpoint: &Checkpoint,
         positions: usize,
         rope_factors: Option<&[Vec<f32>]>,
     ) -> Result<DecoderTape> {
+        let DecoderTape { tape, logits } = self.plain_tape(checkpoint, positions, rope_factors)?;
+        Ok(DecoderTape { tape: fuse(tape)?, logits })
+    }
+
+    /// Records the forward pass for contexts of up to `positions` tokens, in plain operations.
+    /// `rope_factors` are the numbers of [`Self::rope_factors`]; without them the tape is
+    /// good for planning only.
+    ///
+    /// # Errors
+    /// A tensor that is missing or wrong, sizes that no kernel takes.
+    pub fn plain_tape(
+        &self,
+        checkpoint: &Checkpoint,
+        positions: usize,
+        rope_factors: Option<&[Vec<f32>]>,
+    ) -> Result<DecoderTape> {
         let c = &self.config;
-        let mut block = Block {
+        let mut at = Recorder {
             c,
-            tensors: Tensors::new(checkpoint),
+            tensors: Tensors::new(checkpoint, c.layers.len()..c.layers.len() + c.blocks_ahead),
             tape: Tape::new(),
             positions,
             rope_factors,
             ropes: vec![None; c.ropes.len()],
         };
 
-        let embedding = block.tensors.matrix(
-            &mut block.tape,
+        let embedding = at.tensors.matrix(
+            &mut at.tape,
             "token_embd.weight".into(),
             self.vocab,
-            c.width,
+            c.hidden_size,
         )?;
         let embed = Embed { factor: c.embedding_factor };
-        let mut x = record(&mut block.tape, embed, &[], &[embedding])?; // [tokens, width]
+        let mut x = record(&mut at.tape, embed, &[], &[embedding])?; // [tokens, width]
         if let Some(rows) = c.learned_positions {
             let name = "position_embd.weight".into();
-            let table = block.tensors.matrix(&mut block.tape, name, rows, c.width)?;
-            x = record(&mut block.tape, AddRow::OfPosition, &[x], &[table])?;
+            let table = at.tensors.matrix(&mut at.tape, name, rows, c.hidden_size)?;
+            x = record(&mut at.tape, AddRow::OfPosition, &[x], &[table])?;
         }
         if let Some(rows) = c.token_types {
             let name = "token_types.weight".into();
-            let table = block.tensors.matrix(&mut block.tape, name, rows, c.width)?;
-            x = record(&mut block.tape, AddRow::First, &[x], &[table])?;
+            let table = at.tensors.matrix(&mut at.tape, name, rows, c.hidden_size)?;
+            x = record(&mut at.tape, AddRow::First, &[x], &[table])?;
         }
         if c.embedding_norm {
-            x = block.norm("token_embd_norm", x, Rows::Tokens, true)?;
+            x = at.norm("token_embd_norm", x, Rows::Tokens, true)?;
         }
-        for layer in 0..c.layers {
-            x = block.layer(layer, x)?;
+        for (number, layer) in c.layers.iter().enumerate() {
+            x = at.layer(number, layer, x)?;
         }
         if c.encoder {
-            if !c.norms_of_sums {
-                x = block.norm("output_norm", x, Rows::Outputs, true)?;
+            if !c.post_norm {
+                x = at.norm(c.output_norm, x, Rows::Outputs, true)?;
             }
-            block.tensors.all_used()?;
-            return Ok(DecoderTape { tape: block.tape, logits: x });
+            at.tensors.all_used()?;
+            at.tape.keep(x);
+            return Ok(DecoderTape { tape: at.tape, logits: x });
         }
-        let h = block.norm("output_norm", x, Rows::Outputs, false)?;
-        let output = match block.tensors.find("output.weight") {
+        let h = at.norm(c.output_norm, x, Rows::Outputs, false)?;
+        let output = match at.tensors.find("output.weight") {
             Some(_) => {
                 let name = "output.weight".into();
-                block.tensors.matrix(&mut block.tape, name, self.vocab, c.width)?
+                at.tensors.matrix(&mut at.tape, name, self.vocab, c.hidden_size)?
             }
             None => embedding, // tied
         };
-        let epilogue = Epilogue::Logits { factor: c.logit_factor, cap: c.logit_cap };
-        let logits = record(&mut block.tape, Linear { epilogue, bias: false }, &[h], &[output])?;
-        block.tape.push(Sample, &[logits], &[])?;
-        block.tensors.all_used()?;
-        Ok(DecoderTape { tape: block.tape, logits })
+        let product = Linear { kind: Kind::Logits, bias: false };
+        let mut logits = record(&mut at.tape, product, &[h], &[output])?;
+        if c.logit_factor != 1.0 || c.logit_cap.is_some() {
+            let cap = Pointwise::Cap { factor: c.logit_factor, cap: c.logit_cap };
+            logits = record(&mut at.tape, cap, &[logits], &[])?;
+        }
+        at.tape.keep(logits);
+        at.tape.push(Sample, &[logits], &[])?;
+        at.tensors.all_used()?;
+        Ok(DecoderTape { tape: at.tape, logits })
     }
 }
 
 /// The recording of one decoder.
-pub(crate) struct Block<'a> {
+pub(crate) struct Recorder<'a> {
     pub c: &'a DecoderConfig,
     pub tensors: Tensors<'a>,
     pub tape: Tape,
@@ -160,7 +207,7 @@ pub(crate) struct RopeTable {
     pub long: Option<usize>,
 }
 
-impl Block<'_> {
+impl Recorder<'_> {
     /// The table of a kind of RoPE. Made when the tensors that turn have been found:
     /// nothing else in a file bounds how large it is.
     pub(crate) fn rope(&mut self, kind: usize) -> Result<RopeTable> {
@@ -186,34 +233,47 @@ impl Block<'_> {
         Ok(table)
     }
 
-    fn layer(&mut self, layer: usize, x: ValueId) -> Result<ValueId> {
+    /// A layer: its mixer, then its feed-forward, each added to the residual stream `x`.
+    fn layer(&mut self, number: usize, layer: &Layer, x: ValueId) -> Result<ValueId> {
         let c = self.c;
-        let name = |tensor: &str| format!("blk.{layer}.{tensor}");
-        let normed = c.norms_before && !(c.bare_first && layer == 0);
-        let attention_in = self.input(&name("attn_norm"), x, normed)?;
+        let name = |tensor: &str| format!("blk.{number}.{tensor}");
+        let normed = c.pre_norm && !(c.first_without_norm && number == 0);
+        let mixer_in = self.input(&name("attn_norm"), x, normed)?;
         // A parallel feed-forward reads the stream as attention read it.
         let parallel_in = match c.parallel {
-            true => Some(self.input(&name(c.ffn_norm), x, c.norms_before)?),
+            true => Some(self.input(&name(c.ffn_norm), x, c.pre_norm)?),
             false => None,
         };
-        let a = self.attention(layer, attention_in)?;
+        let a = match layer.mixer {
+            Mixer::Attention(attention) => self.attention(number, attention, mixer_in)?,
+            Mixer::Mla(mla) => self.latent_attention(number, mla, mixer_in)?,
+            Mixer::ShortConv(conv) => self.short_conv(number, conv, mixer_in)?,
+            Mixer::GatedDelta(delta) => self.gated_delta(number, delta, mixer_in)?,
+        };
         let after = name("post_attention_norm");
-        let mut x = self.add(a, x, &name("attn_output"), c.output_bias, &after)?;
-        if c.norms_of_sums {
+        let mut x = self.add(a, x, &name(layer.mixer.output()), c.output_bias, &after)?;
+        if c.post_norm {
             x = self.norm(&name("attn_output_norm"), x, Rows::Tokens, true)?;
         }
         let feed_in = match parallel_in {
             Some(h) => h,
-            None => self.input(&name(c.ffn_norm), x, c.norms_before)?,
+            None => self.input(&name(c.ffn_norm), x, c.pre_norm)?,
         };
-        x = match &c.experts {
-            Some(experts) if !c.kinds[layer].dense => self.experts(layer, experts, feed_in, x)?,
-            _ => self.feed_forward(layer, feed_in, x)?,
+        x = match (layer.feed_forward, &c.experts) {
+            (FeedForward::Dense { intermediate_size }, _) => {
+                self.feed_forward(number, intermediate_size, feed_in, x)?
+            }
+            (FeedForward::Experts, Some(experts)) => self.experts(number, experts, feed_in, x)?,
+            (FeedForward::Experts, None) => {
+                return Err(Error::input(format!(
+                    "layer {number} has experts, but no sizes of them"
+                )));
+            }
         };
-        if !c.norms_of_sums {
+        if !c.post_norm {
             return Ok(x);
         }
-        let rows = if layer + 1 == c.layers { Rows::Outputs } else { Rows::Tokens };
+        let rows = if number + 1 == c.layers.len() { Rows::Outputs } else { Rows::Tokens };
         self.norm(&name("layer_output_norm"), x, rows, true)
     }
 
@@ -227,7 +287,7 @@ impl Block<'_> {
 
     /// A norm of the residual stream: for a product, or `wide` as a stream itself.
     fn norm(&mut self, name: &str, x: ValueId, rows: Rows, wide: bool) -> Result<ValueId> {
-        let (eps, width, outputs) = (self.c.eps, self.c.width, rows == Rows::Outputs);
+        let (eps, width, outputs) = (self.c.eps, self.c.hidden_size, rows == Rows::Outputs);
         let gain = self.tensors.vector(&mut self.tape, format!("{name}.weight"), width)?;
         match self.c.norm {
             Norm::Rms => record(&mut self.tape, RmsNorm { eps, outputs }, &[x], &[gain]),
@@ -243,126 +303,9 @@ impl Block<'_> {
         }
     }
 
-    /// Rows of queries, keys and values `[tokens, (heads + 2·kv_heads)·head_dim]`.
-    fn queries_keys_values(&mut self, layer: usize, h: ValueId) -> Result<ValueId> {
-        let c = self.c;
-        let (q_rows, kv_rows) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
-        let parts: &[(&str, usize)] = if c.fused_qkv {
-            &[("attn_qkv", q_rows + 2 * kv_rows)]
-        } else {
-            &[("attn_q", q_rows), ("attn_k", kv_rows), ("attn_v", kv_rows)]
-        };
-        self.product(layer, Epilogue::Store, &[h], parts, c.width, c.qkv_bias)
-    }
-
-    fn attention(&mut self, layer: usize, h: ValueId) -> Result<ValueId> {
-        let c = self.c;
-        if let Some(latent) = c.latent {
-            return self.latent_attention(layer, latent, h);
-        }
-        let (kv_heads, head_dim) = (c.kv_heads, c.head_dim);
-        let name = |tensor: &str| format!("blk.{layer}.{tensor}");
-        let mut qkv = self.queries_keys_values(layer, h)?;
-        if let Some(norms) = c.head_norms {
-            let (queries, keys) = match norms {
-                HeadNorms::EachHead => (c.heads, kv_heads),
-                HeadNorms::AllHeads => (1, 1),
-            };
-            let (query, key) = (c.heads * head_dim / queries, kv_heads * head_dim / keys);
-            let gains = [(name("attn_q_norm.weight"), query), (name("attn_k_norm.weight"), key)];
-            let gains = self.tensors.vectors(&mut self.tape, &gains)?;
-            let norm = HeadNorm { queries, query, keys, key, eps: c.eps };
-            qkv = record(&mut self.tape, norm, &[qkv], &[gains])?;
-        }
-        let kind = c.kinds[layer];
-        let rope = &c.ropes[kind.rope];
-        let cache =
-            self.tape.resource(Resource::Cache { layer, kv_heads, head_dim, latent: false });
-        let table = self.rope(kind.rope)?;
-        let turn = RopeAppend {
-            heat: c.heat,
-            long_table: table.long,
-            ..RopeAppend::new(c.heads, kv_heads, head_dim, rope.dim, rope.pairing)
-        };
-        let q = record(&mut self.tape, turn, &[qkv], &[table.id, cache])?;
-        let scale = c.attention_scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
-        // An encoder's window reaches as far to both sides.
-        let half = kind.window.filter(|_| c.encoder).map(|window| window / 2);
-        let attention = Attention {
-            cap: c.attention_cap,
-            window: half.map(|half| half + 1).or(kind.window),
-            ahead: half.unwrap_or(0),
-            sinks: c.sinks,
-            ..Attention::new(c.heads, kv_heads, head_dim, scale)
-        };
-        let mut resources = vec![cache];
-        if c.sinks {
-            let sinks = name("attn_sinks.weight");
-            resources.push(self.tensors.vector(&mut self.tape, sinks, c.heads)?);
-        }
-        record(&mut self.tape, attention, &[q], &resources)
-    }
-
-    fn feed_forward(&mut self, layer: usize, h: ValueId, x: ValueId) -> Result<ValueId> {
-        let c = self.c;
-        let name = |tensor: &str| format!("blk.{layer}.{tensor}");
-        let h = match c.feed {
-            Feed::Gated => {
-                let names = |end| ["ffn_gate", "ffn_up"].map(|part| name(&format!("{part}.{end}")));
-                let rows = names("weight").map(|tensor| tensors::Rows::all(tensor, c.ffn));
-                let biases = c.ffn_bias.then(|| names("bias"));
-                self.gated_unit(rows, biases, c.ffn, h)?
-            }
-            Feed::Fused => {
-                // One matrix, the gate's rows above the up projection's.
-                let part =
-                    |first| tensors::Rows::some(name("ffn_up.weight"), first, c.ffn, 2 * c.ffn);
-                self.gated_unit([part(0), part(c.ffn)], None, c.ffn, h)?
-            }
-            Feed::Plain => {
-                let epilogue = Epilogue::Activate(c.activation);
-                self.product(layer, epilogue, &[h], &[("ffn_up", c.ffn)], c.width, c.ffn_bias)?
-            }
-        };
-        self.add(h, x, &name("ffn_down"), c.ffn_bias, &name("post_ffw_norm"))
-    }
-
-    /// activate(gate·h)·(up·h) with `ffn` rows of gate and up each, as one product where their
-    /// formats allow it.
-    pub(crate) fn gated_unit(
-        &mut self,
-        rows: [tensors::Rows; 2],
-        biases: Option<[String; 2]>,
-        ffn: usize,
-        h: ValueId,
-    ) -> Result<ValueId> {
-        let (activation, bias) = (self.c.activation, biases.is_some());
-        match self.tensors.pair(&mut self.tape, rows, self.c.width)? {
-            Pair::Alternating(w) => {
-                let mut resources = vec![w];
-                if let Some(names) = biases {
-                    resources.push(self.tensors.interleaved_vectors(&mut self.tape, names, ffn)?);
-                }
-                let epilogue = Epilogue::Gated(activation);
-                record(&mut self.tape, Linear { epilogue, bias }, &[h], &resources)
-            }
-            Pair::Apart([gate, up]) => {
-                let (mut gate, mut up) = (vec![gate], vec![up]);
-                if let Some([of_gate, of_up]) = biases {
-                    gate.push(self.tensors.vector(&mut self.tape, of_gate, ffn)?);
-                    up.push(self.tensors.vector(&mut self.tape, of_up, ffn)?);
-                }
-                let wide = Linear { epilogue: Epilogue::Wide, bias };
-                let up = record(&mut self.tape, wide, &[h], &up)?;
-                let epilogue = Epilogue::Gate(activation);
-                record(&mut self.tape, Linear { epilogue, bias }, &[h, up], &gate)
-            }
-        }
-    }
-
     /// A layer's result `h` through its last matrix onto the residual stream `x`, behind
     /// a norm where the model has one there.
-    fn add(
+    pub(crate) fn add(
         &mut self,
         h: ValueId,
         x: ValueId,
@@ -372,39 +315,53 @@ impl Block<'_> {
     ) -> Result<ValueId> {
         let c = self.c;
         let cols = self.tape.value(h).cols;
-        let w = self.tensors.matrix(&mut self.tape, format!("{matrix}.weight"), c.width, cols)?;
+        let w =
+            self.tensors.matrix(&mut self.tape, format!("{matrix}.weight"), c.hidden_size, cols)?;
         let mut resources = vec![w];
         if bias {
             let name = format!("{matrix}.bias");
-            resources.push(self.tensors.vector(&mut self.tape, name, c.width)?);
+            resources.push(self.tensors.vector(&mut self.tape, name, c.hidden_size)?);
         }
-        if !c.norms_after {
-            let epilogue = Epilogue::Add { factor: c.residual_factor };
-            return record(&mut self.tape, Linear { epilogue, bias }, &[h, x], &resources);
+        let add = Add { factor: c.residual_factor };
+        if !c.sandwich_norm {
+            let h = record(&mut self.tape, Linear { bias, ..Linear::PLAIN }, &[h], &resources)?;
+            return record(&mut self.tape, add, &[h, x], &[]);
         }
-        let wide = Linear { epilogue: Epilogue::Wide, bias };
-        let wide = record(&mut self.tape, wide, &[h], &resources)?;
-        let gain = self.tensors.vector(&mut self.tape, format!("{norm}.weight"), c.width)?;
-        let add = AddNorm { eps: c.eps, factor: c.residual_factor };
-        record(&mut self.tape, add, &[wide, x], &[gain])
+        let wide = Linear { kind: Kind::Residual, bias };
+        let h = record(&mut self.tape, wide, &[h], &resources)?;
+        let gain = self.tensors.vector(&mut self.tape, format!("{norm}.weight"), c.hidden_size)?;
+        let norm = RmsNorm { eps: c.eps, outputs: false };
+        let h = record(&mut self.tape, norm, &[h], &[gain])?;
+        record(&mut self.tape, add, &[h, x], &[])
     }
 
-    /// A product with the layer's matrices of these names and rows.
+    /// A product of `h` with rows of matrices, one below the other, and their `bias`.
+    pub(crate) fn linear(
+        &mut self,
+        h: ValueId,
+        rows: Vec<TensorRows>,
+        bias: Option<TensorRows>,
+        kind: Kind,
+    ) -> Result<ValueId> {
+        let cols = self.tape.value(h).cols;
+        let mut resources = self.tensors.rows(&mut self.tape, rows, cols)?;
+        let product = Linear { kind, bias: bias.is_some() };
+        if let Some(bias) = bias {
+            resources.push(self.tensors.numbers(&mut self.tape, bias)?);
+        }
+        record(&mut self.tape, product, &[h], &resources)
+    }
+
+    /// A product of `h` with the matrix of this name, which has so many rows, and its bias.
     pub(crate) fn product(
         &mut self,
-        layer: usize,
-        epilogue: Epilogue,
-        inputs: &[ValueId],
-        parts: &[(&str, usize)],
-        cols: usize,
+        h: ValueId,
+        name: &str,
+        rows: usize,
         bias: bool,
+        kind: Kind,
     ) -> Result<ValueId> {
-        let name = |tensor: &str, end: &str| format!("blk.{layer}.{tensor}.{end}");
-        let of = |end| parts.iter().map(|(part, n)| (name(part, end), *n)).collect::<Vec<_>>();
-        let mut resources = self.tensors.stacked(&mut self.tape, &of("weight"), cols)?;
-        if bias {
-            resources.push(self.tensors.vectors(&mut self.tape, &of("bias"))?);
-        }
-        record(&mut self.tape, Linear { epilogue, bias }, inputs, &resources)
+        let all = |end: &str| TensorRows::all(format!("{name}.{end}"), rows);
+        self.linear(h, vec![all("weight")], bias.then(|| all("bias")), kind)
     }
 }

@@ -2,39 +2,16 @@
 
 use wisp_base::{Error, Result};
 use wisp_formats::{Array, Checkpoint, Value};
-use wisp_ops::{Activation, Pairing};
+use wisp_ops::{Activation, Gating, Pairing};
 
-use crate::config::{DecoderConfig, Feed, Kind, Norm};
+use crate::config::{
+    Attention, DecoderConfig, ExpertsConfig, FeedForward, Gate, Layer, Mixer, Norm,
+};
 use crate::rope::{Factors, Rope, Yarn, yarn_scale};
+use crate::terms::{DYNAMIC, UNKNOWN_ACTIVATION, YARN_TRUNCATE, activation};
 
 /// Which layers have a window: a list, or one of how many has none.
 const WINDOWS: &str = "attention.sliding_window_pattern";
-
-/// Whether YaRN's bounds are whole pairs; a key of ours.
-pub(crate) const YARN_TRUNCATE: &str = "rope.scaling.yarn_truncate";
-
-/// Whether RoPE's base grows with sequences beyond the trained context; a key of ours.
-pub(crate) const DYNAMIC: &str = "rope.scaling.dynamic";
-
-/// The function of a name in transformers' `ACT2FN`, or in a GGUF file of an encoder.
-pub(crate) fn activation(name: &str) -> Option<Activation> {
-    Some(match name {
-        "silu" | "swish" | "swiglu" => Activation::Silu,
-        "gelu" | "gelu_python" | "geglu" => Activation::GeluErf,
-        "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
-            Activation::Gelu
-        }
-        "relu" | "reglu" => Activation::Relu,
-        "relu2" => Activation::ReluSquared,
-        _ => return None,
-    })
-}
-
-pub(crate) const UNKNOWN_ACTIVATION: &str =
-    "this version does not compute; it knows silu, gelu and its tanh forms, relu and relu2";
-
-/// Which layers turn queries and keys, a truth value each; a key of ours.
-pub(crate) const ROPE_LAYERS: &str = "rope.layers";
 
 /// The metadata under `general.architecture`'s own prefix.
 pub(crate) struct Keys<'a> {
@@ -62,6 +39,40 @@ impl<'a> Keys<'a> {
         Ok(size.map(|size| size as usize))
     }
 
+    /// A size of each of `layers` layers, which the file has as a list or as one for all, if it
+    /// is there.
+    ///
+    /// # Errors
+    /// A list of another length.
+    pub fn opt_sizes(&self, name: &str, layers: usize) -> Result<Option<Vec<usize>>> {
+        let key = self.key(name);
+        let Some(Value::Array(array)) = self.checkpoint.metadata.get(&key) else {
+            return Ok(self.opt_size(name)?.map(|size| vec![size; layers]));
+        };
+        let sizes = array.integers().and_then(|list| {
+            list.into_iter().map(|size| usize::try_from(size).ok()).collect::<Option<Vec<_>>>()
+        });
+        match sizes {
+            Some(sizes) if self.is_of_layers(sizes.len(), layers)? => {
+                Ok(Some(sizes.into_iter().take(layers).collect()))
+            }
+            _ => Err(Error::input(format!(
+                "metadata key {key} is not a size for each of {layers} layers: the file is damaged"
+            ))),
+        }
+    }
+
+    /// Blocks behind the last layer, which predict tokens further ahead (MTP): they are counted in
+    /// `block_count`, and not computed.
+    fn ahead(&self) -> Result<usize> {
+        Ok(self.opt_size("nextn_predict_layers")?.unwrap_or(0))
+    }
+
+    /// Whether a list of so many entries has one for each layer, and perhaps for blocks behind.
+    fn is_of_layers(&self, entries: usize, layers: usize) -> Result<bool> {
+        Ok(entries == layers || entries == layers + self.ahead()?)
+    }
+
     /// A number that must be there.
     fn f32(&self, name: &str) -> Result<f32> {
         self.opt_f32(name)?.ok_or_else(|| self.missing(name))
@@ -70,6 +81,24 @@ impl<'a> Keys<'a> {
     /// A number that may be there.
     pub fn opt_f32(&self, name: &str) -> Result<Option<f32>> {
         self.checkpoint.metadata.opt_f32_of_layers(&self.key(name))
+    }
+
+    /// Experts by the common keys: softmax over all experts, `normalize` or not where the file does not
+    /// say.
+    pub fn experts(&self, normalize: bool) -> Result<ExpertsConfig> {
+        let ffn = self.opt_size("expert_feed_forward_length")?;
+        Ok(ExpertsConfig {
+            count: self.size("expert_count")?,
+            used: self.size("expert_used_count")?,
+            ffn: ffn.map_or_else(|| self.size("feed_forward_length"), Ok)?,
+            gating: Gating::Softmax,
+            normalize: self.opt_flag("expert_weights_norm")?.unwrap_or(normalize),
+            factor: 1.0,
+            groups: (1, 1),
+            choice_bias: false,
+            bias: false,
+            shared: None,
+        })
     }
 
     /// That a key is missing, by the names that it has in this kind of file.
@@ -123,11 +152,11 @@ impl<'a> Keys<'a> {
         names.any(|name| name.strip_suffix(tensor).is_some_and(|start| start.ends_with('.')))
     }
 
-    /// The feed-forward layer's curve by the name that transformers has for it, if the file
+    /// The feed-forward layer's activation function by the name that transformers has for it, if the file
     /// names one.
     ///
     /// # Errors
-    /// A curve that is not computed.
+    /// A function that is not computed.
     pub fn activation(&self) -> Result<Option<Activation>> {
         let Some(name) = self.opt_str("hidden_activation")? else { return Ok(None) };
         activation(name).map(Some).ok_or_else(|| {
@@ -155,7 +184,7 @@ impl<'a> Keys<'a> {
 
     /// Gives layers the file's window, if it has one: those that it lists, or all but one of
     /// n, with the file's n or else `every` (0: all of them), the last of each n or the
-    /// `first`. Returns their kinds.
+    /// `first`. Returns the attention of these.
     ///
     /// # Errors
     /// A list that is not of as many layers.
@@ -164,11 +193,11 @@ impl<'a> Keys<'a> {
         config: &'c mut DecoderConfig,
         every: usize,
         first: bool,
-    ) -> Result<Vec<&'c mut Kind>> {
+    ) -> Result<Vec<&'c mut Attention>> {
         let Some(window) = self.opt_size("attention.sliding_window")?.filter(|n| *n > 0) else {
             return Ok(Vec::new());
         };
-        let layers = config.kinds.len();
+        let layers = config.layers.len();
         let bare = |n: usize| if first { 0 } else { n - 1 };
         let every_n = |n: usize| (0..layers).map(|at| n == 0 || at % n != bare(n)).collect();
         let windowed: Vec<bool> = match self.checkpoint.metadata.get(&self.key(WINDOWS)) {
@@ -183,9 +212,9 @@ impl<'a> Keys<'a> {
             Some(_) => every_n(self.size(WINDOWS)?),
             None => every_n(every),
         };
-        let chosen = config.kinds.iter_mut().zip(windowed).filter(|(_, windowed)| *windowed);
-        let mut chosen: Vec<_> = chosen.map(|(kind, _)| kind).collect();
-        chosen.iter_mut().for_each(|kind| kind.window = Some(window));
+        let chosen = config.layers.iter_mut().zip(windowed).filter(|(_, windowed)| *windowed);
+        let mut chosen: Vec<_> = chosen.filter_map(|(layer, _)| layer.attention_mut()).collect();
+        chosen.iter_mut().for_each(|attention| attention.window = Some(window));
         Ok(chosen)
     }
 
@@ -226,7 +255,9 @@ impl<'a> Keys<'a> {
     pub fn flags(&self, name: &str, layers: usize) -> Result<Option<Vec<bool>>> {
         match self.checkpoint.metadata.get(&self.key(name)) {
             None => Ok(None),
-            Some(Value::Array(Array::Bool(list))) if list.len() == layers => Ok(Some(list.clone())),
+            Some(Value::Array(Array::Bool(list))) if self.is_of_layers(list.len(), layers)? => {
+                Ok(Some(list.iter().take(layers).copied().collect()))
+            }
             Some(_) => Err(Error::input(format!(
                 "{} is not a truth value of each of {layers} layers: the file is damaged",
                 self.key(name)
@@ -262,15 +293,16 @@ impl<'a> Keys<'a> {
     /// # Errors
     /// A key that is missing or wrong.
     pub fn decoder_with(&self, norm: Norm, pairing: Pairing) -> Result<DecoderConfig> {
-        let (width, heads) = (self.size("embedding_length")?, self.size("attention.head_count")?);
-        if heads == 0 || width == 0 {
+        let (hidden_size, heads) =
+            (self.size("embedding_length")?, self.size("attention.head_count")?);
+        if heads == 0 || hidden_size == 0 {
             return Err(Error::input(format!(
                 "{} and {} must be above 0: the file is damaged",
                 self.key("embedding_length"),
                 self.key("attention.head_count")
             )));
         }
-        let head_dim = self.opt_size("attention.key_length")?.unwrap_or(width / heads);
+        let head_dim = self.opt_size("attention.key_length")?.unwrap_or(hidden_size / heads);
         let latent = self.opt_size("attention.kv_lora_rank")?.is_some();
         let value = self.opt_size("attention.value_length")?;
         if !latent && value.is_some_and(|value| value != head_dim) {
@@ -279,21 +311,38 @@ impl<'a> Keys<'a> {
                  compute",
             ));
         }
-        let layers = self.size("block_count")?;
+        let layers = self.size("block_count")?.saturating_sub(self.ahead()?);
         let eps = match norm {
             Norm::Rms => self.f32("attention.layer_norm_rms_epsilon")?,
             Norm::Layer { .. } => self.f32("attention.layer_norm_epsilon")?,
         };
         let (qkv_bias, output_bias, ffn_bias) = self.biases();
-        // As many as the file can have at most; checked against it later.
-        let kinds = vec![Kind::default(); layers.min(self.checkpoint.tensors.len() + 1)];
+        // Bounds the list of layers by the tensors that are really there.
+        let tensors = self.checkpoint.tensors.len();
+        if layers > tensors {
+            return Err(Error::input(format!(
+                "{layers} blocks, but {tensors} tensors: the file is damaged"
+            )));
+        }
+        let kv_heads = self.opt_sizes("attention.head_count_kv", layers)?;
+        let kv_heads = kv_heads.unwrap_or_else(|| vec![heads; layers]);
+        // Where all layers have experts, there may be no size of others.
+        let experts = self.opt_size("expert_feed_forward_length")?.is_some();
+        let intermediate = match self.opt_sizes("feed_forward_length", layers)? {
+            None if experts => vec![0; layers],
+            None => return Err(self.missing("feed_forward_length")),
+            Some(sizes) => sizes,
+        };
+        let layers = kv_heads.into_iter().zip(intermediate).map(|(kv_heads, intermediate_size)| {
+            let attention =
+                Attention { heads, kv_heads, head_dim, window: None, rope: 0, gate: false };
+            let feed_forward = FeedForward::Dense { intermediate_size };
+            Layer { mixer: Mixer::Attention(attention), feed_forward }
+        });
         Ok(DecoderConfig {
-            layers,
-            width,
-            heads,
-            kv_heads: self.opt_size("attention.head_count_kv")?.unwrap_or(heads),
-            head_dim,
-            ffn: self.size("feed_forward_length")?,
+            blocks_ahead: self.ahead()?,
+            layers: layers.collect(),
+            hidden_size,
             context: self.size("context_length")?,
             encoder: false,
             embedding_factor: 1.0,
@@ -305,23 +354,22 @@ impl<'a> Keys<'a> {
             logit_cap: None,
             norm,
             eps,
-            norms_before: true,
-            norms_after: false,
-            norms_of_sums: false,
-            bare_first: false,
+            pre_norm: true,
+            sandwich_norm: false,
+            post_norm: false,
+            first_without_norm: false,
             parallel: false,
+            output_norm: "output_norm",
             fused_qkv: false,
             qkv_bias,
             output_bias,
-            head_norms: None,
+            qk_norm: None,
             attention_scale: self.opt_f32("attention.scale")?,
             attention_cap: None,
             sinks: false,
-            heat: None,
-            latent: None,
+            attention_temperature: None,
             ropes: vec![self.rope(head_dim, pairing)?],
-            kinds,
-            feed: Feed::Gated,
+            gate: Gate::Gated,
             activation: Activation::Silu,
             ffn_bias,
             ffn_norm: "ffn_norm",

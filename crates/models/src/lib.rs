@@ -1,37 +1,32 @@
 //! Model families: a short file each that maps a file's metadata and tensors onto
 //! a shared block; the block never asks which family it serves.
 
+mod blocks;
 mod config;
 mod decoder;
-mod deepseek;
 mod embedding;
-mod encoder;
-mod gemma;
-mod gpt;
+mod families;
 #[cfg(feature = "hub")]
 mod hf;
 mod keys;
-mod latent;
-mod llama;
-mod moe;
-mod olmo;
-mod phi;
-mod qwen;
 mod rope;
 mod tensors;
+mod terms;
 
-pub use config::{DecoderConfig, Feed, HeadNorms, Kind, Norm};
+pub use config::{
+    Attention, DecoderConfig, ExpertsConfig, FeedForward, Gate, GatedDelta, Layer, Mixer, Mla,
+    Norm, QkNorms, Shared, ShortConv,
+};
 pub use decoder::{Decoder, DecoderTape};
 pub use embedding::{Embedding, Pooling};
 #[cfg(feature = "hub")]
 pub use hf::{Effect, config_key, config_keys};
-pub use latent::Latent;
-pub use moe::{ExpertsConfig, Shared};
 pub use rope::{Factors, Rope, Yarn};
 
 use wisp_base::{Error, Result};
 use wisp_formats::{Checkpoint, Gguf, Source};
 
+use families::{deepseek, encoder, gemma, gpt, lfm, llama, olmo, phi, qwen};
 use keys::Keys;
 
 /// The header of a GGUF file (or of the files of a split model), or of a folder of the hub in
@@ -57,7 +52,7 @@ pub async fn open(source: &dyn Source) -> Result<Checkpoint> {
 type Config = fn(&Keys<'_>) -> Result<DecoderConfig>;
 
 /// One row a family: its name in `general.architecture`, and how its metadata read.
-const FAMILIES: [(&str, Config); 22] = [
+const FAMILIES: [(&str, Config); 26] = [
     ("llama", llama::config),
     ("mistral3", llama::mistral3),
     ("smollm3", llama::smollm3),
@@ -74,9 +69,13 @@ const FAMILIES: [(&str, Config); 22] = [
     ("gpt-oss", gpt::oss),
     ("qwen2moe", qwen::qwen2moe),
     ("qwen3moe", qwen::qwen3moe),
+    ("qwen35", qwen::qwen35),
+    ("qwen35moe", qwen::qwen35moe),
+    ("qwen3next", qwen::qwen3next),
     ("olmoe", olmo::olmoe),
     ("granitemoe", llama::granite),
     ("deepseek2", deepseek::deepseek2),
+    ("lfm2", lfm::lfm2),
     ("bert", encoder::bert),
     ("nomic-bert", encoder::nomic),
     ("modern-bert", encoder::modern),
@@ -97,8 +96,7 @@ pub fn read(checkpoint: &Checkpoint) -> Result<Decoder> {
     let family = FAMILIES.iter().find(|(known, _)| *known == name);
     let (_, config) = family.ok_or_else(|| {
         Error::unsupported(format!(
-            "the file holds a model of the family {name:?}, which this version does not run; it \
-             runs {}",
+            "unsupported architecture {name:?}; this version runs {}",
             families().collect::<Vec<_>>().join(", ")
         ))
     })?;

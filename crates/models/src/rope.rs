@@ -99,7 +99,7 @@ impl Factors {
 impl Rope {
     /// No positions at all: every angle is 0.
     pub(crate) fn none() -> Self {
-        let pairing = Pairing::Neighbours;
+        let pairing = Pairing::Interleaved;
         let (factor, scale) = (1.0, 1.0);
         let (yarn, factors, dynamic) = (None, None, false);
         Self { dim: 0, base: 1.0, pairing, factor, yarn, scale, factors, dynamic }

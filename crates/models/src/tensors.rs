@@ -2,31 +2,27 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::ops::Range;
 
 use wisp_base::{Error, Result};
 use wisp_formats::{Checkpoint, TensorInfo};
-use wisp_graph::{Part, Resource, ResourceId, Tape, Weight};
+use wisp_graph::{Part, Resource, ResourceId, Tape, Vector, Weight};
 
 pub(crate) struct Tensors<'a> {
     checkpoint: &'a Checkpoint,
     used: RefCell<HashSet<&'a str>>,
+    /// Blocks that predict tokens further ahead.
+    ahead: Range<usize>,
 }
 
-/// Rows of a tensor.
+/// Rows of a matrix, or numbers of a vector.
+#[derive(Debug, Clone)]
 pub(crate) struct Rows {
     tensor: String,
     first: usize,
     rows: usize,
     /// Rows of the whole tensor.
     of: usize,
-}
-
-/// Gate and up projection on the device.
-pub(crate) enum Pair {
-    /// One weight, whose rows alternate: one product makes the gated unit.
-    Alternating(ResourceId),
-    /// A weight each, since their formats differ.
-    Apart([ResourceId; 2]),
 }
 
 impl Rows {
@@ -46,8 +42,9 @@ impl Rows {
 }
 
 impl<'a> Tensors<'a> {
-    pub fn new(checkpoint: &'a Checkpoint) -> Self {
-        Self { checkpoint, used: RefCell::default() }
+    /// `ahead` are the blocks that are there and not computed.
+    pub fn new(checkpoint: &'a Checkpoint, ahead: Range<usize>) -> Self {
+        Self { checkpoint, used: RefCell::default(), ahead }
     }
 
     /// The tensor, if the file has it.
@@ -72,36 +69,27 @@ impl<'a> Tensors<'a> {
         Ok(tensor)
     }
 
-    /// A vector of `len` numbers.
+    /// Refuses a matrix of other sizes: before its rows are listed, by numbers of the metadata.
+    ///
+    /// # Errors
+    /// It is missing or of another shape.
+    pub fn expect(&self, name: &str, rows: usize, cols: usize) -> Result<()> {
+        self.get(name, rows, cols).map(drop)
+    }
+
+    /// A vector of `len` numbers. A matrix counts as one too.
     pub fn vector(&self, tape: &mut Tape, name: String, len: usize) -> Result<ResourceId> {
-        self.vectors(tape, &[(name, len)])
+        self.numbers(tape, Rows::all(name, len))
     }
 
-    /// Vectors (name, numbers) as one, one behind the other. A matrix counts as one too.
-    pub fn vectors(&self, tape: &mut Tape, parts: &[(String, usize)]) -> Result<ResourceId> {
-        for (name, len) in parts {
-            let numbers = self.find(name).map(|tensor| tensor.weights());
-            if numbers != Some(*len as u64) {
-                self.get(name, 1, *len)?;
-            }
+    /// Some numbers of a vector.
+    pub fn numbers(&self, tape: &mut Tape, part: Rows) -> Result<ResourceId> {
+        let numbers = self.find(&part.tensor).map(|tensor| tensor.weights());
+        if numbers != Some(part.of as u64) {
+            self.get(&part.tensor, 1, part.of)?;
         }
-        let len = parts.iter().map(|(_, len)| len).sum();
-        let tensors = parts.iter().map(|(name, _)| name.clone()).collect();
-        Ok(tape.resource(Resource::Vector { tensors, interleave: false, len }))
-    }
-
-    /// Two vectors of `len` numbers each that alternate.
-    pub fn interleaved_vectors(
-        &self,
-        tape: &mut Tape,
-        names: [String; 2],
-        len: usize,
-    ) -> Result<ResourceId> {
-        for name in &names {
-            self.vector(&mut Tape::new(), name.clone(), len)?;
-        }
-        let tensors = names.to_vec();
-        Ok(tape.resource(Resource::Vector { tensors, interleave: true, len: 2 * len }))
+        let (len, parts) = (part.rows, vec![part.part()]);
+        Ok(tape.resource(Resource::Vector(Vector { parts, interleave: false, len })))
     }
 
     /// A matrix.
@@ -112,20 +100,15 @@ impl<'a> Tensors<'a> {
         rows: usize,
         cols: usize,
     ) -> Result<ResourceId> {
-        Ok(self.stacked(tape, &[(name, rows)], cols)?.swap_remove(0))
+        Ok(self.rows(tape, vec![Rows::all(name, rows)], cols)?.swap_remove(0))
     }
 
-    /// Matrices (name, rows) one below the other: neighbours of one format are one.
-    pub fn stacked(
-        &self,
-        tape: &mut Tape,
-        parts: &[(String, usize)],
-        cols: usize,
-    ) -> Result<Vec<ResourceId>> {
+    /// Rows of matrices one below the other: neighbours of one format are one.
+    pub fn rows(&self, tape: &mut Tape, parts: Vec<Rows>, cols: usize) -> Result<Vec<ResourceId>> {
         let mut weights: Vec<Weight> = Vec::new();
-        for (name, rows) in parts {
-            let format = self.get(name, *rows, cols)?.format;
-            let part = Part { tensor: name.clone(), rows: 0..*rows };
+        for part in parts {
+            let format = self.get(&part.tensor, part.of, cols)?.format;
+            let (rows, part) = (part.rows, part.part());
             match weights.last_mut() {
                 // Rows are written in whole words.
                 Some(last)
@@ -137,37 +120,27 @@ impl<'a> Tensors<'a> {
                 }
                 _ => {
                     let parts = vec![part];
-                    weights.push(Weight { parts, interleave: false, format, rows: *rows, cols });
+                    weights.push(Weight { parts, interleave: false, format, rows, cols });
                 }
             }
         }
         Ok(weights.into_iter().map(|w| tape.resource(Resource::Weight(w))).collect())
     }
 
-    /// As many rows of two matrices, gate and up projection.
-    pub fn pair(&self, tape: &mut Tape, parts: [Rows; 2], cols: usize) -> Result<Pair> {
-        let [first, second] = &parts;
-        let rows = first.rows + second.rows;
-        let first = self.get(&first.tensor, first.of, cols)?;
-        let second = self.get(&second.tensor, second.of, cols)?;
-        let formats = [first.format, second.format];
-        let mut weight = |parts, interleave, format, rows| {
-            tape.resource(Resource::Weight(Weight { parts, interleave, format, rows, cols }))
-        };
-        let parts = parts.map(Rows::part);
-        if formats[0] == formats[1] {
-            return Ok(Pair::Alternating(weight(parts.to_vec(), true, formats[0], rows)));
-        }
-        let [first, second] = parts.map(|part| (part.rows.len(), vec![part]));
-        let first = weight(first.1, false, formats[0], first.0);
-        Ok(Pair::Apart([first, weight(second.1, false, formats[1], second.0)]))
+    /// Whether a tensor is of a block that predicts tokens further ahead.
+    fn is_ahead(&self, name: &str) -> bool {
+        let number = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
+        number
+            .and_then(|(number, _)| number.parse().ok())
+            .is_some_and(|at: usize| self.ahead.contains(&at))
     }
 
     /// # Errors
     /// A tensor that nothing asked for: the model would be computed without it.
     pub fn all_used(&self) -> Result<()> {
         let used = self.used.borrow();
-        match self.checkpoint.tensors.iter().find(|t| !used.contains(t.name.as_str())) {
+        let unused = |t: &&TensorInfo| !used.contains(t.name.as_str()) && !self.is_ahead(&t.name);
+        match self.checkpoint.tensors.iter().find(unused) {
             None => Ok(()),
             Some(tensor) => Err(Error::unsupported(format!(
                 "the file has a tensor {}, which this version's model of its family does not use: \

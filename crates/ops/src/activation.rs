@@ -11,6 +11,8 @@ pub enum Activation {
     Gelu,
     /// GELU by the error function.
     GeluErf,
+    /// 1/(1 + exp(−x)).
+    Sigmoid,
     /// max(x, 0).
     Relu,
     /// max(x, 0)² (So et al. 2021).
@@ -38,6 +40,7 @@ impl Activation {
                 0.5 * x * (1.0 + inner.tanh())
             }
             Self::GeluErf => 0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Self::Relu => x.max(0.0),
             Self::ReluSquared => x.max(0.0).powi(2),
             Self::Clamped { alpha, limit } => {
@@ -56,15 +59,6 @@ impl Activation {
         }
     }
 
-    /// The output of a gated unit.
-    pub(crate) fn link_gate(self, kernel: Kernel) -> Kernel {
-        let gate = match self {
-            Self::Clamped { .. } => "gate/clamped",
-            _ => "gate/product",
-        };
-        self.link(kernel.link("output", "output/gated").link("gate", gate))
-    }
-
     /// The function itself.
     pub(crate) fn link(self, kernel: Kernel) -> Kernel {
         let kernel = kernel.link("activation", self.file());
@@ -81,6 +75,7 @@ impl Activation {
             Self::Silu => "activation/silu",
             Self::Gelu => "activation/gelu",
             Self::GeluErf => "activation/gelu_erf",
+            Self::Sigmoid => "activation/sigmoid",
             Self::Relu => "activation/relu",
             Self::ReluSquared => "activation/relu_squared",
             Self::Clamped { .. } => "activation/clamped",
@@ -113,6 +108,7 @@ mod tests {
             (Activation::Silu, 0.731_058_6, -0.238_405_85),
             (Activation::Gelu, 0.841_192, -0.045_402_348),
             (Activation::GeluErf, 0.841_344_7, -0.045_500_264),
+            (Activation::Sigmoid, 0.731_058_6, 0.119_202_92),
             (Activation::Relu, 1.0, 0.0),
             (Activation::ReluSquared, 1.0, 0.0),
             (Activation::GPT_OSS, 0.845_795_8, -0.064_341_38),

@@ -4,6 +4,7 @@ use wisp_base::Result;
 use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
 
 use crate::check::{self, Case};
+use crate::rms_norm::rms_normed;
 use crate::{expect_cols, expect_len, nth, record};
 
 /// RMS norm of a layer's result (in f32), added to the residual stream in place.
@@ -37,11 +38,9 @@ impl Operation for AddNorm {
         let cols = node.value(0)?.cols;
         let mut y = Vec::with_capacity(x.len());
         for (x, residual) in x.chunks_exact(cols).zip(residual.chunks_exact(cols)) {
-            let squares: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
-            let scale =
-                f64::from(self.factor) / (squares / cols as f64 + f64::from(self.eps)).sqrt();
-            let normed = x.iter().zip(gain).map(|(x, g)| (f64::from(*x) * scale) as f32 * g);
-            y.extend(residual.iter().zip(normed).map(|(r, n)| r + n));
+            let mut normed = x.to_vec();
+            rms_normed(&mut normed, gain, self.eps);
+            y.extend(residual.iter().zip(normed).map(|(r, n)| r + self.factor * n));
         }
         Ok(y)
     }
@@ -57,7 +56,6 @@ impl Operation for AddNorm {
             .set_f32("FACTOR", self.factor);
         let binds = vec![
             ("x", lower.bind_input(0)),
-            ("residual", lower.bind_input(1)),
             ("y", lower.bind_output()?),
             ("gain", Bind::Numbers(lower.id(0))),
         ];

@@ -10,9 +10,9 @@ use wisp_graph::{
 
 use crate::check::{Case, matrix, vector};
 use crate::{
-    Activation, AddNorm, AddRow, Attention, Cast, Embed, Epilogue, Experts, ExpertsInto, Gating,
-    HeadLinear, HeadNorm, LayerNorm, Linear, Pairing, RmsNorm, RopeAppend, Route, Sample, Settings,
-    record, rope_table, splits,
+    Activation, Add, AddNorm, AddRow, AppendKv, Attention, Cast, Embed, Experts, GatedDelta,
+    Gating, Glu, HeadLinear, LayerNorm, Linear, OutputGate, Pairing, Pointwise, QkNorm, RmsNorm,
+    Rope, RopeAppend, Rotate, Route, Sample, Settings, ShortConv, record, rope_table, splits,
 };
 
 /// Llama 3.2 1B's, and those of most models of its size.
@@ -35,27 +35,30 @@ pub fn cases(tuning: &wisp_gpu::Tuning) -> Result<Vec<Case>> {
     for format in Format::ALL {
         for rows in [WIDTH, FFN] {
             for tokens in TOKENS {
-                all.push(linear(format, Epilogue::Store, false, rows, tokens)?);
+                all.push(linear(format, Linear::PLAIN, rows, tokens, None)?);
             }
         }
     }
     for tokens in TOKENS {
-        for (epilogue, bias, rows) in [
-            (Epilogue::ADD, false, WIDTH),
-            (Epilogue::Gated(Activation::Silu), false, 2 * FFN),
-            (Epilogue::Activate(Activation::Gelu), true, FFN),
-            (Epilogue::Gate(Activation::Silu), false, FFN),
+        let (glu, biased) = (Activation::Silu, Linear { bias: true, ..Linear::PLAIN });
+        for (op, rows, behind) in [
+            (Linear::PLAIN, WIDTH, Behind::Add),
+            (Linear::PLAIN, 2 * FFN, Behind::Glu(Glu { activation: glu, interleaved: true })),
+            (biased, FFN, Behind::Activate),
+            (Linear::PLAIN, FFN, Behind::Glu(Glu { activation: glu, interleaved: false })),
         ] {
-            all.push(linear(Format::Q4_0, epilogue, bias, rows, tokens)?);
+            all.push(linear(Format::Q4_0, op, rows, tokens, Some(behind))?);
         }
         all.extend(rows(tokens)?);
         all.extend(heads(tokens)?);
+        all.extend(recurrent(tokens)?);
     }
     // Fewer: they are large.
     for tokens in [1, 16] {
         all.extend([experts(tokens, false)?, experts(tokens, true)?]);
     }
-    all.push(linear(Format::Q4_0, Epilogue::LOGITS, false, VOCAB, 1)?);
+    let logits = Linear { kind: Kind::Logits, bias: false };
+    all.push(linear(Format::Q4_0, logits, VOCAB, 1, None)?);
     for kv in [KvType::F32, KvType::F16, KvType::Q8_0, KvType::Q4_0] {
         for (from, tokens) in [(127, 1), (4095, 1), (0, 128)] {
             all.push(attention(kv, from, tokens, tuning)?);
@@ -93,12 +96,13 @@ fn made(
         position: (from + at) as u32,
         sequence: 0,
         long: false,
+        draft: false,
     };
     let step = Step {
         tokens: (0..tokens).map(token).collect(),
         outputs: vec![tokens as u32 - 1],
         splits: 1,
-        both_ways: false,
+        bidirectional: false,
     };
     Case { inputs, ..Case::new(name, tape, step) }
 }
@@ -123,24 +127,53 @@ fn alone(
     Ok(made(format!("{name} × {tokens}"), tape, values, 0, tokens))
 }
 
+/// What a product does with its results.
+#[derive(Clone, Copy)]
+enum Behind {
+    Add,
+    Activate,
+    Glu(Glu),
+}
+
 /// A product with a matrix of `rows` rows and WIDTH columns.
 fn linear(
     format: Format,
-    epilogue: Epilogue,
-    bias: bool,
+    op: Linear,
     rows: usize,
     tokens: usize,
+    behind: Option<Behind>,
 ) -> Result<Case> {
-    let mut inputs = vec![(WIDTH, Kind::Activation)];
-    if matches!(epilogue, Epilogue::Add { .. } | Epilogue::Gate(_)) {
-        inputs.push((rows, Kind::Residual));
+    let mut tape = Tape::new();
+    let x = value(&mut tape, Rows::Tokens, WIDTH, Kind::Activation);
+    let mut inputs = vec![x];
+    let mut resources = vec![tape.resource(matrix("w", format, rows, WIDTH))];
+    if op.bias {
+        resources.push(tape.resource(vector("bias", rows)));
     }
-    let mut resources = vec![matrix("w", format, rows, WIDTH)];
-    if bias {
-        resources.push(vector("bias", rows));
+    let y = record(&mut tape, op, &[x], &resources)?;
+    let mut other = |kind| {
+        let other = value(&mut tape, Rows::Tokens, rows, kind);
+        inputs.push(other);
+        other
+    };
+    match behind {
+        None => {}
+        Some(Behind::Add) => {
+            let stream = other(Kind::Residual);
+            tape.push(Add { factor: 1.0 }, &[y, stream], &[])?;
+        }
+        Some(Behind::Activate) => {
+            tape.push(Pointwise::Activate(Activation::Gelu), &[y], &[])?;
+        }
+        Some(Behind::Glu(glu)) if glu.interleaved => {
+            tape.push(glu, &[y], &[])?;
+        }
+        Some(Behind::Glu(glu)) => {
+            let up = other(Kind::Activation);
+            tape.push(glu, &[y, up], &[])?;
+        }
     }
-    let name = format!("{format} {rows}×{WIDTH}");
-    alone(name, Linear { epilogue, bias }, &inputs, resources, tokens)
+    Ok(made(format!("{format} {rows}×{WIDTH} × {tokens}"), tape, inputs, 0, tokens))
 }
 
 /// What goes over whole rows of the residual stream.
@@ -151,6 +184,9 @@ fn rows(tokens: usize) -> Result<Vec<Case>> {
     let positions = matrix("positions", Format::F16, 1024, WIDTH);
     let norm = LayerNorm { eps: 1e-5, outputs: false, bias: true, wide: false };
     let both = [wide[0], wide[0]];
+    let row = [(WIDTH, Kind::Activation)];
+    let gelu = Pointwise::Activate(Activation::Gelu);
+    let glu = Glu { activation: Activation::Silu, interleaved: false };
     Ok(vec![
         alone(
             format!("Q4_0 {VOCAB}×{WIDTH}"),
@@ -163,7 +199,10 @@ fn rows(tokens: usize) -> Result<Vec<Case>> {
         alone(name.clone(), RmsNorm { eps: 1e-5, outputs: false }, &wide, vec![gain()], tokens)?,
         alone(name.clone(), norm, &wide, vec![gain(), vector("bias", WIDTH)], tokens)?,
         alone(name.clone(), AddNorm { eps: 1e-5, factor: 1.0 }, &both, vec![gain()], tokens)?,
-        alone(name, Cast, &wide, vec![], tokens)?,
+        alone(name.clone(), Cast, &wide, vec![], tokens)?,
+        alone(name.clone(), Add { factor: 1.0 }, &both, vec![], tokens)?,
+        alone(name.clone(), gelu, &row, vec![], tokens)?,
+        alone(name, glu, &[row[0], row[0]], vec![], tokens)?,
     ])
 }
 
@@ -171,9 +210,12 @@ fn rows(tokens: usize) -> Result<Vec<Case>> {
 fn heads(tokens: usize) -> Result<Vec<Case>> {
     let row = |cols| [(cols, Kind::Activation)];
     // Qwen3's heads.
-    let norm = HeadNorm { queries: 32, query: 128, keys: 8, key: 128, eps: 1e-6 };
+    let norm = QkNorm { queries: 32, query: 128, keys: 8, key: 128, eps: 1e-6 };
     let qkv = (HEADS + 2 * KV_HEADS) * HEAD_DIM;
-    let turn = RopeAppend::new(HEADS, KV_HEADS, HEAD_DIM, HEAD_DIM, Pairing::Halves);
+    let rope = Rope::new(HEAD_DIM, HEAD_DIM, Pairing::NeoX);
+    let turn = RopeAppend::new(HEADS, KV_HEADS, rope);
+    let rotate = Rotate { rope, heads: HEADS, temperature: None };
+    let append = AppendKv { kv_heads: KV_HEADS, head_dim: HEAD_DIM };
     let frequencies: Vec<f64> =
         (0..HEAD_DIM / 2).map(|at| 5e5f64.powf(-2.0 * at as f64 / HEAD_DIM as f64)).collect();
     let data = Arc::new(rope_table(&frequencies, 4096, 1.0));
@@ -183,7 +225,15 @@ fn heads(tokens: usize) -> Result<Vec<Case>> {
     let name = |heads, dim| format!("{heads} heads of {dim}");
     Ok(vec![
         alone(name(32, 128), norm, &row(48 * 128), vec![vector("gains", 256)], tokens)?,
-        alone(name(HEADS, HEAD_DIM), turn, &row(qkv), vec![table, cache()], tokens)?,
+        alone(name(HEADS, HEAD_DIM), turn, &row(qkv), vec![table.clone(), cache()], tokens)?,
+        alone(name(HEADS, HEAD_DIM), rotate, &row(HEADS * HEAD_DIM), vec![table], tokens)?,
+        alone(
+            name(KV_HEADS, HEAD_DIM),
+            append,
+            &[(KV_HEADS * HEAD_DIM, Kind::Activation); 2],
+            vec![cache()],
+            tokens,
+        )?,
         alone(
             "Q8_0 16 × 512×128".into(),
             HeadLinear { heads: 16 },
@@ -194,8 +244,55 @@ fn heads(tokens: usize) -> Result<Vec<Case>> {
     ])
 }
 
+/// Recurrent layers: LFM2-1.2B's convolution, Qwen3.5-4B's gated delta rule.
+fn recurrent(tokens: usize) -> Result<Vec<Case>> {
+    let state = |name, len| Resource::Slots { layer: 0, name, len };
+    let (channels, kernel) = (2048, 3);
+    let conv = ShortConv { channels, kernel, activation: None, gated: true, bias: false };
+    let resources = vec![vector("taps", kernel * channels), state("conv", conv.state_len())];
+    let gate = OutputGate {
+        heads: 32,
+        head_dim: 128,
+        norm: Some(1e-6),
+        activation: Activation::Silu,
+        gate_first: 0,
+    };
+    let delta =
+        GatedDelta { key_heads: 16, heads: 32, key_dim: 128, value_dim: 128, grouped: false };
+    let delta_resources =
+        vec![vector("decay", 32), vector("dt_bias", 32), state("delta", delta.state_len())];
+    let delta_inputs =
+        [(delta.input_cols(), Kind::Activation), (2 * delta.heads, Kind::Activation)];
+    let cases = vec![
+        alone("32/16 heads of 128".into(), delta, &delta_inputs, delta_resources, tokens)?,
+        alone(
+            format!("{channels} channels, {kernel} taps"),
+            conv,
+            &[(3 * channels, Kind::Activation)],
+            resources,
+            tokens,
+        )?,
+        alone(
+            "32 heads of 128".into(),
+            gate,
+            &[(32 * 128, Kind::Activation); 2],
+            vec![vector("gain", 128)],
+            tokens,
+        )?,
+    ];
+    // Behind the first position, where there is a state to read.
+    let later = |mut case: Case| {
+        for (step, key) in &mut case.steps {
+            step.tokens.iter_mut().for_each(|token| token.position += 1);
+            key.decode = tokens == 1;
+        }
+        case
+    };
+    Ok(cases.into_iter().map(later).collect())
+}
+
 fn cache() -> Resource {
-    Resource::Cache { layer: 0, kv_heads: KV_HEADS, head_dim: HEAD_DIM, latent: false }
+    Resource::Paged { layer: 0, kv_heads: KV_HEADS, head_dim: HEAD_DIM, latent: false }
 }
 
 fn attention(kv: KvType, from: usize, tokens: usize, tuning: &wisp_gpu::Tuning) -> Result<Case> {
@@ -226,19 +323,22 @@ fn experts(tokens: usize, apart: bool) -> Result<Case> {
     let (gating, groups) = (Gating::Softmax, (1, 1));
     let route = Route { used, gating, normalize: true, factor: 1.0, groups, bias: false };
     let routes = record(&mut tape, route, &[logits], &[])?;
-    let mut products = |inputs: &[ValueId], name: &str, rows: usize, into| {
+    let products = |tape: &mut Tape, inputs: &[ValueId], name: &str, rows: usize, sum| {
         let w = tape.resource(matrix(name, Format::MXFP4, experts * rows, size));
         let bias = tape.resource(vector(&format!("{name} bias"), experts * rows));
-        record(&mut tape, Experts { experts, used, into, bias: true }, inputs, &[w, bias])
+        record(tape, Experts { experts, used, sum, bias: true }, inputs, &[w, bias])
     };
-    let gated = ExpertsInto::Gated(Activation::GPT_OSS);
+    let glu = Glu { activation: Activation::GPT_OSS, interleaved: !apart };
     let h = if apart {
-        let up = products(&[x, routes], "up", size, ExpertsInto::Wide)?;
-        products(&[x, routes, up], "gate", size, ExpertsInto::Gate(Activation::GPT_OSS))?
+        let up = products(&mut tape, &[x, routes], "up", size, false)?;
+        let gate = products(&mut tape, &[x, routes], "gate", size, false)?;
+        record(&mut tape, glu, &[gate, up], &[])?
     } else {
-        products(&[x, routes], "gate_up", 2 * size, gated)?
+        let pairs = products(&mut tape, &[x, routes], "gate_up", 2 * size, false)?;
+        record(&mut tape, glu, &[pairs], &[])?
     };
-    products(&[h, routes, residual], "down", size, ExpertsInto::Sum { factor: 1.0 })?;
+    let sum = products(&mut tape, &[h, routes], "down", size, true)?;
+    record(&mut tape, Add { factor: 1.0 }, &[sum, residual], &[])?;
     let how = if apart { ", gate and up apart" } else { "" };
     let name = format!("MXFP4 {used} of {experts} of {size} × {tokens}{how}");
     Ok(made(name, tape, vec![logits, x, residual], 0, tokens))
@@ -259,15 +359,11 @@ mod tests {
         let (mut names, mut formats) = (BTreeSet::new(), BTreeSet::new());
         for case in cases {
             let target = Target {
-                variant: Variant::ALL[0],
                 kv: case.kv,
-                tuning,
-                max_binding: 128 << 20,
                 subgroup: 4,
                 max_bindings: 16,
-                coop: None,
-                workgroup_memory: 16384,
                 pages_per_sequence: 128,
+                ..Target::least(Variant::ALL[0], tuning)
             };
             for (_, key) in &case.steps {
                 for dispatch in lower(&case.tape, &target, *key).unwrap().dispatches {
@@ -288,7 +384,7 @@ mod tests {
     fn every_operation_kernel_and_weight_format_is_measured() {
         for tuning in [Tuning::CPU, Tuning::GPU] {
             let (names, formats) = seen(&cases(&tuning).unwrap(), tuning);
-            let (checked, _) = seen(&crate::check::cases().unwrap(), tuning);
+            let (checked, _) = seen(&crate::cases().unwrap(), tuning);
             let missing: Vec<_> = checked.difference(&names).collect();
             assert!(missing.is_empty(), "no bench case of {missing:?}");
             assert_eq!(formats, BTreeSet::from(Format::ALL));

@@ -1,19 +1,23 @@
-//! Every operation's cases on a device, compared with their CPU definitions. The
-//! test of the kernels, and the self-check of an adapter at its first use.
+//! The harness of operations' cases: runs a case on a device and compares it with the CPU
+//! definition. The test of the kernels, and the self-check of an adapter at its first use.
+//! It knows no operation; `registry.rs` lists the cases of all.
 //!
 //! Each value lies between guards; all memory starts as NaN, so that a kernel that
 //! reads padding or what nobody wrote is seen as well as one that writes too far.
 
-use wisp_base::quant::{decode, example, split};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use wisp_base::quant::{decode, example, repack};
 use wisp_base::{Error, Format, KvType, Result, uniform};
-use wisp_gpu::{Gpu, Kernel, Scalar, Tuning, Variant};
+use wisp_gpu::{Gpu, Kernel, Scalar, Tuning, Variant, link};
 use wisp_graph::{
     Cpu, DeviceResources, Kind, PAGE, Part, Plan, PlanKey, Resource, ResourceId, Rows, Scratch,
-    Sequences, Shared, Step, StepToken, Tape, Target, Value, ValueId, Weight, lower,
+    Sequences, Shared, StateSize, Step, StepToken, Tape, Target, Value, ValueId, Vector, Weight,
+    lower,
 };
 
 use crate::product::PACKED;
-use crate::sample::Settings;
+use crate::settings::{IN_PROMPT, Settings};
 
 /// One small tape with the steps to run it for.
 #[derive(Debug, Clone)]
@@ -32,7 +36,7 @@ pub struct Case {
     pub steps: Vec<(Step, PlanKey)>,
     /// What the caches store.
     pub kv: KvType,
-    /// Bytes a binding, where weights are to be split.
+    /// Bytes per binding, where weights are to be split.
     pub max_binding: Option<u64>,
     /// For `sample`: settings of each sequence.
     pub settings: Vec<Settings>,
@@ -107,41 +111,13 @@ impl Case {
     }
 }
 
-/// Every case of every operation.
-///
-/// # Errors
-/// None, unless a case is wrong.
-pub fn cases() -> Result<Vec<Case>> {
-    let mut all = crate::embed::cases()?;
-    all.extend(crate::rms_norm::cases()?);
-    all.extend(crate::linear::cases()?);
-    all.extend(crate::layer_norm::cases()?);
-    all.extend(crate::add_norm::cases()?);
-    all.extend(crate::head_linear::cases()?);
-    all.extend(crate::head_norm::cases()?);
-    all.extend(crate::cast::cases()?);
-    all.extend(crate::route::cases()?);
-    all.extend(crate::experts::cases()?);
-    all.extend(crate::rope::cases()?);
-    all.extend(crate::attention::cases()?);
-    all.extend(crate::sample::cases()?);
-    Ok(all)
-}
-
 /// What `case` is lowered for on this adapter.
 pub fn target(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Target {
-    let facts = gpu.facts();
-    Target {
-        variant,
-        kv: case.kv,
-        tuning,
-        max_binding: case.max_binding.unwrap_or(facts.max_binding),
-        subgroup: facts.subgroup_size.0,
-        max_bindings: facts.max_bindings,
-        coop: facts.caps.coop,
-        workgroup_memory: facts.max_workgroup_memory,
-        pages_per_sequence: PAGES_PER_SEQUENCE,
-    }
+    let mut target = Target::of(gpu.facts(), variant, tuning);
+    target.kv = case.kv;
+    target.max_binding = case.max_binding.unwrap_or(target.max_binding);
+    target.pages_per_sequence = PAGES_PER_SEQUENCE;
+    target
 }
 
 /// Whether products of the case are packed on such a target.
@@ -158,31 +134,48 @@ pub fn is_packed(case: &Case, target: &Target) -> Result<bool> {
     Ok(false)
 }
 
+/// What a device would do for a case: where it is the same for two targets, one run tells of both.
+///
+/// # Errors
+/// Those of an operation; a kernel that does not link.
+pub fn work(case: &Case, target: &Target) -> Result<u64> {
+    let mut work = DefaultHasher::new();
+    (target.variant.scalar, target.tuning.matvec.packed).hash(&mut work);
+    for (step, key) in &case.steps {
+        let splits = step.splits.min(target.tuning.attention.splits);
+        let counts = Step { splits, ..step.clone() }.counts();
+        splits.hash(&mut work);
+        for dispatch in lower(&case.tape, target, *key)?.dispatches {
+            link(&dispatch.kernel)?.source.hash(&mut work);
+            dispatch.binds.hash(&mut work);
+            (dispatch.groups)(&counts).hash(&mut work);
+        }
+    }
+    Ok(work.finish())
+}
+
 /// Runs one case on one variant, with the adapter's own tuning or another.
 ///
 /// # Errors
 /// The device failed; not: it computed wrongly.
 pub async fn run(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Result<Report> {
-    let target = target(gpu, case, variant, tuning);
+    run_for(gpu, case, target(gpu, case, variant, tuning)).await
+}
+
+/// Runs one case as it is lowered for `target`, which the adapter must be able to run.
+///
+/// # Errors
+/// The device failed; not: it computed wrongly.
+pub async fn run_for(gpu: &Gpu, case: &Case, target: Target) -> Result<Report> {
+    let (variant, tuning) = (target.variant, target.tuning);
     let tape = &case.tape;
     let pages = SEQUENCES * PAGES_PER_SEQUENCE;
-    // Pages in an order of their own, so that a kernel that ignores the table is seen.
-    let mut sequences = Sequences::new(SEQUENCES, PAGES_PER_SEQUENCE, case.vocab.max(1));
-    for (at, page) in sequences.pages.iter_mut().enumerate() {
-        *page = ((at * 7 + 5) % pages) as u32;
-    }
-    sequences.sampled = vec![2; SEQUENCES];
-    for (at, (count, bias)) in sequences.counts.iter_mut().zip(&mut sequences.bias).enumerate() {
-        *count = [0, 0, 1, 3, crate::IN_PROMPT, crate::IN_PROMPT | 2][at % 6];
-        *bias = [0.0, -1.5, 0.25][at % 3];
-    }
-    for at in 0..SEQUENCES {
-        let settings = case.settings.get(at).copied().unwrap_or_default();
-        sequences.settings.extend(settings.words());
-    }
+    let sequences = sequences(case);
     let words = case.steps.iter().map(|(step, _)| step.words().len()).max().unwrap_or(0);
     let sizes = Shared::sizes(words, SEQUENCES, PAGES_PER_SEQUENCE, case.vocab.max(1));
-    let device = DeviceResources::allocate(gpu, tape, &target, pages, sizes).await?;
+    // A slot beyond those of the sequences, which must stay as it is.
+    let state = StateSize { pages, slots: SEQUENCES + 1, snapshots: 0 };
+    let device = DeviceResources::allocate(gpu, tape, &target, state, sizes).await?;
     let shared = &device.shared;
     gpu.write(&shared.pages, 0, bytemuck::cast_slice(&sequences.pages));
     gpu.write(&shared.sampled, 0, bytemuck::cast_slice(&sequences.sampled));
@@ -191,7 +184,10 @@ pub async fn run(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Re
     gpu.write(&shared.settings, 0, bytemuck::cast_slice(&sequences.settings));
 
     let load = |id: ResourceId| load(gpu, tape, &device, &target, id);
-    let mut cpu = Cpu::new(tape, case.kv, pages, sequences, load)?;
+    let mut cpu = Cpu::new(tape, case.kv, state, sequences, load)?;
+    for buffer in slots(tape).filter_map(|id| device.slots(id)) {
+        gpu.write(buffer, 0, bytemuck::cast_slice(&vec![SENTINEL; buffer.size() as usize / 4]));
+    }
     let mut error: f64 = 0.0;
     for (number, (step, key)) in case.steps.iter().enumerate() {
         // No more than the kernels have memory for.
@@ -214,7 +210,7 @@ pub async fn run(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Re
             let value = tape.value(*id);
             let want = expected.get(id.index()).and_then(Option::as_deref).unwrap_or(&[]);
             let (buffer, offset, bytes) = plan
-                .value(tape, *id)
+                .value(*id)
                 .ok_or_else(|| Error::input(format!("{} is not stored", value.name)))?;
             let got = numbers(&gpu.read(buffer, offset, bytes).await?, value, variant, want.len());
             error = error.max(relative_error(&got, want));
@@ -228,6 +224,9 @@ pub async fn run(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Re
             if !same(&tokens, &cpu.sequences.sampled) || !same(&counts, &cpu.sequences.counts) {
                 error = f64::INFINITY;
             }
+        }
+        for id in slots(tape) {
+            error = error.max(slots_error(gpu, &device, &cpu, id).await?);
         }
         for (buffer, _, bytes) in plan.guarded() {
             let all = gpu.read(buffer, 0, buffer.size()).await?;
@@ -246,12 +245,71 @@ pub async fn run(gpu: &Gpu, case: &Case, variant: Variant, tuning: Tuning) -> Re
         bound = bound.max(F16_BOUND);
     }
     // What attention or a first product of experts gives is not on the grid of 8 bits.
-    let rounded = tape.resources().iter().any(|r| matches!(r, Resource::Cache { .. }))
+    let rounded = tape.resources().iter().any(|r| matches!(r, Resource::Paged { .. }))
         || tape.nodes().iter().any(|node| node.op.name().starts_with("experts"));
     if tuning.matvec.packed && rounded {
         bound = bound.max(PACKED_BOUND);
     }
     Ok(Report { case: case.name.clone(), variant, error, bound })
+}
+
+fn slots(tape: &Tape) -> impl Iterator<Item = ResourceId> {
+    let all = tape.resources().iter().enumerate();
+    all.filter(|(_, r)| matches!(r, Resource::Slots { .. })).map(|(at, _)| tape.id(at))
+}
+
+/// The largest relative error of a slot that a sequence has written; infinite where another
+/// one was.
+async fn slots_error(
+    gpu: &Gpu,
+    device: &DeviceResources,
+    cpu: &Cpu<'_>,
+    id: ResourceId,
+) -> Result<f64> {
+    let Some(buffer) = device.slots(id) else { return Ok(f64::INFINITY) };
+    let got = gpu.read(buffer, 0, buffer.size()).await?;
+    let got: Vec<f32> = got.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let error = |(at, got): (usize, &[f32])| {
+        let want = cpu.slot(id, at).unwrap_or(&[]);
+        if want.iter().all(|x| x.is_nan()) {
+            let same = got.iter().all(|x| x.to_bits() == SENTINEL);
+            return if same { 0.0 } else { f64::INFINITY };
+        }
+        relative_error(got, want)
+    };
+    let len = cpu.slot(id, 0).map_or(1, <[f32]>::len);
+    Ok(got.chunks_exact(len).enumerate().map(error).fold(0.0, f64::max))
+}
+
+/// The sequences that cases have.
+fn sequences(case: &Case) -> Sequences {
+    // Pages in an order of their own, so that a kernel that ignores the table is seen.
+    let mut sequences = Sequences::new(SEQUENCES, PAGES_PER_SEQUENCE, case.vocab.max(1));
+    let pages = SEQUENCES * PAGES_PER_SEQUENCE;
+    for (at, page) in sequences.pages.iter_mut().enumerate() {
+        *page = ((at * 7 + 5) % pages) as u32;
+    }
+    sequences.sampled.fill(2);
+    for (at, (count, bias)) in sequences.counts.iter_mut().zip(&mut sequences.bias).enumerate() {
+        *count = [0, 0, 1, 3, IN_PROMPT, IN_PROMPT | 2][at % 6];
+        *bias = [0.0, -1.5, 0.25][at % 3];
+    }
+    for at in 0..SEQUENCES {
+        let settings = case.settings.get(at).copied().unwrap_or_default();
+        sequences.settings.extend(settings.words());
+    }
+    sequences
+}
+
+/// Numbers of the inputs of step `number`.
+fn inputs(case: &Case, number: usize) -> Vec<(ValueId, Vec<f32>)> {
+    let Some((step, _)) = case.steps.get(number) else { return Vec::new() };
+    let input = |(at, id): (usize, &ValueId)| {
+        let value = case.tape.value(*id);
+        let rows = if value.rows == Rows::Tokens { step.tokens.len() } else { step.outputs.len() };
+        (*id, (case.numbers)((number * 1000 + at) as u64 + 77, rows * value.cols))
+    };
+    case.inputs.iter().enumerate().map(input).collect()
 }
 
 /// Fills the inputs of step `number`, and gives their numbers.
@@ -263,23 +321,18 @@ pub fn fill_inputs(
     number: usize,
 ) -> Vec<(ValueId, Vec<f32>)> {
     let tape = &case.tape;
-    let Some((step, _)) = case.steps.get(number) else { return Vec::new() };
-    let mut inputs = Vec::new();
-    for id in &case.inputs {
+    let mut inputs = inputs(case, number);
+    for (id, data) in &mut inputs {
         let value = tape.value(*id);
-        let rows = if value.rows == Rows::Tokens { step.tokens.len() } else { step.outputs.len() };
-        let seed = (number * 1000 + inputs.len()) as u64 + 77;
-        let mut data = (case.numbers)(seed, rows * value.cols);
         if target.tuning.matvec.packed {
-            on_grid(&mut data, value.cols);
+            on_grid(data, value.cols);
         }
         if half(value, target.variant) {
-            KvType::F16.round(&mut data);
+            KvType::F16.round(data);
         }
-        if let Some((buffer, offset, _)) = plan.value(tape, *id) {
-            upload(gpu, buffer, offset, value, target.variant, &data);
+        if let Some((buffer, offset, _)) = plan.value(*id) {
+            upload(gpu, buffer, offset, value, target.variant, data);
         }
-        inputs.push((*id, data));
     }
     inputs
 }
@@ -298,7 +351,7 @@ fn half(value: &Value, variant: Variant) -> bool {
     value.kind == Kind::Activation && variant.scalar == Scalar::F16
 }
 
-/// Makes up a weight or a vector, writes it to the device, gives its numbers.
+/// Fills a weight or vector on the device, and gives its numbers.
 fn load(
     gpu: &Gpu,
     tape: &Tape,
@@ -306,26 +359,82 @@ fn load(
     target: &Target,
     id: ResourceId,
 ) -> Result<Vec<f32>> {
-    let seed = id.index() as u64;
+    let numbers = resource(tape, id, target.tuning.matvec.packed)?;
     match tape.get(id) {
         Resource::Weight(w) => {
-            let bytes = example(w.format, seed, w.rows * w.cols)?;
-            let packed = split(w.format, &bytes, w.cols)?;
+            let packed = repack(w.format, &stored(w)?, w.cols)?;
             device.write_rows(gpu, tape, id, 0, w.rows, &packed)?;
+        }
+        Resource::Vector(_) => device.write_numbers(gpu, id, &numbers)?,
+        _ => {}
+    }
+    Ok(numbers)
+}
+
+/// The numbers of a weight or vector. Of vectors on packed products' `grid`: as gains of a norm
+/// they leave x there.
+fn resource(tape: &Tape, id: ResourceId, grid: bool) -> Result<Vec<f32>> {
+    match tape.get(id) {
+        Resource::Weight(w) => {
             let mut numbers = vec![0.0; w.rows * w.cols];
-            decode(w.format, &bytes, &mut numbers)?;
+            decode(w.format, &stored(w)?, &mut numbers)?;
             Ok(numbers)
         }
-        Resource::Vector { len, .. } => {
-            let mut numbers = random(seed, *len);
-            if target.tuning.matvec.packed {
-                // As gains of a norm they leave x on its grid.
+        Resource::Vector(v) => {
+            let part =
+                |Part { tensor, rows }: &Part| random(seed(tensor), rows.end).split_off(rows.start);
+            let mut numbers = joined(v.parts.iter().map(part).collect(), v.interleave, 1);
+            if grid {
                 numbers.iter_mut().for_each(|x| *x = 1f32.copysign(*x));
             }
-            device.write_numbers(gpu, id, &numbers)?;
             Ok(numbers)
         }
         _ => Ok(Vec::new()),
+    }
+}
+
+/// A weight as a file has it.
+fn stored(w: &Weight) -> Result<Vec<u8>> {
+    let row = w.format.bytes(w.cols);
+    let mut parts = Vec::new();
+    for Part { tensor, rows } in &w.parts {
+        let bytes = example(w.format, seed(tensor), rows.end * w.cols)?;
+        parts.push(bytes[rows.start * row..].to_vec());
+    }
+    Ok(joined(parts, w.interleave, row))
+}
+
+/// What the definitions of `tape`, which makes the values of `case`, give for those that are
+/// compared: step by step.
+///
+/// # Errors
+/// Those of an operation.
+pub fn defined(case: &Case, tape: &Tape) -> Result<Vec<Vec<f32>>> {
+    let state = StateSize { pages: SEQUENCES * PAGES_PER_SEQUENCE, slots: SEQUENCES, snapshots: 0 };
+    let load = |id| resource(tape, id, false);
+    let mut cpu = Cpu::new(tape, case.kv, state, sequences(case), load)?;
+    let mut found = Vec::new();
+    for (number, (step, _)) in case.steps.iter().enumerate() {
+        let values = cpu.run(step, &inputs(case, number))?;
+        let compared = case.compare.iter().map(|id| values.get(id.index()).cloned().flatten());
+        found.extend(compared.map(Option::unwrap_or_default));
+    }
+    Ok(found)
+}
+
+/// Of a tensor's numbers, which are the same on whatever tape it is.
+fn seed(tensor: &str) -> u64 {
+    tensor.bytes().fold(7, |hash: u64, byte| hash.wrapping_mul(31) + u64::from(byte))
+}
+
+/// Parts one behind the other, or `row` of each in turn.
+fn joined<T: Copy>(parts: Vec<Vec<T>>, interleave: bool, row: usize) -> Vec<T> {
+    match parts.as_slice() {
+        [a, b] if interleave => {
+            let rows = a.chunks(row).zip(b.chunks(row));
+            rows.flat_map(|(a, b)| [a, b].concat()).collect()
+        }
+        parts => parts.concat(),
     }
 }
 
@@ -396,18 +505,54 @@ pub(crate) fn step(tokens: &[(u32, u32)], outputs: &[u32]) -> Step {
         position: *position,
         sequence: *sequence,
         long: false,
+        draft: false,
     };
     Step {
         tokens: tokens.iter().enumerate().map(token).collect(),
         outputs: outputs.to_vec(),
         splits: 1,
-        both_ways: false,
+        bidirectional: false,
     }
 }
 
+/// Steps of recurrent operations: one for each list of runs (sequence, first position, count,
+/// how many of them are draft tokens). Those where every run is one token, or has draft tokens,
+/// are decode's.
+pub(crate) fn runs(steps: &[&[(u32, u32, u32, u32)]]) -> Vec<(Step, PlanKey)> {
+    let made = |runs: &&[(u32, u32, u32, u32)]| {
+        let run = |&(sequence, first, count, _): &(u32, u32, u32, u32)| {
+            (first..first + count).map(move |position| (sequence, position))
+        };
+        let mut step = step(&runs.iter().flat_map(run).collect::<Vec<_>>(), &[]);
+        let drafts = runs
+            .iter()
+            .flat_map(|(_, _, count, drafts)| (0..*count).map(move |at| at + drafts >= *count));
+        step.tokens.iter_mut().zip(drafts).for_each(|(token, draft)| token.draft = draft);
+        let decode = runs.iter().all(|(_, _, count, drafts)| *count == 1 || *drafts > 0);
+        let key = PlanKey { tokens: step.tokens.len(), outputs: 1, decode, sample: false };
+        (step, key)
+    };
+    steps.iter().map(made).collect()
+}
+
+/// Runs for them: shorter and longer than what a convolution remembers, beside each other, from
+/// position 0 and from later ones; decode; a slot that another sequence has left; draft tokens, in
+/// vain and accepted, behind a token, behind several, and from position 0.
+pub(crate) const RUNS: [&[(u32, u32, u32, u32)]; 9] = [
+    &[(0, 0, 2, 0), (1, 0, 7, 0), (2, 0, 1, 0)],
+    &[(2, 1, 1, 0), (0, 2, 5, 0)],
+    &[(1, 7, 1, 0), (0, 7, 1, 0), (2, 2, 1, 0)],
+    &[(1, 8, 2, 0), (2, 3, 19, 0)],
+    &[(0, 0, 1, 0), (1, 10, 1, 0)],
+    &[(0, 1, 8, 7)],
+    &[(0, 2, 5, 2), (1, 11, 2, 1), (2, 22, 1, 0)],
+    &[(1, 12, 1, 0)],
+    &[(1, 0, 7, 6), (0, 5, 4, 0)],
+];
+
 /// A vector of one tensor.
 pub(crate) fn vector(name: &str, len: usize) -> Resource {
-    Resource::Vector { tensors: vec![name.to_owned()], interleave: false, len }
+    Resource::Vector(Vector::all(name, len))
 }
 
 /// A weight of one tensor.

@@ -1,7 +1,9 @@
 //! y[t] = factor·W[id of token t]; y[t] += W[position of token t]; y[t] += W[0]
 
 use wisp_base::{Error, Format, Result};
-use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
+use wisp_graph::{
+    Bind, Cost, CpuNode, Kind, Lower, MAX_DRAFTS, Operation, Resource, Rows, Tape, Value,
+};
 
 use crate::check::{self, Case, matrix};
 use crate::{expect_cols, nth, record, weight};
@@ -40,7 +42,7 @@ impl Operation for Embed {
         for token in &node.step.tokens {
             let id = match token.id {
                 Some(id) => id,
-                None => node.sequences.sampled[token.sequence as usize],
+                None => node.sequences.sampled[token.sequence as usize * (1 + MAX_DRAFTS)],
             } as usize;
             let row = w.data.get(id * w.cols..(id + 1) * w.cols);
             let row = row.ok_or_else(|| Error::input(format!("no token {id}")))?;
@@ -105,19 +107,14 @@ fn rows(lower: &mut Lower<'_>, factor: f32, add: Option<AddRow>) -> Result<()> {
             .set_f32("FACTOR", factor)
             .set_bool("ADD", add.is_some())
             .set_bool("FIRST", add == Some(AddRow::First));
-        let mut binds = Vec::new();
-        if add.is_some() && at == 0 {
-            // As in `Linear`: so that the planner sees what the sum starts from.
-            binds.push(("residual", lower.bind_input(0)));
-        }
-        binds.extend([
+        let binds = vec![
             ("step", Bind::Step),
             ("sampled", Bind::Sampled),
             ("y", lower.bind_output()?),
             ("weight_quants", Bind::Quants(lower.id(0), at)),
             ("weight_scales", Bind::Scales(lower.id(0), at)),
             ("weight_table", Bind::WeightTable(lower.id(0))),
-        ]);
+        ];
         let first = at == 0;
         lower.dispatch(
             kernel,

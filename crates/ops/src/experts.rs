@@ -1,60 +1,40 @@
-//! Products with the experts that each token was routed to: side by side through a
-//! gated unit, or summed by their weights onto the residual stream.
+//! Products with the experts that each token was routed to (Shazeer et al. 2017): side by side,
+//! or summed by their weights.
 
 use std::ops::Range;
 
 use wisp_base::{Error, Format, Result};
 use wisp_graph::{
-    Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value, Weight,
+    Bind, Cost, CpuNode, Kind, Link, Lower, Operation, Resource, Rows, Tape, Value, Weight,
 };
 
 use crate::check::{self, Case, matrix};
 use crate::groups::Groups;
 use crate::linear::dot;
-use crate::product::{Matmul, Matvec, link_x};
-use crate::{Activation, Gating, RmsNorm, Route, expect_cols, expect_len, nth, record, weight};
+use crate::product::{Matmul, Matvec, fits, link_x, link_y, result_bytes};
+use crate::{
+    Activation, Add, Gating, Glu, RmsNorm, Route, expect_cols, expect_len, nth, record, weight,
+};
 
-/// What becomes of the products.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ExpertsInto {
-    /// x is the same for all experts; even rows of an expert's matrix are its gate's, odd
-    /// ones its up projection's: `[tokens, used·rows/2]`.
-    Gated(Activation),
-    /// x is the same for all experts; stored in f32, for [`Self::Gate`]: `[tokens, used·rows]`.
-    Wide,
-    /// The gates of units whose up projections are input 2, of [`Self::Wide`]: activate(gate)·up
-    /// is stored. For matrices of two formats.
-    Gate(Activation),
-    /// x has a part for each expert; Σ weight·product is added to input 2, the residual
-    /// stream, in place, `factor` times.
-    Sum {
-        /// 1 in most models.
-        factor: f32,
-    },
-}
-
-/// Inputs: x, the routes of [`Route`], the residual stream for a sum. Resources: the
-/// experts' matrices one below the other, then their bias, if they have one.
-#[derive(Debug, Clone, PartialEq)]
+/// Inputs: x, the routes of [`Route`]. Resources: the experts' matrices one below the other, then
+/// their bias, if they have one. Output: `[tokens, used·rows]`, in the order of routes; a sum's
+/// is `[tokens, rows]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Experts {
     /// Experts in all.
     pub experts: usize,
-    /// Experts a token.
+    /// Experts per token.
     pub used: usize,
-    /// What becomes of the products.
-    pub into: ExpertsInto,
+    /// x has a part for each expert, and the result is Σ weight·product; else x is the same for
+    /// all experts.
+    pub sum: bool,
     /// Resource 1 is a bias.
     pub bias: bool,
 }
 
 impl Operation for Experts {
     fn name(&self) -> &'static str {
-        match self.into {
-            ExpertsInto::Gated(_) => "experts_gated",
-            ExpertsInto::Wide => "experts",
-            ExpertsInto::Gate(_) => "experts_gate",
-            ExpertsInto::Sum { .. } => "experts_sum",
-        }
+        if self.sum { "experts_sum" } else { "experts" }
     }
 
     fn infer(&self, inputs: &[&Value], resources: &[&Resource]) -> Result<Option<Value>> {
@@ -70,32 +50,9 @@ impl Operation for Experts {
             expect_len(resources, 1, w.rows)?;
         }
         let rows = w.rows / self.experts;
-        let name = self.name().into();
-        Ok(Some(match self.into {
-            ExpertsInto::Gated(_) => {
-                expect_cols(x, w.cols)?;
-                let cols = self.used * rows / 2;
-                Value { name, rows: x.rows, cols, kind: Kind::Activation }
-            }
-            ExpertsInto::Wide => {
-                expect_cols(x, w.cols)?;
-                Value { name, rows: x.rows, cols: self.used * rows, kind: Kind::Residual }
-            }
-            ExpertsInto::Gate(_) => {
-                expect_cols(x, w.cols)?;
-                expect_cols(nth(inputs, 2)?, self.used * rows)?;
-                Value { name, rows: x.rows, cols: self.used * rows, kind: Kind::Activation }
-            }
-            ExpertsInto::Sum { .. } => {
-                expect_cols(x, self.used * w.cols)?;
-                expect_cols(nth(inputs, 2)?, rows)?;
-                Value { name, rows: x.rows, cols: rows, kind: Kind::Residual }
-            }
-        }))
-    }
-
-    fn in_place(&self) -> Option<usize> {
-        matches!(self.into, ExpertsInto::Sum { .. }).then_some(2)
+        expect_cols(x, if self.sum { self.used * w.cols } else { w.cols })?;
+        let cols = if self.sum { rows } else { self.used * rows };
+        Ok(Some(Value { name: self.name().into(), rows: x.rows, cols, kind: self.kind() }))
     }
 
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
@@ -111,67 +68,81 @@ impl Operation for Experts {
             })
             .collect()
         };
-        let mut y = match self.into {
-            ExpertsInto::Sum { .. } => node.input(2)?.to_vec(),
-            _ => Vec::new(),
-        };
         let x = node.input(0)?.chunks_exact(node.value(0)?.cols);
         let routes = node.input(1)?.chunks_exact(2 * self.used);
-        for (token, (x, routes)) in x.zip(routes).enumerate() {
+        let mut y = Vec::new();
+        for (x, routes) in x.zip(routes) {
+            let start = y.len();
             for (slot, route) in routes.chunks_exact(2).enumerate() {
                 let expert = route[0] as usize;
-                match self.into {
-                    ExpertsInto::Gated(activation) => {
-                        let products = products(expert, x);
-                        let pairs = products.chunks_exact(2);
-                        y.extend(pairs.map(|pair| activation.gated(pair[0], pair[1])));
-                    }
-                    ExpertsInto::Wide => y.extend(products(expert, x)),
-                    ExpertsInto::Gate(activation) => {
-                        let up = node.input(2)?.get(y.len()..).unwrap_or_default();
-                        let pairs = products(expert, x).into_iter().zip(up);
-                        y.extend(pairs.map(|(gate, up)| activation.gated(gate, *up)));
-                    }
-                    ExpertsInto::Sum { factor } => {
-                        let part = &x[slot * w.cols..(slot + 1) * w.cols];
-                        let into = &mut y[token * rows..(token + 1) * rows];
-                        for (y, product) in into.iter_mut().zip(products(expert, part)) {
-                            *y += factor * route[1] * product;
-                        }
-                    }
+                if !self.sum {
+                    y.extend(products(expert, x));
+                    continue;
+                }
+                y.resize(start + rows, 0.0);
+                let part = &x[slot * w.cols..(slot + 1) * w.cols];
+                for (y, product) in y[start..].iter_mut().zip(products(expert, part)) {
+                    *y += route[1] * product;
                 }
             }
         }
         Ok(y)
     }
 
-    fn takes_prologue(&self, at: usize) -> bool {
-        at == 0 && matches!(self.into, ExpertsInto::Gated(_) | ExpertsInto::Wide)
+    /// Outputs of pairs; an input where pairs are not grouped and have no parts of x.
+    fn takes(&self, lower: &Lower<'_>) -> Result<bool> {
+        let grouped = self.groups(lower)?.is_some();
+        if lower.output_link().is_some_and(|link| link.together.is_some())
+            || lower
+                .input_link()
+                .is_some_and(|link| link.interface != "input" || self.sum || grouped)
+        {
+            return Ok(false);
+        }
+        let own: &[_] = if self.bias { &["routes", "row_bias"] } else { &["routes"] };
+        Ok(fits(lower, lower.weight(0)?, own))
     }
 
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
         let w = lower.weight(0)?;
-        let parts = 4 * (lower.rows(Rows::Tokens) * self.used * w.rows / self.experts) as u64;
-        let groups = Groups::of(lower, self.experts, self.used)
-            .filter(|_| !self.sums() || parts <= lower.target.max_binding);
-        let into = match self.into {
-            // Workgroups of several experts cannot add to the same row of the residual stream.
-            ExpertsInto::Sum { .. } if groups.is_some() => Bind::Temp(lower.temp(parts)),
-            _ => lower.bind_output()?,
+        let groups = self.groups(lower)?;
+        let list = match groups {
+            Some(groups) => Some((groups, lower.list(1, |lower| groups.list(lower))?)),
+            None => None,
         };
+        // Workgroups of several experts cannot add to the same row.
+        let parts = list.is_some().then(|| self.part_bytes(lower, w)).filter(|_| self.sum);
+        let parts = parts.map(|bytes| Bind::Temp(lower.temp(bytes)));
         for (shard, range) in lower.shards(w).into_iter().enumerate() {
-            self.products(lower, w, (shard, range), groups, into)?;
+            self.products(lower, w, (shard, range), list.as_ref(), parts)?;
         }
-        match self.into {
-            ExpertsInto::Sum { factor } if groups.is_some() => self.combine(lower, factor, into),
-            _ => Ok(()),
-        }
+        parts.map_or(Ok(()), |parts| self.combine(lower, parts))
     }
 }
 
 impl Experts {
-    fn sums(&self) -> bool {
-        matches!(self.into, ExpertsInto::Sum { .. })
+    /// How results are stored: sums in 32 bits, as the residual stream that they are added to.
+    fn kind(&self) -> Kind {
+        if self.sum { Kind::Residual } else { Kind::Activation }
+    }
+
+    /// Bytes of all pairs' products.
+    fn part_bytes(&self, lower: &Lower<'_>, w: &Weight) -> u64 {
+        4 * (lower.rows(Rows::Tokens) * self.used * w.rows / self.experts) as u64
+    }
+
+    /// How pairs are grouped by expert, if they are.
+    fn groups(&self, lower: &Lower<'_>) -> Result<Option<Groups>> {
+        let w = lower.weight(0)?;
+        // Where a token's experts lie in several shards, each dispatch has a part of the sum, which
+        // it must add to something.
+        let adds = lower.output_link().is_some_and(|link| link.in_place.is_some());
+        if self.sum && !adds && lower.shards(w).len() > 1 {
+            return Ok(Some(Groups::any(lower, self.experts, self.used)));
+        }
+        let groups = Groups::of(lower, self.experts, self.used);
+        let parts = self.part_bytes(lower, w);
+        Ok(groups.filter(|_| !self.sum || parts <= lower.target.max_binding))
     }
 
     /// The products with one shard of `w`: of a tile of an expert's tokens, where they are
@@ -181,13 +152,15 @@ impl Experts {
         lower: &mut Lower<'_>,
         w: &Weight,
         (shard, range): (usize, Range<usize>),
-        groups: Option<Groups>,
-        into: Bind,
+        list: Option<&(Groups, Link)>,
+        parts: Option<Bind>,
     ) -> Result<()> {
         let (rows, used) = (w.rows / self.experts, self.used);
-        let one_sum = self.sums() && groups.is_none();
+        let groups = list.map(|(groups, _)| *groups);
+        let one_sum = self.sum && groups.is_none();
         let slots = if one_sum { 1 } else { used as u32 };
         let most = lower.rows(Rows::Tokens) as u32;
+        let size = [rows, w.cols];
         // Workgroups of a step of so many tokens.
         let (product, kernel): (Box<dyn Fn(u32) -> [u32; 3] + Send + Sync>, _) = match groups {
             Some(groups) if groups.many => {
@@ -197,13 +170,14 @@ impl Experts {
             }
             Some(groups) => {
                 let tiles = groups.tiles(most);
-                let product = Matvec::new(lower, w.format, rows, groups.tile, tiles);
-                let kernel = product.kernel(lower, w.format, w.cols);
+                let product = Matvec::new(lower, w.format, size, (groups.tile, tiles), 2);
+                let kernel = product.kernel(lower, w.format, w.cols, 1);
                 (Box::new(move |tokens| product.groups(groups.tiles(tokens))), kernel)
             }
             None => {
-                let product = Matvec::new(lower, w.format, rows, 1, most * slots);
-                let kernel = product.kernel(lower, w.format, w.cols);
+                let product = Matvec::new(lower, w.format, size, (1, most * slots), 2);
+                let matrices = if one_sum { used } else { 1 };
+                let kernel = product.kernel(lower, w.format, w.cols, matrices);
                 (Box::new(move |tokens| product.groups(tokens * slots)), kernel)
             }
         };
@@ -214,30 +188,20 @@ impl Experts {
             .set("USED", used as u64)
             .set("N_ROWS", if one_sum { rows } else { used * rows } as u64);
         let id = lower.id(0);
-        let mut binds = Vec::new();
-        if one_sum && !lower.has_dispatches() {
-            // As in `Linear`: so that the planner sees what the sum starts from.
-            binds.push(("residual", lower.bind_input(2)));
-        }
-        binds.extend([
-            ("y", into),
+        let mut binds = vec![
             ("weight_quants", Bind::Quants(id, shard)),
             ("weight_scales", Bind::Scales(id, shard)),
             ("weight_table", Bind::WeightTable(id)),
-        ]);
-        match lower.prologue(1) {
-            Some(list) if groups.is_some() => {
-                kernel = list.link(kernel, "tile", &mut binds);
-            }
-            _ => {
-                let tile = if one_sum { "tile/summed" } else { "tile/routed" };
-                kernel =
-                    kernel.link("tile", tile).set("ROUTE_STRIDE", lower.input(1).stride() as u64);
-                binds.push(("routes", lower.bind_input(1)));
-            }
+        ];
+        if let Some((_, tiles)) = list {
+            kernel = tiles.onto(kernel, &mut binds);
+        } else {
+            let tile = if one_sum { "tile/summed" } else { "tile/routed" };
+            kernel = kernel.link("tile", tile).set("ROUTE_STRIDE", lower.input(1).stride() as u64);
+            binds.push(("routes", lower.bind_input(1)));
         }
-        if self.sums() || groups.is_some() {
-            let part4 = if self.sums() { w.cols as u64 / 4 } else { 0 };
+        if self.sum || groups.is_some() {
+            let part4 = if self.sum { w.cols as u64 / 4 } else { 0 };
             kernel = kernel
                 .link("input", "input/pairs")
                 .set("X_STRIDE4", lower.input(0).stride() as u64 / 4)
@@ -247,28 +211,13 @@ impl Experts {
         } else {
             kernel = link_x(lower, kernel, &mut binds);
         }
-        kernel = match self.into {
-            ExpertsInto::Gated(activation) => {
-                activation.link_gate(kernel).set("Y_STRIDE", lower.output()?.stride() as u64)
-            }
-            ExpertsInto::Wide => kernel
-                .link("output", "output/store_f32")
-                .set("Y_STRIDE", lower.output()?.stride() as u64),
-            ExpertsInto::Gate(activation) => {
-                binds.push(("up", lower.bind_input(2)));
-                activation
-                    .link_gate(kernel)
-                    .link("output", "output/gate")
-                    .set("Y_STRIDE", lower.output()?.stride() as u64)
-            }
-            ExpertsInto::Sum { factor } if one_sum => kernel
-                .link("output", "output/add")
-                .set_f32("FACTOR", factor)
-                .set("Y_STRIDE", lower.output()?.stride() as u64),
-            ExpertsInto::Sum { .. } => {
-                kernel.link("output", "output/store_f32").set("Y_STRIDE", (used * rows) as u64)
-            }
-        };
+        if let Some(parts) = parts {
+            binds.push(("y", parts));
+            kernel =
+                kernel.link("output", "output/store_f32").set("Y_STRIDE", (used * rows) as u64);
+        } else {
+            kernel = link_y(lower, kernel, self.kind(), &mut binds)?;
+        }
         if self.bias {
             kernel = kernel.link("bias", "bias/vector").set("BIAS_ROWS", w.rows as u64);
             binds.push(("row_bias", Bind::Numbers(lower.id(1))));
@@ -299,48 +248,37 @@ impl Experts {
     /// Bytes a token of x and of the results.
     fn own_bytes(&self, lower: &Lower<'_>, w: &Weight, one_sum: bool) -> u64 {
         let rows = w.rows / self.experts;
-        let activations = |numbers| lower.bytes(Kind::Activation, numbers);
-        match self.into {
-            ExpertsInto::Gated(_) => activations(w.cols) + activations(self.used * rows / 2),
-            ExpertsInto::Wide => activations(w.cols) + 4 * (self.used * rows) as u64,
-            ExpertsInto::Gate(_) => {
-                let up = 4 * (self.used * rows) as u64;
-                activations(w.cols) + up + activations(self.used * rows)
-            }
-            ExpertsInto::Sum { .. } => {
-                let results = if one_sum { 8 * rows } else { 4 * self.used * rows };
-                activations(self.used * w.cols) + results as u64
-            }
-        }
+        let x = if self.sum { self.used * w.cols } else { w.cols };
+        let y = match (self.sum, one_sum) {
+            (false, _) => result_bytes(lower, self.kind()) * (self.used * rows) as u64,
+            (true, true) => result_bytes(lower, self.kind()) * rows as u64,
+            (true, false) => 4 * (self.used * rows) as u64,
+        };
+        lower.bytes(Kind::Activation, x) + y
     }
 
-    /// Adds the products of each token's experts, which lie at `parts`, to the residual
-    /// stream.
-    fn combine(&self, lower: &mut Lower<'_>, factor: f32, parts: Bind) -> Result<()> {
+    /// Sums the products of each token's experts, which lie at `parts`, by their weights.
+    fn combine(&self, lower: &mut Lower<'_>, parts: Bind) -> Result<()> {
         let threads = lower.target.tuning.reduce_threads;
-        let (cols, used) = (lower.output()?.cols, self.used as u64);
+        let w = lower.weight(0)?;
+        let (cols, used) = (w.rows / self.experts, self.used as u64);
         let kernel = lower
             .kernel("combine")
             .set("THREADS", threads)
-            .set("COLS", cols as u64)
+            .set("N_ROWS", cols as u64)
             .set("USED", used)
-            .set_f32("FACTOR", factor)
-            .set("ROUTE_STRIDE", lower.input(1).stride() as u64)
-            .set("Y_STRIDE", lower.output()?.stride() as u64);
-        let binds = vec![
-            ("residual", lower.bind_input(2)),
-            ("x", parts),
-            ("routes", lower.bind_input(1)),
-            ("y", lower.bind_output()?),
-        ];
-        let groups = (cols as u32).div_ceil(threads);
+            .set("ROUTE_STRIDE", lower.input(1).stride() as u64);
+        let mut binds = vec![("x", parts), ("routes", lower.bind_input(1))];
+        let kernel = link_y(lower, kernel, self.kind(), &mut binds)?;
+        let y = result_bytes(lower, self.kind());
+        let groups = (cols as u32 / 2).div_ceil(threads);
         lower.dispatch(
             kernel,
             binds,
             move |c| [groups, c.tokens, 1],
             move |c| {
                 let numbers = cols as u64 * u64::from(c.tokens);
-                Cost { bytes: (4 * used + 8) * numbers, flops: 2 * used * numbers }
+                Cost { bytes: (4 * used + y) * numbers, flops: 2 * used * numbers }
             },
         );
         Ok(())
@@ -424,24 +362,20 @@ fn case(
         normed = record(&mut tape, RmsNorm { eps: 1e-5, outputs: false }, &[x], &[gain])?;
     }
     let bias = with == With::Bias;
-    let mut products = |inputs: &[_], name: &str, format, rows, cols, into| {
+    let products = |tape: &mut Tape, inputs: &[_], name: &str, (format, rows, cols), sum| {
         let mut resources = vec![tape.resource(matrix(name, format, experts * rows, cols))];
         if bias {
             let name = format!("{name} bias");
             resources.push(tape.resource(check::vector(&name, experts * rows)));
         }
-        record(&mut tape, Experts { experts, used, into, bias }, inputs, &resources)
+        record(tape, Experts { experts, used, sum, bias }, inputs, &resources)
     };
-    let h = if with == With::Apart {
-        let (wide, gate) = (ExpertsInto::Wide, ExpertsInto::Gate(activation));
-        let up = products(&[normed, routes], "up", Format::Q8_0, ffn, width, wide)?;
-        products(&[normed, routes, up], "gate", format, ffn, width, gate)?
-    } else {
-        let gated = ExpertsInto::Gated(activation);
-        products(&[normed, routes], "gate_up", format, 2 * ffn, width, gated)?
-    };
-    let sum = ExpertsInto::Sum { factor: 0.5 };
-    let y = products(&[h, routes, residual], "down", format, width, ffn, sum)?;
+    let of_up = if with == With::Apart { Format::Q8_0 } else { format };
+    let up = products(&mut tape, &[normed, routes], "up", (of_up, ffn, width), false)?;
+    let gate = products(&mut tape, &[normed, routes], "gate", (format, ffn, width), false)?;
+    let h = record(&mut tape, Glu { activation, interleaved: false }, &[gate, up], &[])?;
+    let sum = products(&mut tape, &[h, routes], "down", (format, width, ffn), true)?;
+    let y = record(&mut tape, Add { factor: 0.5 }, &[sum, residual], &[])?;
     let positions: Vec<_> = (0..tokens).map(|p| (0, p)).collect();
     let name = format!(
         "experts {format} {activation:?} {used} of {experts}, {with:?}, {tokens} × {width}"

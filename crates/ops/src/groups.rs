@@ -2,7 +2,7 @@
 //! expert's matrix once for a tile of its tokens.
 
 use wisp_base::Result;
-use wisp_graph::{Bind, Cost, Lower, Prologue, Rows};
+use wisp_graph::{Bind, Cost, Link, Lower, Rows};
 
 use crate::product::Matmul;
 
@@ -25,20 +25,23 @@ impl Groups {
     /// None where most experts have one token or none: then each pair reads its own matrix.
     pub(crate) fn of(lower: &Lower<'_>, experts: usize, used: usize) -> Option<Self> {
         let tokens = lower.rows(Rows::Tokens);
-        let pairs = tokens.saturating_mul(used);
-        if tokens == 1 || pairs <= experts {
-            return None;
-        }
+        let few = tokens == 1 || tokens.saturating_mul(used) <= experts;
+        (!few).then(|| Self::any(lower, experts, used))
+    }
+
+    /// However few pairs there are.
+    pub(crate) fn any(lower: &Lower<'_>, experts: usize, used: usize) -> Self {
+        let pairs = lower.rows(Rows::Tokens).saturating_mul(used);
         let each = pairs.div_ceil(experts) as u32;
         // An expert's last tile is half full, one way or another: so there should be two.
         let half = each.div_ceil(2);
         let tuning = lower.target.tuning.matvec;
         let many = each > tuning.up_to;
         let tile = match many {
-            true => Matmul::tile(lower, half),
+            true => Matmul::tile(lower, half, usize::MAX),
             false => half.next_power_of_two().min(tuning.tokens).max(2),
         };
-        Some(Self { experts: experts as u32, used: used as u32, tile, many })
+        Self { experts: experts as u32, used: used as u32, tile, many }
     }
 
     /// Tiles of a step of so many tokens.
@@ -46,9 +49,8 @@ impl Groups {
         tokens * self.used / self.tile + self.experts
     }
 
-    /// Adds the dispatch that lists them, behind that of the routes, the node's output; its
-    /// consumers find the list as a prologue.
-    pub(crate) fn list(&self, lower: &mut Lower<'_>) -> Result<()> {
+    /// Adds the dispatch that lists them, by the routes that are input 1, and gives the tiles.
+    pub(crate) fn list(&self, lower: &mut Lower<'_>) -> Result<Link> {
         let (experts, used) = (self.experts, self.used);
         let most = lower.rows(Rows::Tokens) as u32;
         let tiles = self.tiles(most);
@@ -60,8 +62,8 @@ impl Groups {
             .set("TILE_T", self.tile)
             .set("TILES", tiles)
             .set("USED", used)
-            .set("ROUTE_STRIDE", lower.output()?.stride() as u64);
-        let mut binds = vec![("step", Bind::Step), ("routes", lower.bind_output()?)];
+            .set("ROUTE_STRIDE", lower.input(1).stride() as u64);
+        let mut binds = vec![("step", Bind::Step), ("routes", lower.bind_input(1))];
         binds.extend(&list);
         lower.dispatch(
             kernel,
@@ -72,8 +74,10 @@ impl Groups {
                 Cost { bytes: 8 * pairs, flops: 2 * pairs * u64::from(experts) }
             },
         );
-        let constants = vec![("TILES", format!("{tiles}u"))];
-        lower.defer(Prologue { file: "tile/grouped", binds: list, constants })
+        let mut link = Link::new("tile", "tile/grouped");
+        link.kernel = link.kernel.set("TILES", tiles);
+        link.binds = list;
+        Ok(link)
     }
 
     /// How many experts have a token, of a step of so many, if each is as likely as the

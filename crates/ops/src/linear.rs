@@ -1,76 +1,41 @@
-//! y[t, r] = Σ_c x[t, c]·W[r, c] + bias[r], then what the epilogue makes of it.
-
-mod coop;
+//! y[t, r] = Σ_c x[t, c]·W[r, c] + bias[r].
 
 use std::ops::Range;
 
-use wisp_base::quant::{split_words, table};
-use wisp_base::{Error, Format, Result};
+use wisp_base::{Format, Result};
 use wisp_gpu::Kernel;
 use wisp_graph::{
-    Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Resource, Rows, Tail, Tape, Value, Weight,
+    Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value, Weight,
 };
 
 use crate::check::{self, Case, matrix};
-use crate::product::{Matmul, Matvec, link_x};
-use crate::{Activation, RmsNorm, capped, expect_cols, expect_len, nth, record, weight};
+use crate::product::{Matmul, Matvec, fits, link_x, link_y, result_bytes};
+use crate::{
+    Activation, Add, Glu, Pointwise, RmsNorm, expect_cols, expect_len, nth, record, weight,
+};
 
-/// What becomes of the products: `shaders/output/`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Epilogue {
-    /// Stored as an activation.
-    Store,
-    /// Stored in f32, for a norm to come that f16 may be too small for.
-    Wide,
-    /// Stored in f32, `factor` times, then kept within ±`cap` by cap·tanh(x / cap).
-    Logits {
-        /// 1 in most models.
-        factor: f32,
-        /// None in most models.
-        cap: Option<f32>,
-    },
-    /// Added to input 1, the residual stream, in place, `factor` times.
-    Add {
-        /// 1 in most models.
-        factor: f32,
-    },
-    /// A gated unit (Shazeer 2020): even rows of W are the gate's, odd ones the up
-    /// projection's; activate(gate)·up is stored.
-    Gated(Activation),
-    /// The gate of a unit whose up projection is input 1, in f32 ([`Epilogue::Wide`]):
-    /// activate(gate)·up is stored. For matrices of two formats.
-    Gate(Activation),
-    /// Through the activation.
-    Activate(Activation),
-}
-
-impl Epilogue {
-    /// Logits as they are.
-    pub const LOGITS: Self = Self::Logits { factor: 1.0, cap: None };
-    /// Added once.
-    pub const ADD: Self = Self::Add { factor: 1.0 };
-}
-
-/// A product with one or several weight matrices of the same width, whose rows
-/// follow each other in the result. Input 0: x; resources: the matrices, then the
-/// bias, if there is one, with a number for each of their rows.
-#[derive(Debug, Clone, PartialEq)]
+/// A product with a matrix, or with several of the same width, whose rows then follow each other
+/// in the result. Input: x; resources: the matrices, then the bias, if there is one, with a
+/// number for each of their rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Linear {
-    /// What becomes of the products.
-    pub epilogue: Epilogue,
+    /// How results are stored: as activations, as logits, or in 32 bits for a norm to come that
+    /// f16 may be too small for.
+    pub kind: Kind,
     /// The last resource is a bias.
     pub bias: bool,
 }
 
+impl Linear {
+    /// Without a bias, stored as activations.
+    pub const PLAIN: Self = Self { kind: Kind::Activation, bias: false };
+}
+
 impl Operation for Linear {
     fn name(&self) -> &'static str {
-        match self.epilogue {
-            Epilogue::Store | Epilogue::Wide => "linear",
-            Epilogue::Logits { .. } => "logits",
-            Epilogue::Add { .. } => "linear_add",
-            Epilogue::Gated(_) => "linear_gated",
-            Epilogue::Gate(_) => "linear_gate",
-            Epilogue::Activate(_) => "linear_activate",
+        match self.kind {
+            Kind::Activation | Kind::Residual => "linear",
+            Kind::Logits => "logits",
         }
     }
 
@@ -85,34 +50,8 @@ impl Operation for Linear {
         if self.bias {
             expect_len(resources, resources.len() - 1, rows)?;
         }
-        let (cols, kind) = match self.epilogue {
-            Epilogue::Store | Epilogue::Activate(_) => (rows, Kind::Activation),
-            Epilogue::Wide => (rows, Kind::Residual),
-            Epilogue::Logits { .. } => (rows, Kind::Logits),
-            Epilogue::Add { .. } => {
-                expect_cols(nth(inputs, 1)?, rows)?;
-                (rows, Kind::Residual)
-            }
-            Epilogue::Gate(_) => {
-                expect_cols(nth(inputs, 1)?, rows)?;
-                (rows, Kind::Activation)
-            }
-            Epilogue::Gated(_) if rows % 2 == 1 => {
-                return Err(Error::input(format!("{rows} rows are not pairs of gate and up")));
-            }
-            Epilogue::Gated(_) => (rows / 2, Kind::Activation),
-        };
         let name = format!("{} of {}", self.name(), x.name);
-        Ok(Some(Value { name, rows: x.rows, cols, kind }))
-    }
-
-    fn in_place(&self) -> Option<usize> {
-        self.adds().then_some(1)
-    }
-
-    /// The up projection takes a binding, as a norm would: together they may be too many.
-    fn takes_prologue(&self, at: usize) -> bool {
-        at == 0 && !matches!(self.epilogue, Epilogue::Gate(_))
+        Ok(Some(Value { name, rows: x.rows, cols: rows, kind: self.kind }))
     }
 
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
@@ -130,23 +69,25 @@ impl Operation for Linear {
                 y[start..].iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
             }
         }
-        Ok(match self.epilogue {
-            Epilogue::Store | Epilogue::Wide => y,
-            Epilogue::Logits { factor, cap } => {
-                y.into_iter().map(|y| capped(factor * y, cap)).collect()
+        Ok(y)
+    }
+
+    /// Any input; any output. One that says how many rows a thread must have needs all rows in one
+    /// dispatch of matvec.
+    fn takes(&self, lower: &Lower<'_>) -> Result<bool> {
+        if lower.input_link().is_some_and(|link| link.interface != "input") {
+            return Ok(false);
+        }
+        let few = lower.rows(lower.input(0).rows) as u32 <= lower.target.tuning.matvec.up_to;
+        let whole = lower.output_link().is_some_and(|link| link.together.is_some());
+        let own: &[_] = if self.bias { &["step", "row_bias"] } else { &["step"] };
+        for at in 0..self.matrices(lower.resource_count()) {
+            let w = lower.weight(at)?;
+            if whole && (!few || lower.shards(w).len() > 1) || !fits(lower, w, own) {
+                return Ok(false);
             }
-            Epilogue::Add { factor } => {
-                node.input(1)?.iter().zip(y).map(|(x, y)| x + factor * y).collect()
-            }
-            Epilogue::Gated(activation) => {
-                y.as_chunks().0.iter().map(|[gate, up]| activation.gated(*gate, *up)).collect()
-            }
-            Epilogue::Gate(activation) => {
-                let up = node.input(1)?;
-                y.into_iter().zip(up).map(|(gate, up)| activation.gated(gate, *up)).collect()
-            }
-            Epilogue::Activate(activation) => y.into_iter().map(|y| activation.of(y)).collect(),
-        })
+        }
+        Ok(true)
     }
 
     fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
@@ -157,7 +98,6 @@ impl Operation for Linear {
         let of = (0..self.matrices(lower.resource_count()))
             .map(|resource| lower.weight(resource).map(|w| w.rows))
             .sum::<Result<usize>>()?;
-        let tail = if most <= up_to { self.tail(lower)? } else { None };
         let mut first = 0;
         for resource in 0..self.matrices(lower.resource_count()) {
             let w = lower.weight(resource)?;
@@ -165,7 +105,7 @@ impl Operation for Linear {
                 let first = first + range.start;
                 let part = Part { w, resource, shard, range, first, of };
                 if most <= up_to || rows == Rows::Outputs {
-                    self.matvec(lower, &part, tail.as_ref())?;
+                    self.matvec(lower, &part)?;
                 }
                 if most > up_to {
                     self.matmul(lower, &part)?;
@@ -196,43 +136,18 @@ impl Linear {
         resources - usize::from(self.bias)
     }
 
-    fn adds(&self) -> bool {
-        matches!(self.epilogue, Epilogue::Add { .. })
-    }
-
-    /// The operation behind, where products may hand their results on to it.
-    fn tail(&self, lower: &mut Lower<'_>) -> Result<Option<Tail>> {
-        let most = lower.rows(lower.input(0).rows) as u32;
-        let (mut own, mut each) = (0, Vec::new());
-        for at in 0..self.matrices(lower.resource_count()) {
-            let w = lower.weight(at)?;
-            if self.epilogue != Epilogue::Store || lower.shards(w).len() > 1 {
-                return Ok(None);
-            }
-            let parts = [true, split_words(w.format, 1, w.cols).1 > 0, !table(w.format).is_empty()];
-            own = own.max(parts.into_iter().filter(|there| *there).count());
-            each.push(Matvec::rows(lower, Matvec::tokens(lower, w.format, most)));
-        }
-        own += lower.prologue(0).map_or(1, |x| x.binds.len()) + usize::from(self.bias);
-        let bindings = lower.target.max_bindings as usize;
-        Ok(lower.tail(|tail| {
-            own + tail.binds.len() <= bindings
-                && each.iter().all(|rows| rows.is_multiple_of(tail.together))
-        }))
-    }
-
-    fn matvec(&self, lower: &mut Lower<'_>, part: &Part<'_>, tail: Option<&Tail>) -> Result<()> {
+    fn matvec(&self, lower: &mut Lower<'_>, part: &Part<'_>) -> Result<()> {
         let rows_of_x = lower.input(0).rows;
         let most = lower.rows(rows_of_x) as u32;
         let format = part.w.format;
-        let tokens = Matvec::tokens(lower, format, most);
+        let together = lower.output_link().and_then(|link| link.together).unwrap_or(2);
+        let tokens = Matvec::tokens(lower, format, most, together);
         let tiles = most.div_ceil(tokens);
-        let product = Matvec::new(lower, format, part.range.len(), tokens, tiles);
+        let size = [part.range.len(), part.w.cols];
+        let product = Matvec::new(lower, format, size, (tokens, tiles), together);
         let up_to = lower.target.tuning.matvec.up_to;
-        let kernel = product.kernel(lower, format, part.w.cols);
-        let mut kernel = self.common(lower, kernel, part, tail)?;
-        let mut binds = self.binds(lower, part, tail)?;
-        kernel = link_x(lower, kernel, &mut binds);
+        let kernel = product.kernel(lower, format, part.w.cols, 1);
+        let (kernel, binds) = self.linked(lower, kernel, part)?;
         let count = count(rows_of_x);
         let (none, one) = (self.cost(lower, part, 0), self.cost(lower, part, 1));
         lower.dispatch(
@@ -258,23 +173,10 @@ impl Linear {
             Rows::Tokens => 0,
         };
         let most = lower.rows(rows) as u32;
-        let (tuning, memory) = (lower.target.tuning.matmul, lower.target.workgroup_memory);
-        let cut = lower.coop().and_then(|coop| coop::Cut::of(coop, &tuning, most, memory));
-        let (format, cols, n) = (part.w.format, part.w.cols, part.range.len());
-        let (kernel, tile, groups) = match cut {
-            Some(cut) => {
-                let [tile, rows] = cut.tile();
-                (cut.kernel(lower, format, cols), tile, (n as u32).div_ceil(rows))
-            }
-            None => {
-                let tile = Matmul::tile(lower, most);
-                let product = Matmul::new(lower, n, tile);
-                (product.kernel(lower, format, cols), tile, product.groups)
-            }
-        };
-        let mut kernel = self.common(lower, kernel, part, None)?;
-        let mut binds = self.binds(lower, part, None)?;
-        kernel = link_x(lower, kernel, &mut binds);
+        let tile = Matmul::tile(lower, most, part.range.len());
+        let product = Matmul::new(lower, part.range.len(), tile);
+        let kernel = product.kernel(lower, part.w.format, part.w.cols);
+        let (kernel, binds) = self.linked(lower, kernel, part)?;
         let count = count(rows);
         let (none, one) = (self.cost(lower, part, 0), self.cost(lower, part, 1));
         lower.dispatch(
@@ -282,7 +184,7 @@ impl Linear {
             binds,
             move |c| {
                 let many = count(c) > above;
-                [groups, if many { count(c).div_ceil(tile) } else { 0 }, 1]
+                product.groups(if many { count(c).div_ceil(tile) } else { 0 })
             },
             move |c| {
                 let rows = u64::from(count(c));
@@ -295,94 +197,44 @@ impl Linear {
         Ok(())
     }
 
-    fn common(
+    /// A product's kernel with all that it links and binds.
+    fn linked(
         &self,
         lower: &Lower<'_>,
-        mut kernel: Kernel,
+        kernel: Kernel,
         part: &Part<'_>,
-        tail: Option<&Tail>,
-    ) -> Result<Kernel> {
-        if let Some(tail) = tail {
-            kernel.links.extend(tail.kernel.links.clone());
-            kernel.constants.extend(tail.kernel.constants.clone());
-            kernel = kernel.link("output", tail.file);
-        } else {
-            kernel = self.output(kernel).set("Y_STRIDE", lower.output()?.stride() as u64);
-        }
-        let kernel = match self.bias {
-            true => kernel.link("bias", "bias/vector").set("BIAS_ROWS", part.of as u64),
-            false => kernel.link("bias", "bias/none"),
-        };
-        Ok(kernel
-            .link("tile", "tile/tokens")
-            .set_bool("FOR_OUTPUTS", lower.input(0).rows == Rows::Outputs)
-            .set("N_ROWS", part.range.len() as u64)
-            .set("FIRST_ROW", part.first as u64))
-    }
-
-    fn output(&self, kernel: Kernel) -> Kernel {
-        match self.epilogue {
-            Epilogue::Store => kernel.link("output", "output/store"),
-            Epilogue::Wide => kernel.link("output", "output/store_f32"),
-            Epilogue::Logits { factor, cap } => kernel
-                .link("output", "output/store_f32")
-                .set_f32("FACTOR", factor)
-                .set_f32("CAP", cap.unwrap_or(0.0)),
-            Epilogue::Add { factor } => {
-                kernel.link("output", "output/add").set_f32("FACTOR", factor)
-            }
-            Epilogue::Gated(activation) => activation.link_gate(kernel),
-            Epilogue::Gate(activation) => {
-                activation.link_gate(kernel).link("output", "output/gate")
-            }
-            Epilogue::Activate(activation) => {
-                activation.link(kernel.link("output", "output/activate"))
-            }
-        }
-    }
-
-    fn binds(
-        &self,
-        lower: &Lower<'_>,
-        part: &Part<'_>,
-        tail: Option<&Tail>,
-    ) -> Result<Vec<(&'static str, Bind)>> {
-        let mut binds = Vec::new();
-        if self.adds() && !lower.has_dispatches() {
-            // No shader has it, y's buffer is the same: so that the planner sees
-            // that the sum starts from the newest residual stream.
-            binds.push(("residual", lower.bind_input(1)));
-        }
-        match tail {
-            Some(tail) => binds.extend(&tail.binds),
-            None => binds.extend([("step", Bind::Step), ("y", lower.bind_output()?)]),
-        }
-        if matches!(self.epilogue, Epilogue::Gate(_)) {
-            binds.push(("up", lower.bind_input(1)));
-        }
+    ) -> Result<(Kernel, Vec<(&'static str, Bind)>)> {
         let id = lower.id(part.resource);
-        binds.extend([
+        let mut binds = vec![
+            ("step", Bind::Step),
             ("weight_quants", Bind::Quants(id, part.shard)),
             ("weight_scales", Bind::Scales(id, part.shard)),
             ("weight_table", Bind::WeightTable(id)),
-        ]);
-        if self.bias {
+        ];
+        let kernel = link_x(lower, kernel, &mut binds);
+        let kernel = link_y(lower, kernel, self.kind, &mut binds)?;
+        // Links have the step too.
+        let mut seen = std::collections::BTreeSet::new();
+        binds.retain(|(name, _)| seen.insert(*name));
+        let kernel = if self.bias {
             binds.push(("row_bias", Bind::Numbers(lower.id(lower.resource_count() - 1))));
-        }
-        Ok(binds)
+            kernel.link("bias", "bias/vector").set("BIAS_ROWS", part.of as u64)
+        } else {
+            kernel.link("bias", "bias/none")
+        };
+        let kernel = kernel
+            .link("tile", "tile/tokens")
+            .set_bool("FOR_OUTPUTS", lower.input(0).rows == Rows::Outputs)
+            .set("N_ROWS", part.range.len() as u64)
+            .set("FIRST_ROW", part.first as u64);
+        Ok((kernel, binds))
     }
 
     /// With `rows` rows of x.
     fn cost(&self, lower: &Lower<'_>, part: &Part<'_>, rows: u64) -> Cost {
         let (w, n) = (part.w, part.range.len());
         let x = lower.bytes(lower.input(0).kind, w.cols);
-        let y = match self.epilogue {
-            Epilogue::Store | Epilogue::Activate(_) => lower.bytes(Kind::Activation, n),
-            Epilogue::Gated(_) => lower.bytes(Kind::Activation, n / 2),
-            Epilogue::Gate(_) => 4 * n as u64 + lower.bytes(Kind::Activation, n),
-            Epilogue::Wide | Epilogue::Logits { .. } => 4 * n as u64,
-            Epilogue::Add { .. } => 8 * n as u64,
-        };
+        let y = result_bytes(lower, self.kind) * n as u64;
         Cost {
             bytes: w.format.bytes(n * w.cols) as u64 + rows * (x + y),
             flops: 2 * rows * (n * w.cols) as u64,
@@ -402,19 +254,36 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() as f32
 }
 
-/// Formats that run with every epilogue at every number of rows.
+/// What is behind a product in a case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Behind {
+    Nothing,
+    /// Results in 32 bits.
+    Wide,
+    Logits,
+    /// Logits with a factor and a cap.
+    Capped(f32, f32),
+    Add(f32),
+    /// Gate and up of one format.
+    Glu(Activation),
+    /// Of two.
+    GluApart(Activation),
+    Activate(Activation),
+}
+
+/// Formats that run with everything behind them at every number of rows.
 const WHOLE: [Format; 4] = [Format::F16, Format::Q8_0, Format::Q4_0, Format::Q4_K];
 
 /// Products of one row (with and without a norm before it), of a few, and of many; odd
-/// sizes; split matrices. Some formats with every epilogue; the others, whose readers
+/// sizes; split matrices. Some formats with everything behind them; the others, whose readers
 /// are all that differs, with another one at each number of rows.
 pub(crate) fn cases() -> Result<Vec<Case>> {
-    let gated = Epilogue::Gated(Activation::Silu);
-    let epilogues = [Epilogue::Store, Epilogue::LOGITS, Epilogue::ADD, gated];
-    let apart = Epilogue::Gate(Activation::Silu);
+    let gated = Behind::Glu(Activation::Silu);
+    let behind = [Behind::Nothing, Behind::Logits, Behind::Add(1.0), gated];
+    let apart = Behind::GluApart(Activation::Silu);
     let mut cases = Vec::new();
     for (number, format) in Format::ALL.into_iter().enumerate() {
-        for (at, epilogue) in epilogues.into_iter().enumerate() {
+        for (at, behind) in behind.into_iter().enumerate() {
             for (turn, tokens) in [1, 3, 37].into_iter().enumerate() {
                 if !WHOLE.contains(&format) && at != (number + turn) % 4 {
                     continue;
@@ -424,13 +293,13 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
                     // An odd number of blocks: scales of rows share words.
                     block => (96 + 32 * at).next_multiple_of(block) + block / 256 * 512,
                 };
-                cases.push(case(format, epilogue, tokens, cols, false)?);
+                cases.push(case(format, behind, tokens, cols, false)?);
             }
         }
     }
     // Whole tiles, and more than one of them each way.
     for format in [Format::F16, Format::Q4_K] {
-        cases.push(case(format, Epilogue::Store, 150, 256, false)?);
+        cases.push(case(format, Behind::Nothing, 150, 256, false)?);
     }
     // Gate and up of two formats.
     for (tokens, bias) in [(1, false), (3, true), (37, false), (150, true)] {
@@ -438,32 +307,27 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
     }
     // With a bias; activations, factors and caps. SmolLM2 needs none of them.
     let [relu, gelu, erf] = [Activation::ReluSquared, Activation::Gelu, Activation::GeluErf];
-    for (at, epilogue) in [
-        Epilogue::Store,
-        Epilogue::Wide,
-        Epilogue::Activate(relu),
-        Epilogue::Activate(gelu),
-        Epilogue::Activate(erf),
-        Epilogue::Gated(gelu),
-        Epilogue::Add { factor: 0.3 },
-        Epilogue::Logits { factor: 4.0, cap: Some(3.0) },
-        Epilogue::Gated(Activation::Relu),
+    for (at, behind) in [
+        Behind::Nothing,
+        Behind::Wide,
+        Behind::Activate(relu),
+        Behind::Activate(gelu),
+        Behind::Activate(erf),
+        Behind::Glu(gelu),
+        Behind::Add(0.3),
+        Behind::Capped(4.0, 3.0),
+        Behind::Glu(Activation::Relu),
     ]
     .into_iter()
     .enumerate()
     {
-        cases.push(case(Format::F16, epilogue, [1, 3, 37][at % 3], 75, true)?);
+        cases.push(case(Format::F16, behind, [1, 3, 37][at % 3], 75, true)?);
     }
     Ok(cases)
 }
 
-fn case(format: Format, epilogue: Epilogue, tokens: u32, cols: usize, bias: bool) -> Result<Case> {
-    let second_input = match epilogue {
-        Epilogue::Add { .. } => Some("residual"),
-        Epilogue::Gate(_) => Some("up"),
-        _ => None,
-    };
-    let norm = tokens == 1 && epilogue != Epilogue::LOGITS;
+fn case(format: Format, behind: Behind, tokens: u32, cols: usize, bias: bool) -> Result<Case> {
+    let norm = tokens == 1 && !matches!(behind, Behind::Logits | Behind::Capped(..));
     let mut tape = Tape::new();
     let kind = if norm { Kind::Residual } else { Kind::Activation };
     let x = tape.input(Value { name: "x".into(), rows: Rows::Tokens, cols, kind });
@@ -473,31 +337,54 @@ fn case(format: Format, epilogue: Epilogue, tokens: u32, cols: usize, bias: bool
         let gain = tape.resource(check::vector("gain", cols));
         x = record(&mut tape, RmsNorm { eps: 1e-5, outputs: false }, &[x], &[gain])?;
     }
-    // Two matrices one below the other; SwiGLU needs pairs, others take odd counts.
-    let pairs = matches!(epilogue, Epilogue::Gated(_));
-    let (first, second) = match (pairs, tokens) {
-        (_, 100..) => (130, 71),
-        (true, _) => (34, 20),
-        (false, _) => (33, 18),
+    let product = |tape: &mut Tape, parts: &[(&str, Format, usize)], kind, bias_name: &str| {
+        let mut resources: Vec<_> = parts
+            .iter()
+            .map(|(name, format, rows)| tape.resource(matrix(name, *format, *rows, cols)))
+            .collect();
+        if bias {
+            let rows = parts.iter().map(|(_, _, rows)| rows).sum();
+            resources.push(tape.resource(check::vector(bias_name, rows)));
+        }
+        record(tape, Linear { kind, bias }, &[x], &resources)
     };
-    let mut resources = vec![
-        tape.resource(matrix("a", format, first, cols)),
-        tape.resource(matrix("b", format, second, cols)),
-    ];
-    if bias {
-        resources.push(tape.resource(check::vector("bias", first + second)));
-    }
-    let mut from = vec![x];
-    if let Some(name) = second_input {
-        let (name, cols) = (name.into(), first + second);
-        let value = tape.input(Value { name, rows: Rows::Tokens, cols, kind: Kind::Residual });
-        inputs.push(value);
-        from.push(value);
-    }
-    let y = record(&mut tape, Linear { epilogue, bias }, &from, &resources)?;
+    // Two matrices one below the other, odd counts; gates have one.
+    let (first, second) = if tokens > 99 { (130, 71) } else { (33, 18) };
+    let kind = match behind {
+        Behind::Wide => Kind::Residual,
+        Behind::Logits | Behind::Capped(..) => Kind::Logits,
+        _ => Kind::Activation,
+    };
+    let y = match behind {
+        Behind::Glu(activation) | Behind::GluApart(activation) => {
+            let n = (first + second) / 2;
+            let up = if matches!(behind, Behind::Glu(_)) { format } else { Format::Q4_0 };
+            let gate = product(&mut tape, &[("gate", format, n)], kind, "gate bias")?;
+            let up = product(&mut tape, &[("up", up, n)], kind, "up bias")?;
+            record(&mut tape, Glu { activation, interleaved: false }, &[gate, up], &[])?
+        }
+        _ => {
+            let parts = [("a", format, first), ("b", format, second)];
+            let h = product(&mut tape, &parts, kind, "bias")?;
+            match behind {
+                Behind::Add(factor) => {
+                    let (name, cols) = ("residual".into(), first + second);
+                    let (rows, kind) = (Rows::Tokens, Kind::Residual);
+                    let residual = tape.input(Value { name, rows, cols, kind });
+                    inputs.push(residual);
+                    record(&mut tape, Add { factor }, &[h, residual], &[])?
+                }
+                Behind::Activate(f) => record(&mut tape, Pointwise::Activate(f), &[h], &[])?,
+                Behind::Capped(factor, cap) => {
+                    record(&mut tape, Pointwise::Cap { factor, cap: Some(cap) }, &[h], &[])?
+                }
+                _ => h,
+            }
+        }
+    };
     let positions: Vec<_> = (0..tokens).map(|at| (at / 128, at % 128)).collect();
     let with = if bias { " + bias" } else { "" };
-    let name = format!("linear {format} {epilogue:?}{with} of {tokens} × {cols}");
+    let name = format!("linear {format} {behind:?}{with} of {tokens} × {cols}");
     Ok(Case {
         inputs,
         compare: vec![y],

@@ -1,9 +1,9 @@
 //! y = x·gain / sqrt(mean(x²) + eps), row by row (Zhang and Sennrich 2019).
 
 use wisp_base::Result;
-use wisp_gpu::{Kernel, wgsl_f32};
+use wisp_gpu::Kernel;
 use wisp_graph::{
-    Bind, Cost, Counts, CpuNode, Kind, Lower, Operation, Prologue, Resource, Rows, Tape, Value,
+    Bind, Cost, Counts, CpuNode, Kind, Link, Lower, Operation, Resource, Rows, Tape, Value,
 };
 
 use crate::check::{self, Case};
@@ -34,29 +34,41 @@ impl Operation for RmsNorm {
         let rows = rows(node, self.outputs)?;
         let mut y = Vec::with_capacity(rows.len() * cols);
         for x in rows {
-            let squares: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
-            let scale = 1.0 / (squares / cols as f64 + f64::from(self.eps)).sqrt();
-            y.extend(x.iter().zip(gain).map(|(x, g)| (f64::from(*x) * scale) as f32 * g));
+            let start = y.len();
+            y.extend(x);
+            rms_normed(&mut y[start..], gain, self.eps);
         }
         Ok(y)
     }
 
-    fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
-        let x = lower.input(0);
-        let gain = Bind::Numbers(lower.id(0));
-        if lower.may_defer() {
-            // One token: its row of logits, if it has one, is row 0 too.
-            return lower.defer(Prologue {
-                file: "input/rms_norm",
-                binds: vec![("x", lower.bind_input(0)), ("gain", gain)],
-                constants: vec![
-                    ("X_STRIDE4", format!("{}u", x.stride() / 4)),
-                    ("EPS", wgsl_f32(self.eps)),
-                ],
-            });
+    /// Of one token, whose row of logits, if it has one, is row 0 too. Of more, each group of
+    /// rows of a matrix would compute it again.
+    fn as_input(&self, lower: &mut Lower<'_>) -> Result<Option<Link>> {
+        if lower.key.tokens > 1 {
+            return Ok(None);
         }
+        let mut link = Link::new("input", "input/rms_norm");
+        link.kernel = link
+            .kernel
+            .set("X_STRIDE4", lower.input(0).stride() as u64 / 4)
+            .set_f32("EPS", self.eps);
+        link.binds = vec![("x", lower.bind_input(0)), ("gain", Bind::Numbers(lower.id(0)))];
+        Ok(Some(link))
+    }
+
+    fn gpu(&self, lower: &mut Lower<'_>) -> Result<()> {
+        let gain = Bind::Numbers(lower.id(0));
         let kernel = lower.kernel(self.name());
         dispatch(lower, kernel, self.eps, self.outputs, vec![("gain", gain)], 4)
+    }
+}
+
+/// x·gain / sqrt(mean(x²) + eps), in place: the definition of RMS norms, of rows and of heads.
+pub(crate) fn rms_normed(x: &mut [f32], gain: &[f32], eps: f32) {
+    let squares: f64 = x.iter().map(|x| f64::from(*x).powi(2)).sum();
+    let scale = 1.0 / (squares / x.len() as f64 + f64::from(eps)).sqrt();
+    for (x, gain) in x.iter_mut().zip(gain) {
+        *x = (f64::from(*x) * scale) as f32 * gain;
     }
 }
 

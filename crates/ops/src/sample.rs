@@ -8,11 +8,14 @@
 //! sequences are batched.
 
 use wisp_base::{Error, Result};
-use wisp_graph::{Bind, Cost, CpuNode, Kind, Lower, Operation, Resource, Rows, Tape, Value};
+use wisp_graph::{
+    Bind, Cost, CpuNode, Kind, Lower, MAX_DRAFTS, Operation, PlanKey, Resource, Rows, Tape, Value,
+};
 
 use crate::check::{self, Case};
 use crate::noise::{gumbel, noise_bits, noise_key};
 use crate::nth;
+use crate::settings::{IN_PROMPT, SETTING_WORDS, Settings};
 
 /// Chunks of the vocabulary at most, whose largest logits `shaders/sample_pick.wgsl` sorts.
 const CHUNKS: usize = 256;
@@ -20,101 +23,16 @@ const CHUNKS: usize = 256;
 /// Logits a chunk at least.
 const CHUNK: usize = 256;
 
-/// Words of [`Settings`] on the GPU.
-pub const SETTING_WORDS: usize = 12;
-
-/// The bit of a token's count that says it is in the prompt.
-pub const IN_PROMPT: u32 = 1 << 31;
-
 /// What is drawn where the largest logit is no finite number: the model computes wrongly.
 pub const NO_TOKEN: u32 = u32::MAX;
 
-/// Draws the next token of each row of logits into the sequence's slot of
-/// `sampled`, and counts it where penalties want that; or [`NO_TOKEN`].
+/// Draws the next token of each row of logits into the sequence's entries of
+/// `sampled`, or [`NO_TOKEN`]: the first one, or behind draft tokens that of so many. Where
+/// penalties want that it is counted; behind draft tokens, which count as sampled, it is not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample;
 
-/// One sequence's settings; `Settings` of `shaders/lib/sampling.wgsl`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
-    /// 0 takes the most likely token.
-    pub temperature: f32,
-    /// 0 keeps all.
-    pub top_k: u32,
-    /// 1 keeps all.
-    pub top_p: f32,
-    /// 0 drops none.
-    pub min_p: f32,
-    /// 1 is off.
-    pub repetition: f32,
-    /// 0 is off.
-    pub presence: f32,
-    /// 0 is off.
-    pub frequency: f32,
-    /// Look at the sequence's row of biases.
-    pub biased: bool,
-    /// For the draw.
-    pub seed: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self::GREEDY
-    }
-}
-
 impl Settings {
-    /// The likeliest token, always.
-    pub const GREEDY: Self = Self {
-        temperature: 0.0,
-        top_k: 0,
-        top_p: 1.0,
-        min_p: 0.0,
-        repetition: 1.0,
-        presence: 0.0,
-        frequency: 0.0,
-        biased: false,
-        seed: 0,
-    };
-
-    /// Whether tokens must be counted.
-    pub fn penalties(&self) -> bool {
-        self.repetition != 1.0 || self.presence != 0.0 || self.frequency != 0.0
-    }
-
-    /// As the shaders read them.
-    pub fn words(&self) -> [u32; SETTING_WORDS] {
-        [
-            self.temperature.to_bits(),
-            self.top_k,
-            self.top_p.to_bits(),
-            self.min_p.to_bits(),
-            self.repetition.to_bits(),
-            self.presence.to_bits(),
-            self.frequency.to_bits(),
-            u32::from(self.penalties()),
-            u32::from(self.biased),
-            self.seed as u32,
-            (self.seed >> 32) as u32,
-            0,
-        ]
-    }
-
-    fn from_words(words: &[u32]) -> Option<Self> {
-        let w: &[u32; SETTING_WORDS] = words.try_into().ok()?;
-        Some(Self {
-            temperature: f32::from_bits(w[0]),
-            top_k: w[1],
-            top_p: f32::from_bits(w[2]),
-            min_p: f32::from_bits(w[3]),
-            repetition: f32::from_bits(w[4]),
-            presence: f32::from_bits(w[5]),
-            frequency: f32::from_bits(w[6]),
-            biased: w[8] == 1,
-            seed: u64::from(w[9]) | u64::from(w[10]) << 32,
-        })
-    }
-
     fn adjust(&self, logits: &mut [f32], counts: &[u32], bias: &[f32]) {
         for ((logit, seen), bias) in logits.iter_mut().zip(counts).zip(bias) {
             if self.biased {
@@ -195,8 +113,11 @@ impl Operation for Sample {
 
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
         let (logits, vocab) = (node.input(0)?, node.value(0)?.cols);
+        let drafts = node.step.drafts();
+        // As they are before the step.
+        let before = node.sequences.counts.clone();
         for (row, output) in logits.chunks_exact(vocab).zip(&node.step.outputs) {
-            let token = node.step.tokens[*output as usize];
+            let (token, drafts) = (node.step.tokens[*output as usize], drafts[*output as usize]);
             let at = token.sequence as usize;
             let words = node.sequences.settings.get(at * SETTING_WORDS..(at + 1) * SETTING_WORDS);
             let settings = words
@@ -204,13 +125,16 @@ impl Operation for Sample {
                 .ok_or_else(|| Error::input(format!("sequence {at} has no settings")))?;
             let range = at * vocab..(at + 1) * vocab;
             let mut row = row.to_vec();
-            let counts = &mut node.sequences.counts[range.clone()];
-            settings.adjust(&mut row, counts, &node.sequences.bias[range]);
+            let mut counts = before[range.clone()].to_vec();
+            let drafted = &node.step.tokens[*output as usize + 1 - drafts..=*output as usize];
+            drafted.iter().filter_map(|token| token.id).for_each(|id| counts[id as usize] += 1);
+            settings.adjust(&mut row, &counts, &node.sequences.bias[range.clone()]);
             let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            node.sequences.sampled[at] = if largest > -3e38 && largest.is_finite() {
+            let to = at * (1 + MAX_DRAFTS) + drafts;
+            node.sequences.sampled[to] = if largest > -3e38 && largest.is_finite() {
                 let id = settings.pick(&row, token.position);
-                if settings.penalties() {
-                    counts[id] += 1;
+                if settings.penalties() && drafts == 0 {
+                    node.sequences.counts[range.start + id] += 1;
                 }
                 id as u32
             } else {
@@ -316,6 +240,18 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
     for temperature in [0.05, 1.0] {
         let settings = RARE.map(|(seed, _)| Settings { temperature, seed, ..off });
         cases.push(case(&format!("rare noise, T = {temperature}"), 2500, settings)?);
+    }
+    // A sequence with draft tokens, one of them twice, beside one without.
+    let drawn = Settings { temperature: 1.5, top_k: 300, seed: 3, ..penalised };
+    for (name, settings) in [("greedy", penalised), ("drawn", drawn)] {
+        let tokens = [(0, 4), (1, 10), (1, 11), (1, 12), (1, 13)];
+        let mut case = case(&format!("{name} behind drafts"), 2500, [settings; 3])?;
+        let mut step = check::step(&tokens, &[0, 1, 2, 3, 4]);
+        step.tokens[2..].iter_mut().for_each(|token| (token.draft, token.id) = (true, Some(7)));
+        step.tokens[3].id = Some(8);
+        let key = PlanKey { tokens: 5, outputs: 5, decode: true, sample: true };
+        case.steps = vec![(step.clone(), key), (step, key)];
+        cases.push(case);
     }
     Ok(cases)
 }

@@ -5,9 +5,10 @@
 use std::fmt::Write;
 
 use wisp_base::Format;
-use wisp_base::quant::{encode, split_words, table};
+use wisp_base::quant::{encode, repacked_words, table};
 use wisp_gpu::{Gpu, Off, Scalar, Tuning, Variant};
-use wisp_ops::check::{Case, cases, run};
+use wisp_ops::cases;
+use wisp_ops::check::{Case, run};
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../formats/README.md");
 const BEGIN: &str = "<!-- formats: by crates/ops/tests/formats.rs -->\n";
@@ -35,7 +36,7 @@ fn encoder(format: Format) -> &'static str {
 /// All of a row but the error.
 fn facts(format: Format) -> String {
     let weights = 4096;
-    let (quants, scales) = split_words(format, 1, weights);
+    let (quants, scales) = repacked_words(format, 1, weights);
     let in_file = 8.0 * format.block_bytes() as f64 / format.block() as f64;
     let on_gpu = 32.0 * (quants + scales) as f64 / weights as f64;
     format!(

@@ -5,7 +5,8 @@
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use wisp_gpu::{Coop, Gpu, Kernel, Off, Reduce, Tuning, Variant, link, shader_names};
 use wisp_graph::{Target, lower};
-use wisp_ops::check::{Report, cases, is_packed, run, target};
+use wisp_ops::cases;
+use wisp_ops::check::{Report, is_packed, run, run_for, target, work};
 
 const TUNINGS: [(&str, Tuning); 4] = [
     ("CPU", Tuning::CPU),
@@ -20,10 +21,11 @@ const fn packed(mut tuning: Tuning) -> Tuning {
 }
 
 /// Whatever the adapter has here: shapes of fragments, and what they are read from.
-const COOPS: [Option<Coop>; 3] = [
+const COOPS: [Option<Coop>; 4] = [
     None,
-    Some(Coop { size: 8, subgroup: 32, from_vectors: false }),
-    Some(Coop { size: 16, subgroup: 32, from_vectors: true }),
+    Some(Coop { size: 8, subgroup: 32, largest: 32, from_vectors: false }),
+    Some(Coop { size: 16, subgroup: 32, largest: 32, from_vectors: true }),
+    Some(Coop { size: 16, subgroup: 32, largest: 64, from_vectors: true }),
 ];
 
 /// Links and validates every dispatch of every case; every file must be used.
@@ -34,15 +36,14 @@ fn all_kernels_are_valid_in_all_variants() {
     let all = combinations().flat_map(|all| COOPS.map(|coop| (all.clone(), coop)));
     for ((case, variant, (_, tuning)), coop) in all {
         let target = Target {
-            variant,
             kv: case.kv,
-            tuning,
             max_binding: case.max_binding.unwrap_or(128 << 20),
             subgroup: 4,
             max_bindings: 16,
             coop,
             workgroup_memory: if coop.is_some() { 32768 } else { 16384 },
             pages_per_sequence: 4,
+            ..Target::least(variant, tuning)
         };
         for (_, key) in &case.steps {
             for dispatch in lower(&case.tape, &target, *key).unwrap().dispatches {
@@ -62,7 +63,9 @@ fn all_kernels_are_valid_in_all_variants() {
         }
     }
     // It measures an adapter, and is no operation's.
-    used.extend(link(&Kernel::new("peak")).unwrap().files());
+    for name in ["peak", "latency"] {
+        used.extend(link(&Kernel::new(name)).unwrap().files());
+    }
     let unused: Vec<_> = shader_names().filter(|name| !used.contains(name)).collect();
     assert!(unused.is_empty(), "no case uses {unused:?}");
 }
@@ -77,27 +80,64 @@ fn all_kernels_agree_with_their_definitions_in_workgroup_memory() {
     agree(Reduce::Workgroup, false);
 }
 
+/// WebGPU guarantees eight storage buffers per kernel: where an adapter has no more, none binds more.
+#[test]
+fn no_kernel_binds_more_buffers_than_an_adapter_has() {
+    let mut known = std::collections::HashSet::new();
+    for (case, variant, (_, tuning)) in combinations() {
+        let target = Target {
+            kv: case.kv,
+            pages_per_sequence: 4,
+            max_binding: case.max_binding.unwrap_or(128 << 20),
+            ..Target::least(variant, tuning)
+        };
+        for (_, key) in &case.steps {
+            for dispatch in lower(&case.tape, &target, *key).unwrap().dispatches {
+                if !known.insert(dispatch.kernel.clone()) {
+                    continue;
+                }
+                let source = link(&dispatch.kernel).unwrap().source;
+                let module = naga::front::wgsl::parse_str(&source).unwrap();
+                let storage = |space| matches!(space, naga::AddressSpace::Storage { .. });
+                let globals = module.global_variables.iter();
+                let count = globals.filter(|(_, global)| storage(global.space)).count();
+                let most = target.max_bindings as usize;
+                assert!(count <= most, "{} of {} binds {count}", dispatch.kernel.name, case.name);
+            }
+        }
+    }
+}
+
 /// Small tiles for every case, since software takes long to compile large ones; whole ones
-/// where there are rows for them. Only newer drivers have it: `cargo xtask coop`.
+/// where there are rows for them. Kernels for subgroups of two sizes run with either size, as if
+/// the adapter's own were the smaller or the larger one. Only newer drivers have cooperative
+/// matrices: `cargo xtask coop`.
 #[test]
 fn products_by_cooperative_matrices_agree_with_their_definitions() {
     let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
     let variant = Variant::best(gpu.facts().caps);
     let (mut failed, mut ran, mut worst) = (Vec::new(), 0, 0.0_f64);
-    for (cut, tokens) in [
-        ("matmul.coop_tokens=16,matmul.coop_rows=16", "of "),
-        ("", "of 150"),
-        ("matmul.coop_subgroups=1", "of 150"),
+    let small = "matmul.coop_tokens=16,matmul.coop_rows=16";
+    let same = |coop: Coop| coop;
+    let smaller = |coop: Coop| Coop { largest: 2 * coop.largest, ..coop };
+    let larger = |coop: Coop| Coop { subgroup: coop.subgroup / 2, ..coop };
+    for (cut, tokens, as_if) in [
+        (small, "of ", same as fn(Coop) -> Coop),
+        ("", "of 150", same),
+        ("matmul.coop_subgroups=1", "of 150", same),
+        (small, "of 150", smaller),
+        (small, "of 150", larger),
     ] {
         let tuning = Tuning::GPU.with(cut).unwrap();
         for case in cases().unwrap().into_iter().filter(|case| case.name.contains(tokens)) {
-            let target = target(&gpu, &case, variant, tuning);
+            let mut target = target(&gpu, &case, variant, tuning);
+            target.coop = target.coop.map(as_if);
             let lowered = case.steps.iter().map(|(_, key)| lower(&case.tape, &target, *key));
             let mut dispatches = lowered.flat_map(|lowered| lowered.unwrap().dispatches);
             if !dispatches.any(|dispatch| dispatch.kernel.name == "matmul_coop") {
                 continue;
             }
-            let report = pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
+            let report = pollster::block_on(run_for(&gpu, &case, target)).unwrap();
             ran += 1;
             worst = worst.max(report.error);
             if !report.passed() {
@@ -124,17 +164,73 @@ fn packed_products_agree_with_their_definitions_in_workgroup_memory() {
     agree(Reduce::Workgroup, true);
 }
 
+/// Neither reads nor writes: devices are opened without checks.
+#[test]
+fn no_kernel_goes_beyond_its_bindings() {
+    let gpu = pollster::block_on(Gpu::open(None, Off { coop: true, ..Off::default() })).unwrap();
+    gpu.watch_bounds();
+    let best = Variant::best(gpu.facts().caps);
+    let mut failed = Vec::new();
+    for (case, variant, (name, tuning)) in combinations() {
+        // Indices are the same in all variants, and a kernel that watches them takes long to
+        // compile: as GPUs have it.
+        if variant != best || tuning != Tuning::GPU {
+            continue;
+        }
+        pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
+        gpu.forget_pipelines();
+        let bindings = pollster::block_on(gpu.beyond_bounds()).unwrap();
+        if !bindings.is_empty() {
+            let case = case.name;
+            failed.push(format!("{case}, {variant}, {name} tuning: bindings {bindings:?}"));
+        }
+    }
+    assert!(failed.is_empty(), "{} cases:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// One that changes no result.
+#[test]
+fn an_index_beyond_a_binding_is_noted() {
+    const CAST: &str = include_str!("../../../shaders/cast.wgsl");
+    let right = "let value = x[";
+    assert!(CAST.contains(right));
+    let wrong = CAST.replace(right, "let beyond = x[arrayLength(&x)]; let value = x[");
+    let gpu = pollster::block_on(Gpu::open(None, Off::default())).unwrap();
+    gpu.watch_bounds();
+    let case = cases().unwrap().into_iter().find(|case| case.name.starts_with("cast")).unwrap();
+    let noted = |gpu: &Gpu| {
+        let report = run(gpu, &case, Variant::best(gpu.facts().caps), gpu.tuning());
+        assert!(pollster::block_on(report).unwrap().passed());
+        pollster::block_on(gpu.beyond_bounds()).unwrap()
+    };
+    assert_eq!(noted(&gpu), []);
+    gpu.replace_shader("cast", wrong.leak());
+    gpu.forget_pipelines();
+    assert_eq!(noted(&gpu), [1]);
+    assert_eq!(pollster::block_on(gpu.beyond_bounds()).unwrap(), []);
+}
+
 /// Half of the variants, with or without what packing changes; they run side by side.
 fn agree(reduce: Reduce, packed: bool) {
     let gpu = pollster::block_on(Gpu::open(None, Off { coop: true, ..Off::default() })).unwrap();
     let mut failed = Vec::new();
-    let mut ran = 0;
+    let (mut ran, mut same) = (0, 0);
+    let mut done = std::collections::HashSet::new();
     for (case, variant, (name, tuning)) in combinations() {
         if variant.reduce != reduce || !variant.runs_on(gpu.facts().caps) {
             continue;
         }
         let is_packed = || is_packed(&case, &target(&gpu, &case, variant, tuning)).unwrap();
         if tuning.matvec.packed != packed || packed && !is_packed() {
+            continue;
+        }
+        // Another tuning, or the test of subgroups beside this one, may come to the same.
+        let work_of = |variant| work(&case, &target(&gpu, &case, variant, tuning)).unwrap();
+        let by_subgroups = Variant { reduce: Reduce::Subgroup, ..variant };
+        let beside = by_subgroups != variant && by_subgroups.runs_on(gpu.facts().caps);
+        let this = work_of(variant);
+        if beside && work_of(by_subgroups) == this || !done.insert((format!("{case:?}"), this)) {
+            same += 1;
             continue;
         }
         let report = pollster::block_on(run(&gpu, &case, variant, tuning)).unwrap();
@@ -145,7 +241,7 @@ fn agree(reduce: Reduce, packed: bool) {
         }
     }
     assert!(failed.is_empty(), "{} of {ran} failed:\n{}", failed.len(), failed.join("\n"));
-    println!("{ran} passed on {}", gpu.facts().name);
+    println!("{ran} passed on {}, {same} more are the same", gpu.facts().name);
 }
 
 fn combinations() -> impl Iterator<Item = (wisp_ops::check::Case, Variant, (&'static str, Tuning))>

@@ -1,49 +1,33 @@
 //! Sessions, KV cache, sampling, generation and the memory planner: what a
 //! front (command line, npm package) drives.
 
-mod activity;
-mod autotune;
-mod bench;
-mod cache;
-mod devices;
-mod draft;
-mod embed;
+mod driver;
 mod engine;
-mod generate;
-mod kernels;
-mod limits;
 mod load;
-mod logprobs;
-mod memory;
 mod options;
-mod queue;
-mod random_weights;
-mod sampling;
-mod score;
-mod shape;
-mod speculate;
-mod stepper;
-mod sweep;
-mod text;
-mod tokens;
-mod verdict;
-mod verdicts;
+mod request;
+mod schedule;
+mod selfcheck;
+mod state;
 
-pub use activity::Activity;
-pub use bench::{BenchOptions, BenchReport, OpTime, Spread};
-pub use devices::{CheckReport, DeviceReport, devices, self_check};
-pub use engine::{Engine, Progress};
-pub use kernels::{KernelBench, KernelTime};
-pub use logprobs::log_sum_exp;
-pub use memory::{MemoryPlan, plan_memory};
-pub use options::{
-    Cancel, Completion, EngineOptions, FinishReason, Guess, Prepare, Request, Sampling, Timings,
-};
-pub use queue::{Event, Logprobs, Piece, Queue};
-pub use random_weights::random_rows;
-pub use shape::{SHAPES, Shape};
-pub use sweep::{Load, Point};
-pub use tokens::load_tokenizer;
-pub use verdicts::Verdicts;
+#[cfg(feature = "threads")]
+pub use driver::in_thread;
+pub use driver::{Answer, Driver, EngineInfo, Handle, Loading, driver};
+pub use engine::Engine;
+pub use engine::activity::Activity;
+pub use engine::logprobs::log_sum_exp;
+pub use engine::queue::{Event, Logprobs, Piece, Queue};
+pub use engine::stepper::{Stepper, Want};
+pub use load::memory::{MemoryPlan, plan_memory};
+pub use load::progress::Progress;
+pub use load::random_weights;
+pub use load::shape::{SHAPES, Shape};
+pub use load::tokenizer::load_tokenizer;
+pub use options::{Autotune, EngineOptions, Prepare, Speculation};
+pub use request::{Cancel, Completion, FinishReason, Prompt, Request, Sampling, Timings};
+pub use selfcheck::SelfCheckResults;
+pub use selfcheck::devices::{CheckReport, DeviceReport, devices, self_check};
+pub use selfcheck::limits;
+pub use state::{BlockManager, BlockTable};
 pub use wisp_base::KvType;
-pub use wisp_models::{Embedding, open};
+pub use wisp_models::{Embedding, families, open};

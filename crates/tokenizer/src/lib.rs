@@ -9,7 +9,6 @@ mod json;
 mod special;
 mod split;
 mod spm;
-mod stream;
 mod tokenizer;
 mod train;
 mod unigram;
@@ -18,7 +17,6 @@ mod wordpiece;
 
 pub use chat::ChatTemplate;
 pub use split::pre_tokenizers;
-pub use stream::Stream;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Stream, Tokenizer};
 pub use train::train;
 pub use vocabulary::Vocabulary;

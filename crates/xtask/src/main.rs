@@ -1,9 +1,12 @@
 //! `cargo xtask …`: the chores of this repository, each one command.
 
 mod binary;
+mod built;
 mod coop;
+mod drivers;
 mod rivals;
 mod setup;
+mod sid;
 mod step;
 mod tasks;
 mod tidy;
@@ -32,6 +35,12 @@ cargo xtask TASK
   coop                kernels with cooperative matrices, on a software driver that has them:
                       Debian's next one, fetched into target/sid (needs root and debootstrap;
                       a while: it compiles slowly)
+  drivers             every kernel through Mesa's compilers for GPUs of AMD, NVIDIA, Apple and
+                      Qualcomm, none of which need be here, and through DXC and Tint: registers,
+                      spills, waves, loads in flight, beside tests/drivers.md. Needs root, Debian
+                      or Ubuntu, and Node.js (--only RADV,NVK,Honeykrisp,Turnip,DXC,Tint; --plans
+                      leaves out kernels that only tests have; --kernel \"decode matvec q4_0\";
+                      --asm; --robust checks bounds, as wgpu's devices do; --update writes the file)
   bench-kernels [ARGS…]
                       every kernel's time on this adapter, beside what the adapter can do
                       (--filter TEXT, --samples N, --json, --device N|NAME)
@@ -58,6 +67,7 @@ fn main() -> ExitCode {
         "tidy" => tasks::tidy(),
         "web" => web::web(&rest),
         "coop" => coop::check(),
+        "drivers" => drivers::check(&rest),
         "bench-kernels" => tasks::bench_kernels(&rest),
         "rivals" => rivals::compare(&rest),
         "" | "help" | "-h" | "--help" => {

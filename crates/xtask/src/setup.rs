@@ -138,6 +138,15 @@ fn install() -> Result {
     })
 }
 
+/// Makes sure that a program is on the path, by installing packages of Debian or Ubuntu.
+pub fn need(program: &str, packages: &[&str]) -> Result {
+    if on_path(program) || Path::new("/usr/sbin").join(program).is_file() {
+        return Ok(());
+    }
+    eprintln!("installing {} with apt-get", packages.join(", "));
+    apt_install(packages).map_err(|why| format!("there is no {program}: {why}"))
+}
+
 /// Installs packages of Debian or Ubuntu.
 pub fn apt_install(packages: &[&str]) -> Result {
     let root = is_root();

@@ -1,13 +1,9 @@
 //! `chat`, `bench-kernels`, `test` and `tidy`.
 
-use crate::setup;
-use crate::step::{Result, cargo, output, root, run, step, wisp};
-use crate::{binary, tidy, web};
-use std::path::{Path, PathBuf};
+use crate::built::{MODEL, build, home, pull};
+use crate::step::{Result, cargo, root, run, step, wisp};
+use crate::{binary, setup, tidy, web};
 use std::process::Command;
-
-/// The model that `chat` and the tests use.
-pub const MODEL: &str = "smollm2-135m";
 
 /// `wisp chat`, which fetches the model itself.
 pub fn chat(args: &[String]) -> Result {
@@ -40,17 +36,22 @@ pub fn test() -> Result {
     step("set-up", setup::run)?;
     step("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
     step("house rules", tidy)?;
-    step("build", build)?;
+    // With the tests, `wisp` among it. Tests' dependencies ask for features of num-traits, on which
+    // naga and wgpu rest: built apart, as it is for people, all of them would be compiled twice.
+    step("build", || run(tests().arg("--no-run")))?;
     step("binary", binary::check)?;
     step("lints", || {
         let flags = ["--workspace", "--all-targets", "--release", "--", "-D", "warnings"];
         run(cargo().arg("clippy").args(flags))
     })?;
+    // With no more features than it asks for itself.
+    step("wisp alone", || run(cargo().args(["check", "--release", "-p", "wisp-llm"])))?;
     let home = home();
     let model = step("model", || pull(&home, MODEL))?;
     step("tests", || {
-        run(cargo()
-            .args(["test", "--release", "--workspace"])
+        // One run tells of every failure.
+        run(tests()
+            .arg("--no-fail-fast")
             .env("WISP_HOME", &home)
             .env("WISP_TEST_MODEL", &model)
             .env("WISP_BIN", wisp()))
@@ -63,6 +64,13 @@ pub fn test() -> Result {
     web::test(&model)
 }
 
+/// All of the workspace's tests.
+fn tests() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--release", "--workspace"]);
+    command
+}
+
 /// The house rules.
 pub fn tidy() -> Result {
     let found = tidy::check(&root())?;
@@ -73,26 +81,5 @@ pub fn tidy() -> Result {
         0 => Ok(()),
         1 => Err("one house rule is broken".into()),
         n => Err(format!("house rules are broken in {n} places")),
-    }
-}
-
-/// The release build of `wisp`.
-pub fn build() -> Result {
-    run(cargo().args(["build", "--release", "-p", "wisp-llm"]))
-}
-
-/// Where the tests keep models: out of the person's own store.
-pub fn home() -> PathBuf {
-    std::env::var_os("WISP_HOME").map_or_else(|| root().join(".wisp"), PathBuf::from)
-}
-
-/// Fetches a model; `wisp pull` prints its path last.
-pub fn pull(home: &Path, model: &str) -> Result<PathBuf> {
-    let said = output(Command::new(wisp()).args(["pull", model]).env("WISP_HOME", home))?;
-    let path = said.lines().last().map(str::trim).unwrap_or_default();
-    if Path::new(path).is_file() {
-        Ok(PathBuf::from(path))
-    } else {
-        Err(format!("wisp pull {model} printed {path:?}, which is not a file"))
     }
 }

@@ -1,8 +1,8 @@
 //! Fetches llama.cpp's tokenizer vectors (vocabularies, texts and ids) and chat templates out of the
 //! source package of llama-cpp-python, by pip. Kept under the target folder.
 
+use crate::built;
 use crate::step::{Result, cargo, output, root, run, target, wisp};
-use crate::tasks;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,7 +31,7 @@ const STRINGS: &str = "10000";
 /// vocabularies, and `models`. WISP_PYTHON has the packages that the script names.
 pub fn strings(models: &[String]) -> Result {
     fetch_all()?;
-    tasks::build()?;
+    built::build()?;
     let folder = target().join("tmp/llama.cpp-models");
     let entries = std::fs::read_dir(&folder)
         .map_err(|e| format!("cannot read {}: {e}", folder.display()))?

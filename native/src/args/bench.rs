@@ -1,10 +1,11 @@
 //! `wisp bench`, as typed.
 
 use super::{DEFAULT_MODEL, parse};
-use crate::quantize::Type;
 use clap::Args;
 use std::path::PathBuf;
-use wisp_runtime::{Load, Shape};
+use wisp_bench::{GpuSpec, Load};
+use wisp_convert::Type;
+use wisp_runtime::Shape;
 
 #[derive(Debug, Args)]
 pub struct Bench {
@@ -12,7 +13,7 @@ pub struct Bench {
     pub model: String,
     /// Random weights in the sizes of a published model, made on the adapter: no file is needed.
     /// One of smollm2-135m, granite-1b-a400m, llama-3.2-1b, llama-3.2-3b, llama-3.1-8b, qwen3-4b,
-    /// qwen3-30b-a3b, gpt-oss-20b
+    /// qwen3-30b-a3b, gpt-oss-20b, gemma-3-4b
     #[arg(long, value_name = "NAME", value_parser = shape)]
     pub shape: Option<Shape>,
     /// The type of those weights, as `wisp quantize` has them
@@ -43,6 +44,16 @@ pub struct Bench {
     /// Draw those times beside the adapter's limits, as an SVG file
     #[arg(long, value_name = "FILE", requires = "ops")]
     pub roofline: Option<PathBuf>,
+    /// Print what a model of cost expects too, by operation: from bytes, bytes in flight,
+    /// operations and dispatches
+    #[arg(long, conflicts_with_all = ["prefill", "batch"])]
+    pub predict: bool,
+    /// Predict for this GPU in place of measuring, behind --depth positions [default: 1024]. One of
+    /// H100 SXM, A100 80GB, RTX 5090, RTX 4090, RX 7900 XTX, RTX 3090, RX 9070 XT, Arc A770,
+    /// M2 Max, M4
+    #[arg(long, value_name = "GPU", value_parser = gpu, requires = "predict")]
+    #[arg(conflicts_with_all = ["prompt_tokens", "generate", "repeat", "ops"])]
+    pub on: Option<GpuSpec>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -50,6 +61,10 @@ pub struct Bench {
 
 fn shape(name: &str) -> Result<Shape, String> {
     Shape::find(name).map_err(|error| error.to_string())
+}
+
+fn gpu(name: &str) -> Result<GpuSpec, String> {
+    GpuSpec::find(name).map_err(|error| error.to_string())
 }
 
 impl Bench {

@@ -1,24 +1,24 @@
 //! The command line, as typed.
 
 mod bench;
-mod guessing;
 mod parse;
 mod sampling;
+mod speculation;
 mod tokenizer;
 mod tokens;
 
 pub use bench::Bench;
-pub use guessing::Guessing;
 pub use parse::parse;
 pub use sampling::{SamplingArgs, any_seed, seed};
+pub use speculation::Speculative;
 pub use tokenizer::{Task as TokenizerTask, Tokenizer, Train};
 pub use tokens::{TokenList, from_file, within};
 
-use crate::quantize::Type;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use wisp_base::KvType;
+use wisp_convert::Type;
 
 /// The model where none is named.
 pub const DEFAULT_MODEL: &str = "smollm2-135m";
@@ -127,7 +127,7 @@ pub struct Chat {
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
-    pub guessing: Guessing,
+    pub speculative: Speculative,
 }
 
 /// Continue a prompt. Unless set otherwise, the most likely token is taken each time.
@@ -154,7 +154,7 @@ pub struct Generate {
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
-    pub guessing: Guessing,
+    pub speculative: Speculative,
     /// Print one JSON object when done
     #[arg(long)]
     pub json: bool,
@@ -344,6 +344,9 @@ pub struct Models {
     /// context, and about how fast, by the adapter's measured bandwidth
     #[arg(long)]
     pub fit: bool,
+    /// The architectures that this version runs, as `general.architecture` names them
+    #[arg(long, conflicts_with = "fit")]
+    pub families: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -1,17 +1,22 @@
 //! `wisp bench`: how fast a model runs on an adapter.
 
+use super::predict;
 use crate::args::{Bench, Global};
 use crate::engine::{self, Loaded};
+use crate::files;
 use crate::out::{self, Outcome, finite};
 use crate::store::Store;
-use crate::{files, roofline};
 use pollster::block_on;
 use serde_json::{Value, json};
 use wisp_base::Result;
-use wisp_runtime::{BenchOptions, BenchReport, Load, Point, Spread};
+use wisp_bench::{BenchOptions, BenchReport, Load, Point, Prediction, Spread};
+use wisp_runtime::Engine;
 
 /// Runs the command.
 pub fn run(global: &Global, args: &Bench) -> Outcome {
+    if let Some(gpu) = &args.on {
+        return predict::run(global, args, gpu);
+    }
     let loads = args.loads();
     if let (Some(file), None) = (&args.roofline, &args.shape) {
         files::expect_other(file, &engine::files(&Store::find(&args.model)?))?;
@@ -21,14 +26,15 @@ pub fn run(global: &Global, args: &Bench) -> Outcome {
         prompt_tokens: args.prompt_tokens,
         generate: args.generate,
         repeat: args.repeat,
-        ops: args.ops,
+        ops: args.ops || (args.predict && engine.has_timestamps()),
     };
-    let report = block_on(engine.bench(&options))?;
-    let points = block_on(engine.sweep(&loads, args.generate, args.repeat))?;
+    let report = block_on(wisp_bench::bench(&mut engine, &options))?;
+    let points = block_on(wisp_bench::sweep(&mut engine, &loads, args.generate, args.repeat))?;
+    let predictions = predictions(&engine, args)?;
     let device = engine.device_name();
     if let (Some(file), Some(limits)) = (&args.roofline, report.limits) {
         let title = format!("{} on {device}", name(args));
-        let drawn = roofline::svg(&title, limits, &report.ops);
+        let drawn = wisp_bench::roofline(&title, limits, &report.ops);
         files::write(file, |out| out.write_all(drawn.as_bytes()))?;
     }
     if args.json {
@@ -36,11 +42,29 @@ pub fn run(global: &Global, args: &Bench) -> Outcome {
         if !points.is_empty() {
             value["sweep"] = points.iter().map(point).collect();
         }
+        if args.predict {
+            value["predictions"] = predictions.iter().map(predict::object).collect();
+        }
         out::json(&value)
     } else {
         let rows: String = points.iter().map(row).collect();
-        out::text(&(table(args, &device, load_ms, &report) + &rows))
+        let mut text = table(args, &device, load_ms, &report) + &rows;
+        for (at, made) in predictions.iter().enumerate() {
+            // Operations were measured at the first one's depth only.
+            text += &predict::table(made, if at == 0 { &report.ops } else { &[] });
+        }
+        out::text(&text)
     }
+}
+
+/// With `--predict`: of what was measured, as the model of cost has it, in the middle of the steps.
+fn predictions(engine: &Engine, args: &Bench) -> Result<Vec<Prediction>> {
+    if !args.predict {
+        return Ok(Vec::new());
+    }
+    let device = block_on(wisp_bench::describe(engine))?;
+    let depths = [args.prompt_tokens].into_iter().chain(args.depth.iter().copied());
+    depths.map(|depth| wisp_bench::predict_on(&device, engine, depth + args.generate / 2)).collect()
 }
 
 /// The model, or random weights; with room for all that is measured, if no context is given.
@@ -59,7 +83,7 @@ fn load(global: &Global, args: &Bench, loads: &[Load]) -> Result<Loaded> {
 }
 
 /// What is measured: the model, or the shape and its type.
-fn name(args: &Bench) -> String {
+pub fn name(args: &Bench) -> String {
     match &args.shape {
         Some(shape) => format!("{} {} (random weights)", shape.name, args.of.name),
         None => args.model.clone(),
@@ -112,7 +136,7 @@ fn object(args: &Bench, device: &str, load_ms: f64, report: &BenchReport) -> Val
         "first_token_ms": finite(report.first_token_ms),
         "peak_rss_bytes": peak_rss_bytes(),
     });
-    if args.ops {
+    if args.ops || !report.ops.is_empty() {
         let ops = report.ops.iter().map(|op| {
             json!({
                 "op": op.op, "calls": op.calls, "gpu_us": finite(op.gpu_us),

@@ -9,7 +9,8 @@ use crate::progress;
 use pollster::block_on;
 use serde_json::{Value as Json, json};
 use wisp_base::{Error, Result};
-use wisp_runtime::{BenchOptions, Engine, EngineOptions, log_sum_exp};
+use wisp_bench::{BenchOptions, bench};
+use wisp_runtime::{Engine, EngineOptions, log_sum_exp};
 
 /// What is read where no text is given: tales, facts, figures, a program.
 const TEXT: &str = include_str!("../compare.txt");
@@ -121,11 +122,11 @@ fn tokens(engine: &Engine, text: &[u8]) -> Result<Vec<u32>> {
     Ok(ids)
 }
 
-/// Tokens a second, one after the other.
+/// Tokens per second, one after the other.
 fn decode_speed(engine: &mut Engine) -> Result<f64> {
     let room = engine.ctx().saturating_sub(16).clamp(2, 17);
     let options = BenchOptions { prompt_tokens: 8, generate: room, repeat: 1, ops: false };
-    Ok(block_on(engine.bench(&options))?.decode_tokens_per_s.median)
+    Ok(block_on(bench(engine, &options))?.decode_tokens_per_s.median)
 }
 
 /// Natural logarithms of the probabilities, row by row.

@@ -47,6 +47,7 @@ fn object(device: &DeviceReport) -> Value {
         "backend": device.backend,
         "driver": device.driver,
         "kind": device.kind,
+        "shader_compiler": device.shader_compiler,
         "features": map(&device.features),
         "limits": map(&device.limits),
         "copy_gb_per_s": out::finite(device.copy_gb_per_s),
@@ -71,6 +72,15 @@ fn table(device: &DeviceReport) -> String {
         names(true),
         names(false)
     );
+    if let Some(compiler) = device.shader_compiler {
+        let slow = if compiler == "fxc" {
+            ": some 8 s a kernel, and no subgroups or f16; with \
+            dxcompiler.dll beside wisp.exe it would be dxc"
+        } else {
+            ""
+        };
+        text.push_str(&format!("   compiler    {compiler}{slow}\n"));
+    }
     for (name, value) in &device.limits {
         text.push_str(&format!("   {name:<11} {value}\n"));
     }

@@ -8,7 +8,7 @@ use pollster::block_on;
 use serde_json::json;
 use std::io::BufRead;
 use wisp_base::{Error, Result};
-use wisp_runtime::{Embedding, Engine};
+use wisp_runtime::{Embedding, Handle};
 
 /// Texts a step at most.
 const TOGETHER: usize = 32;
@@ -18,7 +18,7 @@ const BATCH: usize = 256;
 
 /// Runs `wisp embed`.
 pub fn run(global: &Global, args: &Embed) -> Outcome {
-    let mut embedder = Embedder::load(global, &args.model)?;
+    let embedder = Embedder::load(global, &args.model)?;
     let mut all = Vec::new();
     let mut texts = Vec::new();
     let mut lines = (1..).zip(std::io::stdin().lock().split(b'\n'));
@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: &Embed) -> Outcome {
 
 /// Runs `wisp similar`.
 pub fn similar(global: &Global, args: &Similar) -> Outcome {
-    let mut embedder = Embedder::load(global, &args.model)?;
+    let embedder = Embedder::load(global, &args.model)?;
     let vectors = embedder.vectors(&[args.a.clone(), args.b.clone()])?;
     let dot = |a: &[f32], b: &[f32]| -> f64 {
         a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
@@ -63,7 +63,7 @@ pub fn similar(global: &Global, args: &Similar) -> Outcome {
 
 /// A model and what it is to do with texts.
 struct Embedder {
-    engine: Engine,
+    handle: Handle,
     settings: Embedding,
 }
 
@@ -80,15 +80,15 @@ impl Embedder {
             share_cache: true,
             ..engine::options(global)
         };
-        let engine = engine::load_with(&options, model)?.engine;
-        Ok(Self { engine, settings: Embedding { most_tokens, ..settings } })
+        let handle = engine::start(options, model, None)?.handle;
+        Ok(Self { handle, settings: Embedding { most_tokens, ..settings } })
     }
 
-    fn vectors(&mut self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
+    fn vectors(&self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
         let most = self.settings.most_tokens;
-        let tokenizer = self.engine.shared_tokenizer()?;
+        let tokenizer = self.handle.tokenizer()?;
         let ids = |text: &String| tokenizer.encode_cut(text.as_bytes(), most);
         let ids = texts.iter().map(ids).collect::<Result<Vec<_>>>()?;
-        block_on(self.engine.embed(&ids, &self.settings))
+        block_on(self.handle.embed(ids, self.settings))
     }
 }

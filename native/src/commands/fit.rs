@@ -20,12 +20,12 @@ const LEAST: u64 = 2048;
 const STEP: u64 = 256;
 /// Tokens of a prompt that are computed at once, at most.
 const PREFILL: u64 = 512;
-/// Tokens a second below which waiting spoils a conversation: about what a person reads.
+/// Tokens per second below which waiting spoils a conversation: about what a person reads.
 const QUICK: f64 = 5.0;
 /// Share of its largest buffer that models may take, where an adapter does not tell its memory.
 const SHARE: f64 = 0.9;
 
-/// What a model may be made smaller to while it is loaded (`--quantize`): bits a weight, those
+/// What a model may be made smaller to while it is loaded (`--quantize`): bits per weight, those
 /// of the embedding counted in. Taken from files of 1B to 8B, and rounded up.
 const SMALLER: [(&str, f64); 2] = [("Q3_K_M", 4.3), ("Q2_K", 3.5)];
 
@@ -37,7 +37,7 @@ struct Machine {
     index: usize,
     /// Bytes for a model.
     memory: u64,
-    /// Bytes a buffer.
+    /// Bytes per buffer.
     buffer: u64,
     /// Bytes a second that kernels read.
     bandwidth: f64,
@@ -61,7 +61,7 @@ impl Machine {
             told => told,
         };
         // Of what copies reach. A software adapter computes where it should read: SmolLM2's 30
-        // tokens a second (crates/bench-results.md) are a fourteenth of it. No GPU was measured
+        // tokens per second (crates/bench-results.md) are a fourteenth of it. No GPU was measured
         // yet: this much is usual for kernels that memory bounds.
         let share = if report.kind == "cpu" { 0.07 } else { 0.7 };
         Self {
@@ -312,8 +312,8 @@ fn line(fit: &Fit, width: usize) -> String {
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::quantize::{Type, recast};
     use crate::store::KNOWN;
+    use wisp_convert::{Type, recast};
     use wisp_runtime::{EngineOptions, Shape, plan_memory};
 
     fn known(name: &str) -> &'static Known {

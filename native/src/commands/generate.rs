@@ -1,6 +1,7 @@
 //! `wisp generate`: continue a prompt.
 
 use crate::args::{Generate, Global};
+use crate::engine::Started;
 use crate::messages::Messages;
 use crate::out::{self, INTERRUPTED, Outcome, Stop};
 use crate::{engine, files, interrupt};
@@ -8,42 +9,43 @@ use pollster::block_on;
 use serde_json::json;
 use std::ops::ControlFlow;
 use wisp_base::{Error, Result};
-use wisp_runtime::{Completion, Engine, FinishReason, Request, Sampling, Timings};
-
-/// Where the prompt comes from, read before the model is loaded: a missing file costs nothing.
-enum Input {
-    Tokens(Vec<u32>),
-    Text(Vec<u8>),
-    Chat(Messages),
-}
+use wisp_runtime::{Completion, FinishReason, Prompt, Request, Sampling, Timings};
+use wisp_tokenizer::Tokenizer;
 
 /// Runs the command.
 pub fn run(global: &Global, args: Generate) -> Outcome {
     let sampling = args.sampling.over(Sampling::default())?;
-    let input = input(&args)?;
-    let loaded = engine::load_guessing(global, &args.model, &args.guessing)?;
-    let mut engine = loaded.engine;
-    sampling.check(engine.vocab())?;
-    let mut stop = args.sampling.stop.clone();
-    if matches!(input, Input::Chat(_)) {
-        stop.extend(chat_stop(&engine)?);
+    // Before the model is loaded: a missing file costs nothing.
+    let prompt = prompt(&args)?;
+    let Started { handle, load_ms } =
+        engine::start_speculative(global, &args.model, &args.speculative)?;
+    let info = handle.info();
+    sampling.check(info.vocab)?;
+    let tokenizer = handle.tokenizer();
+    if matches!(prompt, Prompt::Chat { .. }) {
+        note_on_template(tokenizer.as_deref().map_err(Clone::clone)?)?;
     }
-    let prompt = prompt(&engine, input)?;
     let (cancel, _guard) = interrupt::guard();
     let request = Request {
         prompt,
         max_tokens: args.max_tokens,
         sampling,
-        stop,
+        stop: args.sampling.stop.clone(),
         ignore_eos: args.sampling.ignore_eos,
         cancel,
         logprobs: None,
     };
+    let request = request.encoded(tokenizer.as_deref().map_err(Clone::clone))?;
+    let tokens = request.prompt.clone();
+    if tokens.is_empty() {
+        return Err(Error::input("the prompt has no tokens: give at least one").into());
+    }
+    crate::args::within(&tokens, info.vocab)?;
     let mut printed = Ok(());
     let completion = if request.max_tokens == 0 {
         nothing()
     } else {
-        block_on(engine.generate(&request, &mut |piece| {
+        block_on(handle.submit(request)?.completion(&mut |piece| {
             if !args.json {
                 printed = out::text(&piece.text);
             }
@@ -52,9 +54,10 @@ pub fn run(global: &Global, args: Generate) -> Outcome {
     };
     printed?;
     if args.json {
-        let mut value = object(&request.prompt, &completion, loaded.load_ms);
-        if args.guessing.is_on() {
-            value["timings"]["guessed_tokens"] = completion.timings.guessed_tokens.into();
+        let mut value = object(&tokens, &completion, load_ms);
+        if args.speculative.is_on() {
+            value["timings"]["accepted_draft_tokens"] =
+                completion.timings.accepted_draft_tokens.into();
         }
         return out::json(&value);
     }
@@ -77,53 +80,34 @@ fn nothing() -> Completion {
     }
 }
 
-fn input(args: &Generate) -> Result<Input> {
+fn prompt(args: &Generate) -> Result<Prompt> {
     if let Some(tokens) = &args.tokens {
-        return Ok(Input::Tokens(tokens.0.clone()));
+        return Ok(Prompt::Tokens(tokens.0.clone()));
     }
     if let Some(path) = &args.chat_file {
-        return Ok(Input::Chat(Messages::load(path)?));
+        return Ok(Messages::load(path)?.prompt());
     }
     let text = match &args.prompt_file {
         Some(path) => files::read(path)?,
         // On Unix the bytes as typed, UTF-8 or not.
         None => args.prompt.clone().unwrap_or_default().into_encoded_bytes(),
     };
-    Ok(Input::Text(text))
+    Ok(Prompt::Text(text))
 }
 
-fn prompt(engine: &Engine, input: Input) -> Result<Vec<u32>> {
-    let ids = match input {
-        Input::Tokens(ids) => ids,
-        Input::Text(text) => engine.tokenizer()?.encode(&text, true, true)?,
-        Input::Chat(messages) => chat_prompt(engine, &messages)?,
-    };
-    if ids.is_empty() {
-        return Err(Error::input("the prompt has no tokens: give at least one"));
-    }
-    crate::args::within(&ids, engine.vocab())?;
-    Ok(ids)
-}
-
-/// A conversation in the model's own words, ready for its answer. The template
-/// writes special tokens itself, so that none are added.
-pub fn chat_prompt(engine: &Engine, messages: &Messages) -> Result<Vec<u32>> {
-    let tokenizer = engine.tokenizer()?;
-    let text = tokenizer.chat()?.render(&messages.value(), messages.tools.as_ref(), true)?;
-    tokenizer.encode(text.as_bytes(), false, true)
-}
-
-/// The texts that end an answer in a conversation. Says so where the model has no template.
-pub fn chat_stop(engine: &Engine) -> Result<Vec<String>> {
-    let tokenizer = engine.tokenizer()?;
-    let chat = tokenizer.chat()?;
+/// Says so where the model has no chat template.
+///
+/// # Errors
+/// It has one that cannot be used.
+pub fn note_on_template(tokenizer: &Tokenizer) -> Result<()> {
+    tokenizer.chat()?;
     if !tokenizer.has_chat_template() {
         out::note(
-            "the model has no chat template, so it was not made to chat: its answers \
-             may make no sense",
+            "the model has no chat template: it is a base model, whose answers may make no \
+             sense",
         );
     }
-    Ok(chat.stop().iter().map(|text| text.to_string()).collect())
+    Ok(())
 }
 
 fn object(prompt: &[u32], completion: &Completion, load_ms: f64) -> serde_json::Value {
@@ -159,9 +143,9 @@ pub fn speed(completion: &Completion, finish: Finish) -> String {
     let count = completion.tokens.len();
     let decode = timings.decode_tokens_per_s();
     let decode = decode.map(|rate| format!(", {rate:.1} tokens/s")).unwrap_or_default();
-    let guessed = match timings.guessed_tokens {
+    let drafts = match timings.accepted_draft_tokens {
         0 => String::new(),
-        guessed => format!(", {guessed} of them guessed"),
+        accepted => format!(", {accepted} of them accepted draft tokens"),
     };
     // One that was broken off has no speed.
     let prefill = match timings.prefill_tokens_per_s() {
@@ -169,7 +153,7 @@ pub fn speed(completion: &Completion, finish: Finish) -> String {
         rate => format!(", {rate:.1} tokens/s"),
     };
     format!(
-        "[{count} token{}{decode}{guessed}; prompt {} new{prefill}; {}]",
+        "[{count} token{}{decode}{drafts}; prompt {} new{prefill}; {}]",
         if count == 1 { "" } else { "s" },
         timings.prefill_tokens,
         finish.0

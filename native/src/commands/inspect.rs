@@ -4,10 +4,10 @@ use crate::args::{Global, Inspect};
 use crate::bytes::shown;
 use crate::engine;
 use crate::out::{self, Outcome};
-use crate::quantize::{Type, bytes_as, recast};
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 use wisp_base::{Error, Format, KvType, Result};
+use wisp_convert::{Type, bytes_as, recast};
 use wisp_formats::{Array, Checkpoint, Value};
 use wisp_runtime::{EngineOptions, MemoryPlan, plan_memory};
 

@@ -7,7 +7,7 @@ use crate::progress;
 use pollster::block_on;
 use serde_json::{Value, json};
 use wisp_base::Error;
-use wisp_runtime::{KernelBench, KernelTime, Spread};
+use wisp_bench::{KernelBench, KernelTime, Spread};
 
 /// Runs the command on the adapter that other commands would use. Lines are printed as they
 /// come: on a slow adapter all of them take minutes.
@@ -56,7 +56,7 @@ fn head(bench: &KernelBench) -> String {
     )
 }
 
-/// Bytes and operations a second, and their shares of the most there can be.
+/// Bytes and operations per second, and their shares of the most there can be.
 fn rates(bench: &KernelBench, time: &KernelTime) -> [f64; 4] {
     let rate = |amount: u64| finite(amount as f64 / (time.us.median / 1e6));
     let (bytes, flops) = (rate(time.bytes), rate(time.flops));

@@ -13,6 +13,7 @@ mod kernels;
 mod logits;
 mod models;
 mod perplexity;
+mod predict;
 mod quantize;
 mod tokenize;
 mod tokenizer;

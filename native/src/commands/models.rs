@@ -22,6 +22,13 @@ pub fn list(global: &Global, args: &Models) -> Outcome {
     if args.fit {
         return fit::run(global, args.json);
     }
+    if args.families {
+        let families: Vec<_> = wisp_runtime::families().collect();
+        return match args.json {
+            true => out::json(&json!({ "families": families })),
+            false => families.into_iter().try_for_each(out::line),
+        };
+    }
     let store = Store::open()?;
     let entries = store.list()?;
     if args.json {

@@ -203,10 +203,10 @@ fn transfer_with(http: &Http, want: &Want, path: &Path, bar: &ProgressBar) -> Re
                 patience.failed(0, 0);
                 why
             }
-            Err(Failure::Final(why)) => return Err(Error::Io(why)),
+            Err(Failure::Final(why)) => return Err(Error::Io(why.into())),
         };
         if patience.is_over() {
-            return Err(Error::Io(format!("{failure}; {}", gave_up(want, path, patience))));
+            return Err(Error::Io(format!("{failure}; {}", gave_up(want, path, patience)).into()));
         }
         std::thread::sleep(Duration::from_millis(200 << patience.fruitless.min(TRIES)));
     }

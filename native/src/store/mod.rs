@@ -165,9 +165,9 @@ impl Store {
         freed.map(|bytes| (path, bytes)).ok_or_else(absent)
     }
 
-    /// Where the self-check's verdicts are kept.
-    pub fn verdicts(&self) -> PathBuf {
-        self.home.join("verdicts.json")
+    /// Where the self-check's results are kept.
+    pub fn self_check_results(&self) -> PathBuf {
+        self.home.join("self-check.txt")
     }
 
     /// Where compiled pipelines are kept, a file for each adapter and driver.

@@ -98,7 +98,7 @@ fn want(network: &Network, spec: &Spec) -> Result<Want> {
 }
 
 fn cannot(what: &str, why: &str) -> Error {
-    Error::Io(format!("cannot download {what}: {why}"))
+    Error::Io(format!("cannot download {what}: {why}").into())
 }
 
 /// From an environment variable, or as usual: tests have a server of their own.
@@ -158,7 +158,7 @@ fn from_hub(network: &Network, known: &Known, url: &str, path: &Path) -> Result<
         want.span = Some(span);
         space::check(&building, span.total.saturating_sub(span.before))?;
         download::fetch(http, &want, &building.join(name))
-            .map_err(|why| Error::Io(format!("{name}: {why}")))?;
+            .map_err(|why| Error::Io(format!("{name}: {why}").into()))?;
         span.before += file.bytes;
     }
     folder::finish(path, files)
@@ -167,7 +167,7 @@ fn from_hub(network: &Network, known: &Known, url: &str, path: &Path) -> Result<
 /// What the hub says of a file before any of it is sent: a file of other bytes
 /// than the known ones is not worth its download.
 fn hub_want(http: &Http, url: &str, label: &str, known: Option<Expected>) -> Result<Want> {
-    let headers = http.head(url).map_err(|failure| Error::Io(failure.why()))?;
+    let headers = http.head(url).map_err(|failure| Error::Io(failure.why().into()))?;
     let bytes = http::text(&headers, "x-linked-size").and_then(|text| text.parse::<u64>().ok());
     let etag = http::text(&headers, "x-linked-etag").map(|etag| etag.trim_matches('"'));
     let is_hash = |text: &&str| text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit());

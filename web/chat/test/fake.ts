@@ -85,9 +85,13 @@ export const load: typeof wisp.load = async (model, options = {}) => {
     }
     keep([...MODELS(), { id: crypto.randomUUID(), name: options.name ?? "model", url: from, size, stored: size, complete: true, lastUsed: Date.now() }]);
   }
-  onProgress?.({ phase: "check", loaded: 0, total: 0 });
-  await pause(pace * 4);
-  signal?.throwIfAborted();
+  for (const phase of ["check", "compile"] as const) {
+    for (const loaded of [0, 15, 31, 46]) {
+      onProgress?.({ phase, loaded, total: 46 });
+      await pause(pace / 2);
+      signal?.throwIfAborted();
+    }
+  }
   if (when("memory") && contextLength > 1024) throw tooBig(contextLength);
   onProgress?.({ phase: "weights", loaded: size, total: size, bytesPerSecond: 9e8 });
   await pause(pace);
@@ -138,7 +142,7 @@ function engine(contextLength: number, options: wisp.LoadOptions): wisp.WispEngi
       yield { ...base, choices: [{ ...choice, delta: { content } }] };
       await pause(pace);
     }
-    const timings = { prefill_ms: 310, prefill_tokens: 42, prefill_tokens_per_second: 135, decode_ms: 4000, decode_tokens: pieces.length - 1, decode_tokens_per_second: 48.6, guessed_tokens: 0 };
+    const timings = { prefill_ms: 310, prefill_tokens: 42, prefill_tokens_per_second: 135, decode_ms: 4000, decode_tokens: pieces.length - 1, decode_tokens_per_second: 48.6, accepted_draft_tokens: 0 };
     yield { ...base, choices: [{ ...choice, delta: {}, finish_reason: "stop" as const }], timings };
     const usage = { prompt_tokens: 42, completion_tokens: pieces.length, total_tokens: 42 + pieces.length, prompt_tokens_details: { cached_tokens: 0 } };
     yield { ...base, choices: [], usage };

@@ -31,7 +31,7 @@ it("counts the cache of a longer context, and says when it cannot", () => {
   expect(estimate({ ...model, kv_bytes_per_token: undefined }, 4096)).toBeNull();
 });
 
-it("puts models that were not taught to chat behind those that were", () => {
+it("puts base models behind those that were trained to chat", () => {
   const base = { ...entry("base", 2.6e9), chat: false };
   expect(ranked([base, ...MODELS], 4096, { software: false, mobile: false, memory: 8 }).map(({ id }) => id)).toEqual(
     ["big", "middle", "tiny", "base", "large"],

@@ -1,6 +1,6 @@
 // Chromium with WebGPU on a software adapter, and a page of the test server in it.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium, type BrowserContext, type Page } from "playwright-core";
@@ -25,35 +25,35 @@ interface Options {
   fresh?: boolean;
 }
 
-async function putVerdicts(text: string): Promise<void> {
+async function putSelfCheckResults(text: string): Promise<void> {
   const root = await navigator.storage.getDirectory();
   const folder = await root.getDirectoryHandle("wisp-llm", { create: true });
-  const writable = await (await folder.getFileHandle("verdicts", { create: true })).createWritable();
+  const writable = await (await folder.getFileHandle("self-check", { create: true })).createWritable();
   await writable.write(text);
   await writable.close();
 }
 
-async function getVerdicts(): Promise<string> {
+async function getSelfCheckResults(): Promise<string> {
   const root = await navigator.storage.getDirectory();
   const folder = await root.getDirectoryHandle("wisp-llm");
-  return (await (await folder.getFileHandle("verdicts")).getFile()).text();
+  return (await (await folder.getFileHandle("self-check")).getFile()).text();
 }
 
 export class Browser {
   readonly context: BrowserContext;
   readonly server: TestServer;
   readonly #profile: string;
-  /** Where the kernel check's verdicts go from one browser to the next; none for a fresh one. */
-  readonly #verdicts: string | undefined;
+  /** Where the self-check's results go from one browser to the next; none for a fresh one. */
+  readonly #selfCheckResults: string | undefined;
 
   private constructor(context: BrowserContext, server: TestServer, profile: string, fresh: boolean) {
     this.context = context;
     this.server = server;
     this.#profile = profile;
-    this.#verdicts = fresh ? undefined : join(inject("scratch"), "verdicts");
+    this.#selfCheckResults = fresh ? undefined : join(inject("scratch"), "self-check");
   }
 
-  /** With a profile of its own: nothing is stored yet, but for the kernel check's verdicts unless `fresh`. */
+  /** With a profile of its own: nothing is stored yet, but for the self-check's results unless `fresh`. */
   static async start({ args = SWIFTSHADER, server, fresh = false }: Options = {}): Promise<Browser> {
     const profile = mkdtempSync(join(tmpdir(), "wisp-chromium-"));
     const context = await chromium.launchPersistentContext(profile, {
@@ -72,15 +72,19 @@ export class Browser {
     page.on("pageerror", (error) => console.log(`[page] ${error.stack ?? error.message}`));
     await page.goto(new URL(address, this.server.origin).href);
     await page.waitForFunction(() => "ready" in globalThis);
-    const verdicts = this.#verdicts;
-    if (verdicts && existsSync(verdicts)) await page.evaluate(putVerdicts, readFileSync(verdicts, "utf8"));
+    const selfCheckResults = this.#selfCheckResults;
+    if (selfCheckResults && existsSync(selfCheckResults)) await page.evaluate(putSelfCheckResults, readFileSync(selfCheckResults, "utf8"));
     return page;
   }
 
   async stop(): Promise<void> {
     const [page] = this.context.pages().filter((page) => page.url().startsWith("http"));
-    const verdicts = await page?.evaluate(getVerdicts).catch(() => "");
-    if (verdicts && this.#verdicts) writeFileSync(this.#verdicts, verdicts);
+    const selfCheckResults = await page?.evaluate(getSelfCheckResults).catch(() => "");
+    if (selfCheckResults && this.#selfCheckResults) {
+      // Another browser may read it at this moment.
+      writeFileSync(`${this.#selfCheckResults}-${process.pid}`, selfCheckResults);
+      renameSync(`${this.#selfCheckResults}-${process.pid}`, this.#selfCheckResults);
+    }
     await this.context.close();
     await this.server.stop();
     rmSync(this.#profile, { recursive: true, force: true });

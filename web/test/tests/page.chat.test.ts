@@ -46,6 +46,8 @@ test("size and fit are shown before the download, progress during it", async () 
   const early = await share();
   await page.waitForTimeout(1000);
   expect(await share()).toBeGreaterThan(early);
+  await page.getByRole("progressbar", { name: "Compiling kernels" }).waitFor();
+  await page.getByText("31 of 46").waitFor();
 });
 
 test("a download can be cancelled and begun again", async () => {

@@ -1,19 +1,13 @@
 // Checks of what a caller passed. Each gives the value, or `undefined` where there is none;
 // a wrong one is an error that says what was wrong with which field.
 
-import { reason, WispError } from "./error.js";
+import { WispError } from "./error.js";
 
 /** The largest number of 32 bits. */
 export const U32 = 2 ** 32 - 1;
 
 export function wrong(field: string, value: unknown, must: string): WispError {
   return new WispError("input", `${field} is ${shown(value)}; it must be ${must}`);
-}
-
-export function number(field: string, value: unknown, least: number, most: number): number | undefined {
-  if (value == null) return undefined;
-  if (typeof value === "number" && value >= least && value <= most) return value;
-  throw wrong(field, value, `a number from ${least} to ${most}`);
 }
 
 export function integer(
@@ -52,15 +46,6 @@ export function tokenIds(field: string, value: unknown): number[] {
   const wrongOne = list?.find((id) => !Number.isInteger(id) || (id as number) < 0 || (id as number) > U32);
   if (list && wrongOne === undefined) return list as number[];
   throw wrong(field, wrongOne ?? value, "a token id, a whole number from 0 on");
-}
-
-/** A copy without proxies, such as Vue and Svelte put around data: those can't be sent. */
-export function plain<T>(field: string, value: T): T {
-  try {
-    return value === undefined ? value : (JSON.parse(JSON.stringify(value)) as T);
-  } catch (error) {
-    throw new WispError("input", `${field} can't be written as JSON (${reason(error)})`, { cause: error });
-  }
 }
 
 function shown(value: unknown): string {

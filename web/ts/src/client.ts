@@ -1,13 +1,13 @@
 // The page's end of the protocol: calls, their answers, and the bytes that the host asks for.
 
 import { fromWire, reason, toWire, WispError } from "./error.js";
-import { hear, post, type Call, type CallName, type Calls, type FromHost, type Piece, type Port } from "./protocol.js";
+import { hear, post, type Call, type CallName, type Calls, type FromHost, type Port } from "./protocol.js";
 import type { EngineEvent, Progress } from "./types.js";
 
 export interface Reports {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
-  onPieces?: ((pieces: Piece[]) => void) | undefined;
+  onTexts?: ((texts: string[]) => void) | undefined;
   /** Takes back what the host did for a call that was aborted too late to stop it. */
   undo?: (() => Promise<unknown>) | undefined;
 }
@@ -115,8 +115,8 @@ export class Client {
     switch (message.type) {
       case "progress":
         return pending.onProgress?.(message.progress);
-      case "pieces":
-        return pending.onPieces?.(message.pieces);
+      case "texts":
+        return pending.onTexts?.(message.texts);
       case "answer":
         this.#pending.delete(message.id);
         return pending.resolve(message.value);

@@ -3,8 +3,7 @@
 import { choice, text, tokenIds, wrong } from "./check.js";
 import type { Client } from "./client.js";
 import { WispError } from "./error.js";
-import { createChat } from "./openai/chat.js";
-import { createCompletion } from "./openai/completions.js";
+import { create } from "./openai/create.js";
 import type { ChatCompletionRequest, CompletionRequest } from "./openai-types.js";
 import type { CallOptions, WispEngine } from "./types.js";
 
@@ -17,7 +16,7 @@ export interface Testing {
   destroyDevice(): Promise<null>;
 }
 
-export function engineOn(client: Client, engine: number, model: string): WispEngine {
+export function engineOn(client: Client, engine: number): WispEngine {
   let unloading: Promise<void> | undefined;
   const unload = async () => {
     try {
@@ -34,11 +33,11 @@ export function engineOn(client: Client, engine: number, model: string): WispEng
   const proxy = {
     chat: {
       completions: {
-        create: (body: ChatCompletionRequest, options?: CallOptions) => createChat(client, engine, model, body, options),
+        create: (body: ChatCompletionRequest, options?: CallOptions) => create(client, engine, "chat/completions", body, options),
       },
     },
     completions: {
-      create: (body: CompletionRequest, options?: CallOptions) => createCompletion(client, engine, model, body, options),
+      create: (body: CompletionRequest, options?: CallOptions) => create(client, engine, "completions", body, options),
     },
     tokenize: async (given: string, options: { addSpecial?: boolean; parseSpecial?: boolean } = {}) => {
       const checked = text("text", given);

@@ -3,14 +3,16 @@
 import { requestAdapter } from "./adapter.js";
 import { asWispError, WispError } from "./error.js";
 import { Batch } from "./batch.js";
-import type { Done, Header, HostOptions, ModelSpec, Piece, Prompt, Settings, TokenText } from "./protocol.js";
+import type { Endpoint, Header, HostOptions, ModelSpec } from "./protocol.js";
 import { openModel, type Opened } from "./sources/open.js";
 import { Peek } from "./sources/peek.js";
 import type { Demand } from "./sources/supplied.js";
-import { readVerdicts, writeVerdicts } from "./store/verdicts.js";
+import { readSelfCheckResults, writeSelfCheckResults } from "./store/self-check.js";
 import { askForSubgroups } from "./subgroups.js";
 import type { EngineEvent, Info, Memory, Progress, Stats } from "./types.js";
-import type { WasmEngine, WasmEvent, WasmLoadOptions, WasmLogprobs, WasmModule } from "./wasm-types.js";
+import type { WasmEngine, WasmListener, WasmLoadOptions, WasmModule } from "./wasm-types.js";
+
+const PHASES = { checking: "check", compiling: "compile", weights: "weights" } as const;
 
 export interface PlanContext {
   wasm: () => Promise<WasmModule>;
@@ -51,20 +53,20 @@ export async function loadEngine(model: ModelSpec, options: HostOptions, context
   const restoreAdapter = askForSubgroups();
   let engine: WasmEngine | undefined;
   try {
-    const verdicts = await readVerdicts();
-    const wanted = { ...wasmOptions(options), verdicts };
+    const selfCheckResults = await readSelfCheckResults();
+    const wanted = { ...wasmOptions(options), selfCheckResults };
     const { size } = opened.source;
     engine = await wasm.Engine.load(
       opened.source,
       wanted,
       (progress) => {
         if (progress.phase === "note") return note(progress.text);
-        if (progress.phase === "checking") return onProgress({ phase: "check", loaded: 0, total: size });
-        onProgress({ phase: "weights", loaded: progress.done, total: progress.total });
+        if (progress.phase === "tuning") return onProgress({ phase: "tune", loaded: 0, total: 0 });
+        onProgress({ phase: PHASES[progress.phase], loaded: progress.done, total: progress.total });
       },
       signal,
     );
-    if (engine.verdicts() !== verdicts) await writeVerdicts(engine.verdicts());
+    if (engine.selfCheckResults() !== selfCheckResults) await writeSelfCheckResults(engine.selfCheckResults());
     await opened.finish();
     signal.throwIfAborted();
     onProgress({ phase: "ready", loaded: size, total: size });
@@ -82,7 +84,6 @@ export class HostEngine {
   readonly #opened: Opened;
   readonly #onEvent: (event: EngineEvent) => void;
   readonly #restoreAdapter: () => void;
-  readonly #texts = new Map<number, Omit<TokenText, "logprob">>();
   #lost = false;
   #freed = false;
 
@@ -134,73 +135,37 @@ export class HostEngine {
     return null;
   }
 
-  /** Reports pieces, the first time with none: the prompt was accepted. */
-  generate(
-    prompt: Prompt,
-    settings: Settings,
-    signal: AbortSignal,
-    onPieces: (pieces: Piece[]) => void,
-  ): Promise<Done> {
-    const tokens = this.#promptTokens(prompt);
-    const batch = new Batch(onPieces);
+  /** Reports the answer's texts, the first time none: the request was accepted. */
+  generate(endpoint: Endpoint, body: string, signal: AbortSignal, onTexts: (texts: string[]) => void): Promise<null> {
+    const batch = new Batch(onTexts);
     return new Promise((resolve, reject) => {
-      const onEvent = (event: WasmEvent) => {
-        switch (event.type) {
-          case "piece":
-            return batch.push({ text: event.text, ...(event.logprobs && { logprobs: this.#logprobs(event.token, event.logprobs) }) });
+      const onEvent: WasmListener = (event, text, kind) => {
+        switch (event) {
+          case "json":
+            return batch.push(text);
           case "lost":
           case "restored":
-            return this.#deviceEvent(event);
-          case "done": {
+            return this.#deviceEvent(event === "lost", text);
+          case "done":
             batch.flush();
-            const { finishReason } = event;
-            if (finishReason === "cancelled") return reject(new WispError("cancelled", "the request was cancelled"));
-            const { text, tokens, promptTokens, timings } = event;
-            return resolve({ finishReason, text, tokens: Array.from(tokens), promptTokens, timings });
-          }
+            return resolve(null);
           case "error":
             batch.flush();
-            return reject(sourceError(this.#opened.source, event));
+            return reject(sourceError(this.#opened.source, { kind, message: text }));
         }
       };
-      const ends = "messages" in prompt ? this.#engine.info().model.chatStop : [];
-      const stop = [...(settings.stop ?? []), ...ends];
-      const id = this.#engine.submit({ ...settings, stop, prompt: tokens }, onEvent);
+      const id = this.#engine.submit(endpoint, body, crypto.randomUUID(), onEvent);
       const cancel = () => this.#freed || this.#engine.cancel(id);
       signal.addEventListener("abort", cancel, { once: true });
-      onPieces([]);
+      onTexts([]);
     });
   }
 
-  #promptTokens(prompt: Prompt): Uint32Array {
-    const engine = this.#engine;
-    if ("tokens" in prompt) return Uint32Array.from(prompt.tokens);
-    if ("text" in prompt) return engine.tokenize(prompt.text, true, true);
-    // A template writes special tokens itself, so that none are added.
-    return engine.tokenize(engine.renderChat(prompt.messages, prompt.tools, true), false, true);
-  }
-
-  #logprobs(token: number, { logprob, top }: WasmLogprobs): NonNullable<Piece["logprobs"]> {
-    const described = (id: number, logprob: number) => ({ ...this.#text(id), logprob });
-    return { ...described(token, logprob), top: top.map((other) => described(other.token, other.logprob)) };
-  }
-
-  #text(token: number): Omit<TokenText, "logprob"> {
-    let text = this.#texts.get(token);
-    if (!text) {
-      const bytes = this.#engine.tokenText(token);
-      text = { text: new TextDecoder().decode(bytes), bytes: Array.from(bytes) };
-      this.#texts.set(token, text);
-    }
-    return text;
-  }
-
   /** Every running request hears of it; the application once. */
-  #deviceEvent(event: WasmEvent & { type: "lost" | "restored" }): void {
-    const lost = event.type === "lost";
+  #deviceEvent(lost: boolean, message: string): void {
     if (lost === this.#lost) return;
     this.#lost = lost;
-    this.#onEvent(event.type === "lost" ? { type: "device-lost", message: event.message } : { type: "device-restored" });
+    this.#onEvent(lost ? { type: "device-lost", message } : { type: "device-restored" });
   }
 }
 
@@ -214,8 +179,8 @@ function free(engine: WasmEngine): void {
 }
 
 function wasmOptions(options: HostOptions): WasmLoadOptions {
-  const { caps, kv, contextLength, maxSequences, memoryLimit, lookup } = options;
-  const given = Object.entries({ caps, kv, contextLength, maxSequences, memoryLimit, lookup });
+  const { caps, kv, contextLength, maxSequences, memoryLimit, lookup, autotune } = options;
+  const given = Object.entries({ caps, kv, contextLength, maxSequences, memoryLimit, lookup, autotune });
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 

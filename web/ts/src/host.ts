@@ -80,8 +80,8 @@ class Host {
       case "load":
         return this.#load(id, call, signal);
       case "generate":
-        return this.#engine(call.engine).generate(call.prompt, call.settings, signal, (pieces) =>
-          this.#post({ type: "pieces", id, pieces }),
+        return this.#engine(call.engine).generate(call.endpoint, call.body, signal, (texts) =>
+          this.#post({ type: "texts", id, texts }),
         );
       case "tokenize":
         return this.#engine(call.engine).tokenize(call.text, call.addSpecial, call.parseSpecial);

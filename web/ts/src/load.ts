@@ -21,8 +21,8 @@ export async function load(model: Model, options: LoadOptions = {}): Promise<Wis
     if (onEvent) client.listen(engine, onEvent);
     const takes = { engine, model: spec, options: hostOptions };
     const undo = () => client.call("unload", { engine });
-    const info = await client.call("load", takes, { signal, onProgress, undo });
-    return engineOn(client, engine, info.model.name);
+    await client.call("load", takes, { signal, onProgress, undo });
+    return engineOn(client, engine);
   });
 }
 

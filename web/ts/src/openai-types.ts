@@ -91,8 +91,8 @@ export interface Timings {
   /** Tokens after the first. */
   decode_tokens: number;
   decode_tokens_per_second: number;
-  /** Of those, tokens that came by a guess (`lookup`). */
-  guessed_tokens: number;
+  /** Of these, accepted draft tokens (`lookup`). */
+  accepted_draft_tokens: number;
 }
 
 export interface TopLogprob {

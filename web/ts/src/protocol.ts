@@ -4,10 +4,9 @@
 
 import type { WireError } from "./error.js";
 import type { EngineEvent, Info, KvType, Memory, Progress, Stats } from "./types.js";
-import type { WasmRequest } from "./wasm-types.js";
 
 /** Both sides come from one version of the package, unless a page mixes two: then this differs. */
-export const VERSION = 2;
+export const VERSION = 3;
 
 /** A model as it can be sent. */
 export type ModelSpec =
@@ -32,34 +31,14 @@ export interface HostOptions {
   caps?: string | undefined;
   memoryLimit?: number | undefined;
   lookup?: boolean | undefined;
+  autotune?: boolean | undefined;
   cache?: boolean | undefined;
   sha256?: string | undefined;
   name?: string | undefined;
 }
 
-export type Prompt = { messages: unknown[]; tools: unknown[] | undefined } | { text: string } | { tokens: number[] };
-export type Settings = Omit<WasmRequest, "prompt">;
-
-export interface TokenText {
-  text: string;
-  bytes: number[];
-  logprob: number;
-}
-
-/** A piece of an answer. */
-export interface Piece {
-  text: string;
-  logprobs?: TokenText & { top: TokenText[] };
-}
-
-/** How an answer ended. */
-export interface Done {
-  finishReason: "stop" | "length";
-  text: string;
-  promptTokens: number;
-  tokens: number[];
-  timings: { prefillMs: number; prefillTokens: number; decodeMs: number; decodeTokens: number; guessedTokens: number };
-}
+/** Whose requests in OpenAI's shape it answers, by the path. */
+export type Endpoint = "chat/completions" | "completions";
 
 /** Each call, and what answers it. */
 export interface Calls {
@@ -70,8 +49,8 @@ export interface Calls {
     takes: { model: ModelSpec; options: HostOptions; header: Header | undefined };
     gives: { memory: Memory; header: Header };
   };
-  /** Pieces come before; a first report, empty, says that the prompt was accepted. */
-  generate: { takes: { engine: number; prompt: Prompt; settings: Settings }; gives: Done };
+  /** Bodies and answers are JSON. An answer's texts (chunks, or one) come before; a first report, empty, says that the request was accepted. */
+  generate: { takes: { engine: number; endpoint: Endpoint; body: string }; gives: null };
   tokenize: { takes: { engine: number; text: string; addSpecial: boolean; parseSpecial: boolean }; gives: number[] };
   detokenize: { takes: { engine: number; tokens: number[] }; gives: string };
   info: { takes: { engine: number }; gives: Info };
@@ -95,7 +74,7 @@ export type FromHost =
   | { type: "answer"; id: number; value: unknown }
   | { type: "failure"; id: number; error: WireError }
   | { type: "progress"; id: number; progress: Progress }
-  | { type: "pieces"; id: number; pieces: Piece[] }
+  | { type: "texts"; id: number; texts: string[] }
   | { type: "event"; engine: number; event: EngineEvent }
   /** Bytes at `offset`, or the next ones of a stream. */
   | { type: "demand"; id: number; supplier: number; offset: number; length: number };

@@ -46,6 +46,11 @@ export interface LoadOptions {
    */
   lookup?: boolean;
   /**
+   * Measure at the first load on an adapter how its kernels are fastest, within two seconds, and
+   * remember it. By default where the adapter is no software; `true`: there too; `false`: never.
+   */
+  autotune?: boolean;
+  /**
    * `true`: a worker of our own (the default in a page). `false`: here (the default in a worker).
    * Or a module worker of yours that imports `wisp-llm/worker`.
    */
@@ -63,14 +68,19 @@ export interface LoadOptions {
 
 export type KvType = "f32" | "f16" | "q8_0" | "q4_0";
 
-/** What a load is doing. `loaded` and `total` are bytes; `total` is 0 where it isn't known. */
+/**
+ * What a load is doing. `loaded` and `total` are bytes, in `check` and `compile` kernels; `total`
+ * is 0 where it isn't known.
+ */
 export interface Progress {
   /**
    * `download`: bytes from the network or a file into storage; `verify`: the whole file's hash;
-   * `check`: the kernels on this adapter; `weights`: bytes on the GPU; `ready`: done.
+   * `tune`: kernel parameters are measured on this adapter; `check`: its kernels are compared with
+   * their definitions; `compile`: the model's kernels; `weights`: bytes on the GPU; `ready`: done.
+   * `tune` and `check` come once for each adapter, browser and version.
    * `download` and `weights` run side by side, so that reports of the two alternate.
    */
-  phase: "download" | "verify" | "check" | "weights" | "ready";
+  phase: "download" | "verify" | "tune" | "check" | "compile" | "weights" | "ready";
   loaded: number;
   total: number;
   bytesPerSecond?: number;

@@ -19,14 +19,17 @@ export interface WasmLoadOptions {
   maxSequences?: number;
   /** Bytes. */
   memoryLimit?: number;
-  /** Tokens are guessed from the text so far. */
+  /** Draft tokens come from repetitions in the text so far. */
   lookup?: boolean;
-  /** What `verdicts()` of an earlier engine gave: what was checked needs no check. */
-  verdicts?: string;
+  /** What `selfCheckResults()` of an earlier engine gave: what was checked needs no check. */
+  selfCheckResults?: string;
+  /** Measure kernel parameters: `true` on any adapter; by default on one that is no software. */
+  autotune?: boolean;
 }
 
 export type WasmProgress =
-  | { phase: "checking" }
+  | { phase: "tuning" }
+  | { phase: "checking" | "compiling"; done: number; total: number }
   | { phase: "weights"; done: number; total: number }
   | { phase: "note"; text: string };
 
@@ -45,8 +48,7 @@ export interface WasmInfo {
   features: { subgroups: boolean; f16: boolean; timestamps: boolean };
   memory: WasmMemory;
   vocab: number;
-  /** `chatStop`: the texts that end an answer in a conversation. */
-  model: { name: string; architecture: string; hasChatTemplate: boolean; chatStop: string[] };
+  model: { name: string; architecture: string; hasChatTemplate: boolean };
 }
 
 export interface WasmStats {
@@ -56,44 +58,11 @@ export interface WasmStats {
   requests: number;
 }
 
-export interface WasmRequest {
-  prompt: number[] | Uint32Array;
-  /** Absent: to the context's end. */
-  maxTokens?: number;
-  stop?: string[];
-  ignoreEos?: boolean;
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  repetitionPenalty?: number;
-  presencePenalty?: number;
-  frequencyPenalty?: number;
-  logitBias?: [number, number][];
-  seed?: number;
-  /** Absent: none; N: of the chosen token and the N best. */
-  logprobs?: number;
-}
-
-export interface WasmLogprobs {
-  logprob: number;
-  top: { token: number; logprob: number }[];
-}
-
-export type WasmEvent =
-  | { type: "piece"; token: number; text: string; logprobs?: WasmLogprobs }
-  /** The device went away; a new one is being set up. */
-  | { type: "lost"; message: string }
-  | { type: "restored" }
-  | {
-      type: "done";
-      finishReason: "stop" | "length" | "cancelled";
-      tokens: number[];
-      text: string;
-      promptTokens: number;
-      timings: { prefillMs: number; prefillTokens: number; decodeMs: number; decodeTokens: number; guessedTokens: number };
-    }
-  | { type: "error"; kind: WasmErrorKind; message: string };
+/**
+ * `json`: a chunk of an answer, or all of it. `lost`: the device went away, `text` says why; a new
+ * one is being set up. `done` and `error` come last.
+ */
+export type WasmListener = (event: "json" | "lost" | "restored" | "done" | "error", text: string, kind: WasmErrorKind) => void;
 
 /** Every error that wasm throws is an `Error` with such a `kind`. */
 export type WasmErrorKind = "input" | "unsupported" | "memory" | "device" | "io" | "cancelled" | "internal";
@@ -101,15 +70,12 @@ export type WasmErrorKind = "input" | "unsupported" | "memory" | "device" | "io"
 export interface WasmEngine {
   info(): WasmInfo;
   /** The kernel check's, those that were given included. */
-  verdicts(): string;
+  selfCheckResults(): string;
   stats(): WasmStats;
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Uint32Array;
   detokenize(tokens: Uint32Array): string;
-  /** Bytes of one token. */
-  tokenText(token: number): Uint8Array;
-  renderChat(messages: unknown[], tools: unknown[] | undefined, addGenerationPrompt: boolean): string;
-  /** Gives an id. The last event is `done` or `error`. */
-  submit(request: WasmRequest, onEvent: (event: WasmEvent) => void): number;
+  /** `endpoint`: OpenAI's path. `unique` becomes part of the answer's id. Gives a number to cancel it by. */
+  submit(endpoint: string, body: string, unique: string, onEvent: WasmListener): number;
   cancel(id: number): void;
   /** Every kernel case on this adapter. */
   selfCheck(): Promise<{ name: string; ok: boolean; error: string }[]>;

@@ -20,7 +20,8 @@ async function text(stream: AsyncIterable<{ choices: { delta: { content?: string
 test("loads, answers, and gives everything back", async () => {
   const progress: Progress[] = [];
   const engine = await load(blob, { onProgress: (one) => progress.push(one) });
-  expect(progress.map(({ phase }) => phase)).toEqual(["check", "weights", "ready"]);
+  expect(progress.map(({ phase }) => phase)).toEqual(["tune", "check", "compile", "weights", "ready"]);
+  expect(progress[2]).toMatchObject({ loaded: 31, total: 46 });
   expect((await engine.info()).model.name).toBe("Parrot");
   const tokens = await engine.tokenize("one two three");
   expect(await engine.detokenize(tokens)).toBe("one two three");
@@ -122,7 +123,7 @@ test("pieces that come fast come together", async () => {
   const messages: unknown[] = [];
   const post = MessagePort.prototype.postMessage;
   MessagePort.prototype.postMessage = function (this: MessagePort, message: { type: string }, ...rest: never[]) {
-    if (message.type === "pieces") messages.push(message);
+    if (message.type === "texts") messages.push(message);
     return (post as (...args: unknown[]) => void).call(this, message, ...rest);
   };
   try {

@@ -1,6 +1,7 @@
-// The seam of `wasm-types.ts` without a GPU: an engine that answers with the words of its prompt.
+// The seam of `wasm-types.ts` without a GPU: an engine that answers with the words of its prompt,
+// in as much of OpenAI's shape as the tests look at. What it asks of a request is tested in Rust.
 
-import type { WasmEngine, WasmEvent, WasmModule, WasmRequest, WasmSource } from "../src/wasm-types.js";
+import type { WasmEngine, WasmListener, WasmModule, WasmSource } from "../src/wasm-types.js";
 
 export class FakeError extends Error {
   constructor(
@@ -12,16 +13,16 @@ export class FakeError extends Error {
 }
 
 export class FakeEngine implements WasmEngine {
-  readonly running = new Map<number, (event: WasmEvent) => void>();
-  readonly requests: WasmRequest[] = [];
+  readonly running = new Map<number, WasmListener>();
+  /** What it was asked, as it came. */
+  readonly requests: { endpoint: string; body: string; unique: string }[] = [];
   unloaded = false;
   freed = false;
-  /** The verdicts it was given. */
+  /** The results it was given. */
   known = "";
   /** Milliseconds between words; 0 for all at once. */
   pace = 0;
   lose = false;
-  rendered: { messages: unknown[]; tools: unknown[] | undefined } | undefined;
   readonly #words: string[] = [];
 
   info() {
@@ -31,11 +32,11 @@ export class FakeEngine implements WasmEngine {
       features: { subgroups: false, f16: false, timestamps: false },
       memory: { weights: 1, kv: 1, scratch: 1, total: 3, contextLength: 100 },
       vocab: 100,
-      model: { name: "Parrot", architecture: "llama", hasChatTemplate: true, chatStop: [] },
+      model: { name: "Parrot", architecture: "llama", hasChatTemplate: true },
     };
   }
 
-  verdicts() {
+  selfCheckResults() {
     return this.known || "fake adapter\t\n";
   }
 
@@ -55,26 +56,20 @@ export class FakeEngine implements WasmEngine {
     return Array.from(tokens, (token) => this.#words[token]).join("");
   }
 
-  tokenText(token: number): Uint8Array {
-    return new TextEncoder().encode(this.#words[token]);
-  }
-
-  renderChat(messages: unknown[], tools: unknown[] | undefined): string {
-    this.rendered = { messages, tools };
-    return (messages as { content: string }[]).map(({ content }) => content).join(" ");
-  }
-
-  submit(request: WasmRequest, onEvent: (event: WasmEvent) => void): number {
-    if (request.prompt.length > 50) throw new FakeError("input", "the prompt is too long");
-    this.requests.push(request);
+  submit(endpoint: string, text: string, unique: string, onEvent: WasmListener): number {
+    const body = JSON.parse(text) as Body;
+    const prompt = body.messages?.map(({ content }) => content).join(" ") ?? body.prompt ?? "";
+    const words = prompt.split(/(?<= )/);
+    if (words.length > 50) throw new FakeError("input", "the prompt is too long");
+    this.requests.push({ endpoint, body: text, unique });
     const id = this.requests.length;
     this.running.set(id, onEvent);
-    void this.#answer(id, request, onEvent);
+    void this.#answer(id, words, body, onEvent);
     return id;
   }
 
   cancel(id: number): void {
-    this.#end(id, "cancelled", []);
+    this.#end(id)?.("error", "the request was cancelled", "cancelled");
   }
 
   async selfCheck() {
@@ -87,7 +82,7 @@ export class FakeEngine implements WasmEngine {
 
   unload(): void {
     this.unloaded = true;
-    for (const onEvent of this.running.values()) onEvent({ type: "error", kind: "cancelled", message: "unloaded" });
+    for (const onEvent of this.running.values()) onEvent("error", "unloaded", "cancelled");
     this.running.clear();
   }
 
@@ -101,36 +96,37 @@ export class FakeEngine implements WasmEngine {
     this.freed = true;
   }
 
-  async #answer(id: number, { prompt, maxTokens, logprobs }: WasmRequest, onEvent: (event: WasmEvent) => void) {
-    const tokens: number[] = [];
-    for (const token of prompt) {
+  async #answer(id: number, words: string[], { stream, max_tokens }: Body, onEvent: WasmListener) {
+    const json = (content: string) => {
+      const choice = stream ? { delta: { content } } : { message: { content } };
+      onEvent("json", JSON.stringify({ id: this.requests[id - 1]!.unique, choices: [choice] }), "internal");
+    };
+    const said = words.slice(0, max_tokens);
+    for (const word of said) {
       await new Promise((resolve) => setTimeout(resolve, this.pace));
       if (!this.running.has(id)) return;
-      if (tokens.length === maxTokens) return this.#end(id, "length", tokens);
       if (this.lose) {
-        onEvent({ type: "lost", message: "the driver was reset" });
-        onEvent({ type: "restored" });
+        onEvent("lost", "the driver was reset", "internal");
+        onEvent("restored", "", "internal");
       }
-      tokens.push(token);
-      const top = Array.from({ length: logprobs ?? 0 }, (_, other) => ({ token: other, logprob: -1 }));
-      const chances = logprobs === undefined ? {} : { logprobs: { logprob: -0.5, top } };
-      onEvent({ type: "piece", token, text: this.#words[token]!, ...chances });
+      if (stream) json(word);
     }
-    this.#end(id, "stop", tokens);
+    if (!stream) json(said.join(""));
+    this.#end(id)?.("done", "", "internal");
   }
 
-  #end(id: number, finishReason: "stop" | "length" | "cancelled", tokens: number[]): void {
+  #end(id: number): WasmListener | undefined {
     const onEvent = this.running.get(id);
     this.running.delete(id);
-    onEvent?.({
-      type: "done",
-      finishReason,
-      tokens,
-      text: this.detokenize(Uint32Array.from(tokens)),
-      promptTokens: this.requests[id - 1]!.prompt.length,
-      timings: { prefillMs: 10, prefillTokens: 1, decodeMs: 20, decodeTokens: 2, guessedTokens: 0 },
-    });
+    return onEvent;
   }
+}
+
+interface Body {
+  messages?: { content: string }[];
+  prompt?: string;
+  stream?: boolean;
+  max_tokens?: number;
 }
 
 export class FakeWasm {
@@ -147,8 +143,12 @@ export class FakeWasm {
       return new FakeEngine().info().memory;
     },
     Engine: {
-      load: async (source, { verdicts }, onProgress) => {
-        if (!verdicts) onProgress({ phase: "checking" });
+      load: async (source, { selfCheckResults }, onProgress) => {
+        if (!selfCheckResults) {
+          onProgress({ phase: "tuning" });
+          onProgress({ phase: "checking", done: 0, total: 120 });
+        }
+        onProgress({ phase: "compiling", done: 31, total: 46 });
         try {
           await this.read(source);
         } catch (error) {
@@ -156,7 +156,7 @@ export class FakeWasm {
         }
         onProgress({ phase: "weights", done: source.size, total: source.size });
         const engine = new FakeEngine();
-        engine.known = verdicts ?? "";
+        engine.known = selfCheckResults ?? "";
         this.engines.push(engine);
         return engine;
       },

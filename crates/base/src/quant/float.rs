@@ -1,4 +1,4 @@
-//! F32, F16, BF16, F8_E4M3 and F8_E5M2: one number a weight, no blocks. F8_E4M3_128 and
+//! F32, F16, BF16, F8_E4M3 and F8_E5M2: one number per weight, no blocks. F8_E4M3_128 and
 //! F8_E4M3_32: blocks with an f32 scale before them.
 
 use super::FLOAT_PAD;

@@ -3,7 +3,7 @@
 
 use super::planes::{Parts, half_at};
 
-/// Weights a block.
+/// Weights per block.
 pub(super) const SUPER: usize = 256;
 
 /// Two-bit numbers: 32 bytes hold 128 weights, those 32 apart in one byte.

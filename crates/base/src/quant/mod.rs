@@ -1,9 +1,9 @@
 //! CPU encoder and decoder of every weight format, and the lossless repacking
-//! of file blocks into the words that the kernels read. One file a family; this
+//! of file blocks into the words that the kernels read. One file per family; this
 //! one dispatches and checks lengths.
 //!
 //! The layouts in files are ggml's (`ggml-common.h`, `ggml-quants.c`: the
-//! `*_ref` rounding). The layouts on the GPU are ours: see [`split`].
+//! `*_ref` rounding). The layouts on the GPU are ours: see [`repack`].
 
 mod example;
 mod finite;
@@ -158,7 +158,7 @@ pub fn encode_at(
 
 /// Rows of weights as the GPU holds them: two arrays of little-endian words.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Split {
+pub struct Repacked {
     /// The weights themselves.
     pub quants: Vec<u32>,
     /// Scales (and minima) of the blocks; empty for float formats.
@@ -172,8 +172,8 @@ pub struct Split {
 /// |---|---|---|
 /// | F32 | a word a weight; each row zero-padded to a multiple of 8 weights | none |
 /// | F16, BF16 | two weights a word, low half first; rows padded likewise | none |
-/// | Q8_0 | 8 words a block, bytes in order | `d`, two blocks a word, low half first |
-/// | Q4_0 | 4 words a block, see below | as Q8_0 |
+/// | Q8_0 | 8 words per block, bytes in order | `d`, two blocks per word, low half first |
+/// | Q4_0 | 4 words per block, see below | as Q8_0 |
 /// | MXFP4 | as Q4_0 | the exponent, four blocks a word, lowest first |
 /// | Q4_1 | as Q4_0 | a word a block: `d` in the low half, `m` in the high half |
 /// | F8_E4M3, F8_E5M2 | four weights a word; rows padded as F32 | none |
@@ -185,7 +185,7 @@ pub struct Split {
 /// byte `j` of 16 has weights `j` and `j+16`).
 ///
 /// `scales` are 16-bit halves, an equal number for each block of the file. They are
-/// indexed by the block's number in the tensor, `row · blocks a row + block`. Where
+/// indexed by the block's number in the tensor, `row · blocks per row + block`. Where
 /// that number is odd, a tensor that is split piece by piece must be cut at an even
 /// block, or the halves would move: cut at an even row. The last half word is 0
 /// when the number of halves is odd. Scales of MXFP4 are bytes, four a word: its pieces
@@ -193,7 +193,7 @@ pub struct Split {
 ///
 /// # Errors
 /// `cols` is 0 or not whole blocks, or `bytes` is not whole rows.
-pub fn split(format: Format, bytes: &[u8], cols: usize) -> Result<Split> {
+pub fn repack(format: Format, bytes: &[u8], cols: usize) -> Result<Repacked> {
     whole_blocks(format, cols)?;
     // A row in memory has fewer bytes than the address space, so 0 means that the
     // product wrapped or that `cols` is 0: both wrong.
@@ -204,7 +204,7 @@ pub fn split(format: Format, bytes: &[u8], cols: usize) -> Result<Split> {
             bytes.len()
         )));
     };
-    let (quants, scales) = split_words(format, rows, cols);
+    let (quants, scales) = repacked_words(format, rows, cols);
     let mut parts = Parts { quants: Vec::with_capacity(quants), ..Parts::default() };
     match format {
         Format::MXFP4 => parts.bytes.reserve(4 * scales),
@@ -215,33 +215,33 @@ pub fn split(format: Format, bytes: &[u8], cols: usize) -> Result<Split> {
         Format::F32 => float::split_f32(bytes, cols, &mut to.quants),
         Format::F16 | Format::BF16 => float::split_16(bytes, cols, &mut to.quants),
         Format::F8_E4M3 | Format::F8_E5M2 => float::split_8(bytes, cols, &mut to.quants),
-        Format::Q8_0 => split_blocks(bytes, to, q8_0::split),
-        Format::Q4_0 => split_blocks(bytes, to, q4_0::split),
-        Format::Q4_1 => split_blocks(bytes, to, q4_1::split),
-        Format::Q5_0 => split_blocks(bytes, to, q5::split_0),
-        Format::Q5_1 => split_blocks(bytes, to, q5::split_1),
-        Format::Q2_K => split_blocks(bytes, to, k::split_2),
-        Format::Q3_K => split_blocks(bytes, to, k::split_3),
-        Format::Q4_K => split_blocks(bytes, to, k::split_4),
-        Format::Q5_K => split_blocks(bytes, to, k::split_5),
-        Format::Q6_K => split_blocks(bytes, to, k::split_6),
-        Format::IQ4_NL => split_blocks(bytes, to, iq4::split_nl),
-        Format::IQ4_XS => split_blocks(bytes, to, iq4::split_xs),
-        Format::MXFP4 => split_blocks(bytes, to, fp4::split_mx),
-        Format::NVFP4 => split_blocks(bytes, to, fp4::split_nv),
-        Format::IQ3_S => split_blocks(bytes, to, iq::split_3s),
-        Format::IQ3_XXS => split_blocks(bytes, to, iq::split_3xxs),
-        Format::IQ2_S => split_blocks(bytes, to, iq::split_2s),
-        Format::IQ2_XS => split_blocks(bytes, to, iq::split_2xs),
-        Format::IQ2_XXS => split_blocks(bytes, to, iq::split_2xxs),
-        Format::IQ1_S => split_blocks(bytes, to, iq::split_1s),
-        Format::IQ1_M => split_blocks(bytes, to, iq::split_1m),
-        Format::TQ1_0 => split_blocks(bytes, to, ternary::split_t1),
-        Format::TQ2_0 => split_blocks(bytes, to, ternary::split_t2),
-        Format::Q1_0 => split_blocks(bytes, to, ternary::split_1),
-        Format::Q2_0 => split_blocks(bytes, to, ternary::split_2),
-        Format::F8_E4M3_128 => split_blocks(bytes, to, float::split_scaled::<132>),
-        Format::F8_E4M3_32 => split_blocks(bytes, to, float::split_scaled::<36>),
+        Format::Q8_0 => repack_blocks(bytes, to, q8_0::repack),
+        Format::Q4_0 => repack_blocks(bytes, to, q4_0::repack),
+        Format::Q4_1 => repack_blocks(bytes, to, q4_1::repack),
+        Format::Q5_0 => repack_blocks(bytes, to, q5::repack_0),
+        Format::Q5_1 => repack_blocks(bytes, to, q5::repack_1),
+        Format::Q2_K => repack_blocks(bytes, to, k::split_2),
+        Format::Q3_K => repack_blocks(bytes, to, k::split_3),
+        Format::Q4_K => repack_blocks(bytes, to, k::split_4),
+        Format::Q5_K => repack_blocks(bytes, to, k::split_5),
+        Format::Q6_K => repack_blocks(bytes, to, k::split_6),
+        Format::IQ4_NL => repack_blocks(bytes, to, iq4::split_nl),
+        Format::IQ4_XS => repack_blocks(bytes, to, iq4::split_xs),
+        Format::MXFP4 => repack_blocks(bytes, to, fp4::split_mx),
+        Format::NVFP4 => repack_blocks(bytes, to, fp4::split_nv),
+        Format::IQ3_S => repack_blocks(bytes, to, iq::split_3s),
+        Format::IQ3_XXS => repack_blocks(bytes, to, iq::split_3xxs),
+        Format::IQ2_S => repack_blocks(bytes, to, iq::split_2s),
+        Format::IQ2_XS => repack_blocks(bytes, to, iq::split_2xs),
+        Format::IQ2_XXS => repack_blocks(bytes, to, iq::split_2xxs),
+        Format::IQ1_S => repack_blocks(bytes, to, iq::split_1s),
+        Format::IQ1_M => repack_blocks(bytes, to, iq::split_1m),
+        Format::TQ1_0 => repack_blocks(bytes, to, ternary::split_t1),
+        Format::TQ2_0 => repack_blocks(bytes, to, ternary::split_t2),
+        Format::Q1_0 => repack_blocks(bytes, to, ternary::repack_1),
+        Format::Q2_0 => repack_blocks(bytes, to, ternary::split_2),
+        Format::F8_E4M3_128 => repack_blocks(bytes, to, float::split_scaled::<132>),
+        Format::F8_E4M3_32 => repack_blocks(bytes, to, float::split_scaled::<36>),
     }
     let (pairs, last) = parts.halves.as_chunks();
     let pairs = pairs.iter().map(|[low, high]| u32::from(*low) | u32::from(*high) << 16);
@@ -252,7 +252,7 @@ pub fn split(format: Format, bytes: &[u8], cols: usize) -> Result<Split> {
             .chunks(4)
             .map(|bytes| bytes.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte))),
     );
-    Ok(Split { quants: parts.quants, scales })
+    Ok(Repacked { quants: parts.quants, scales })
 }
 
 /// The words of `weight_table` that kernels need to read a format; mostly none.
@@ -296,7 +296,7 @@ fn block_parts(format: Format) -> (usize, usize) {
 /// Words of `quants` and of `scales` that `rows` rows of `cols` weights take on
 /// the GPU. Saturates where `usize` does (wasm32), so that a comparison with a
 /// limit still refuses.
-pub fn split_words(format: Format, rows: usize, cols: usize) -> (usize, usize) {
+pub fn repacked_words(format: Format, rows: usize, cols: usize) -> (usize, usize) {
     let blocks = rows.saturating_mul(cols.div_ceil(format.block()));
     let padded = rows.saturating_mul(cols.div_ceil(FLOAT_PAD)); // groups of 8 weights
     match format {
@@ -372,7 +372,7 @@ fn decode_grid<const B: usize, const N: usize>(
     decode_blocks(bytes, out, |block, weights| one(&grid, block, weights));
 }
 
-fn split_blocks<const B: usize>(bytes: &[u8], parts: &mut Parts, one: fn(&[u8; B], &mut Parts)) {
+fn repack_blocks<const B: usize>(bytes: &[u8], parts: &mut Parts, one: fn(&[u8; B], &mut Parts)) {
     for block in bytes.as_chunks().0 {
         one(block, parts);
     }

@@ -28,7 +28,7 @@ pub(super) fn encode(weights: &[f32; BLOCK]) -> Option<[u8; 20]> {
     Some(bytes)
 }
 
-pub(super) fn split(block: &[u8; 20], parts: &mut Parts) {
+pub(super) fn repack(block: &[u8; 20], parts: &mut Parts) {
     let [_, _, _, _, quants @ ..] = block;
     parts.quants.extend(nibbles::words(quants));
     parts.scales(&block[..4]);

@@ -72,7 +72,7 @@ pub(super) fn encode_1(weights: &[f32; BLOCK]) -> Option<[u8; 24]> {
 
 /// Two blocks take three words of scales: the high bits of the even one, both `d`,
 /// the high bits of the odd one.
-pub(super) fn split_0(block: &[u8; 22], parts: &mut Parts) {
+pub(super) fn repack_0(block: &[u8; 22], parts: &mut Parts) {
     let [_, _, _, _, _, _, low @ ..] = block;
     parts.quants.extend(nibbles::words(low));
     let d = u16_at(block, 0);
@@ -88,7 +88,7 @@ pub(super) fn split_0(block: &[u8; 22], parts: &mut Parts) {
 }
 
 /// Two words of scales: `d` and `m`, the high bits.
-pub(super) fn split_1(block: &[u8; 24], parts: &mut Parts) {
+pub(super) fn repack_1(block: &[u8; 24], parts: &mut Parts) {
     let [_, _, _, _, _, _, _, _, low @ ..] = block;
     parts.quants.extend(nibbles::words(low));
     parts.scales(&block[..4]);

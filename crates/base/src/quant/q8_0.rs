@@ -24,7 +24,7 @@ pub(super) fn encode(weights: &[f32; BLOCK]) -> Option<[u8; 34]> {
     Some(bytes)
 }
 
-pub(super) fn split(block: &[u8; 34], parts: &mut Parts) {
+pub(super) fn repack(block: &[u8; 34], parts: &mut Parts) {
     parts.words(&block[2..]);
     parts.scales(&block[..2]);
 }

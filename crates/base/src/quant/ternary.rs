@@ -32,7 +32,7 @@ pub(super) fn decode_t1(block: &[u8; 54], out: &mut [f32; SUPER]) {
     }
 }
 
-/// As it is: 13 words a block.
+/// As it is: 13 words per block.
 pub(super) fn split_t1(block: &[u8; 54], parts: &mut Parts) {
     parts.words(&block[..52]);
     parts.scales(&block[52..]);
@@ -93,7 +93,7 @@ pub(super) fn decode_1(block: &[u8; 18], out: &mut [f32; 128]) {
     }
 }
 
-pub(super) fn split_1(block: &[u8; 18], parts: &mut Parts) {
+pub(super) fn repack_1(block: &[u8; 18], parts: &mut Parts) {
     parts.plane::<1>(&bits_1(block), 0);
     parts.scales(&block[..2]);
 }

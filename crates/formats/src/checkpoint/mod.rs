@@ -42,8 +42,19 @@ pub struct Recipe {
     pub format: Format,
     /// Each gives the rows after those of the part before it.
     pub parts: Vec<Part>,
-    /// Added to each number.
-    pub add: f32,
+    /// What becomes of each number.
+    pub adjust: Adjust,
+}
+
+/// What becomes of each number of a tensor that is made from others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Adjust {
+    /// It stays.
+    None,
+    /// So much is added.
+    Add(f32),
+    /// x becomes −eˣ.
+    NegExp,
 }
 
 impl Recipe {
@@ -82,9 +93,9 @@ pub enum Packing {
     Scaled {
         /// `[rows of blocks, columns of blocks]`
         scale: RawTensor,
-        /// Rows a block.
+        /// Rows per block.
         rows: u64,
-        /// Columns a block.
+        /// Columns per block.
         cols: u64,
     },
     /// Four bits each, eight in an i32, in columns: `[inputs / 8, outputs]` or, with `awq`,

@@ -176,9 +176,7 @@ impl Checkpoint {
 /// Says which tensor a weight is of.
 fn named(source: &dyn Source, tensor: &TensorInfo, error: Error) -> Error {
     match error {
-        Error::Input(why) => {
-            Error::Input(format!("{}: tensor {}: {why}", source.name(), tensor.name))
-        }
+        Error::Input(_) => error.within(&format!("{}: tensor {}", source.name(), tensor.name)),
         other => other,
     }
 }

@@ -1,7 +1,7 @@
 //! Stored numbers in GGUF's formats and those of this project, or else as f32.
 
 use super::read::damaged;
-use super::{Checkpoint, Packing, Recipe, RowMap};
+use super::{Adjust, Checkpoint, Packing, Recipe, RowMap};
 use crate::safetensors::Dtype;
 use crate::{RawTensor, Source};
 use std::borrow::Cow;
@@ -258,23 +258,27 @@ impl Unpacker<'_> {
         encoded: Encoded<'_>,
         into: &mut Vec<u8>,
     ) -> Result<()> {
-        let same = self.from.dtype.format() == Some(recipe.format) && recipe.add == 0.0;
+        let same = self.from.dtype.format() == Some(recipe.format) && recipe.adjust == Adjust::None;
         match &self.kind {
             Kind::Plain if same => into.extend_from_slice(&self.stored(bytes, place)?),
-            Kind::Scaled(scales) if recipe.format.block() > 1 && recipe.add == 0.0 => {
+            Kind::Scaled(scales) if recipe.format.block() > 1 && recipe.adjust == Adjust::None => {
                 let codes = self.stored(bytes, place)?;
                 self.scaled(&codes, scales, place, recipe.format.block(), into)?;
             }
             Kind::Mxfp4 { exponents, first }
-                if recipe.format == Format::MXFP4 && recipe.add == 0.0 =>
+                if recipe.format == Format::MXFP4 && recipe.adjust == Adjust::None =>
             {
                 let exponents = exponents.get((place / MX_BLOCK - first) as usize..);
                 self.mxfp4(bytes, exponents.unwrap_or_default(), place, into)?;
             }
             _ => {
                 let mut numbers = self.numbers(bytes, place)?;
-                if recipe.add != 0.0 {
-                    numbers.iter_mut().for_each(|number| *number += recipe.add);
+                match recipe.adjust {
+                    Adjust::None => {}
+                    Adjust::Add(more) => numbers.iter_mut().for_each(|number| *number += more),
+                    Adjust::NegExp => numbers.iter_mut().for_each(|number| {
+                        *number = -f64::from(*number).exp() as f32;
+                    }),
                 }
                 into.extend(encoded(into, &numbers)?);
             }

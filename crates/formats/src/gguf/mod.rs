@@ -92,7 +92,7 @@ impl Gguf {
 }
 
 impl TensorInfo {
-    /// Weights a row: the contiguous dimension.
+    /// Weights per row: the contiguous dimension.
     pub fn cols(&self) -> u64 {
         self.shape.first().copied().unwrap_or(1)
     }

@@ -17,7 +17,11 @@ impl Config {
         }
         let [input, output] = ["token_embd.weight", "output.weight"]
             .map(|name| made.iter().position(|m| m.0 == name));
-        let tied = self.flag("tie_word_embeddings")?;
+        // LFM2's older files have another name, which counts more.
+        let tied = match self.get("tie_embedding") {
+            Some(_) => self.flag("tie_embedding")?,
+            None => self.flag("tie_word_embeddings")?,
+        };
         match (input, output) {
             (Some(_), None) if !tied => Err(self.wrong_files(
                 "tie_word_embeddings of config.json is not true, but there is no tensor \

@@ -7,7 +7,7 @@ use wisp_formats::{Array, Metadata, Value};
 
 use super::families::{FAMILIES, Family};
 use super::{json, settings};
-use crate::keys::{DYNAMIC, ROPE_LAYERS, YARN_TRUNCATE};
+use crate::terms::{DYNAMIC, ROPE_LAYERS, YARN_TRUNCATE};
 
 /// Whole numbers: GGUF's key, and the names that it has had in config.json.
 const SIZES: &[(&str, &[&str])] = &[
@@ -162,7 +162,7 @@ impl Config {
         }
     }
 
-    fn wrong(&self, keys: &[&str]) -> Error {
+    pub fn wrong(&self, keys: &[&str]) -> Error {
         let set = keys.iter().find_map(|key| Some((key, self.get(key)?)));
         Error::input(match set {
             None => format!("{}: config.json has no {}", self.folder, keys.join(" or ")),
@@ -184,6 +184,11 @@ impl Config {
 
     pub fn layers(&self) -> Result<u64> {
         self.size(&["num_hidden_layers", "n_layer"])
+    }
+
+    /// Blocks behind the last layer, which predict tokens further ahead.
+    pub fn blocks_ahead(&self) -> Result<u64> {
+        Ok(self.opt_size(&["num_nextn_predict_layers"])?.unwrap_or(0))
     }
 
     pub fn heads(&self) -> Result<u64> {
@@ -235,9 +240,12 @@ impl Config {
         if let Some(dim) = self.opt_size(&["qk_rope_head_dim"])? {
             return Ok(dim);
         }
-        let older = self.number(&["partial_rotary_factor", "rotary_pct"])?;
-        let part = self.rope_number("partial_rotary_factor").or(older).unwrap_or(1.0);
-        Ok((part * self.head_dim()? as f64) as u64)
+        const PART: &[&str] = &["partial_rotary_factor", "rotary_pct"];
+        let older = self.number(PART)?;
+        let part = self.rope_number(PART[0]).or(older).unwrap_or(1.0);
+        let dim = (part * self.head_dim()? as f64) as u64;
+        // At least one pair is rotated, and no more than there are.
+        if dim < 2 || part > 1.0 { Err(self.wrong(PART)) } else { Ok(dim) }
     }
 
     fn trained_for(&self) -> Result<f64> {
@@ -256,10 +264,16 @@ impl Config {
         let mut put =
             |key: &str, value: Value| metadata.insert(format!("{}.{key}", family.arch), value);
         let deepseek = family.arch == "deepseek2";
+        // What a family says in other words, below.
+        let other: &[&str] = match family.arch {
+            "deepseek2" => {
+                &["attention.key_length", "attention.value_length", "attention.head_count_kv"]
+            }
+            "lfm2" => &["attention.head_count_kv", "feed_forward_length"],
+            _ => &[],
+        };
         for (key, names) in SIZES {
-            let other =
-                ["attention.key_length", "attention.value_length", "attention.head_count_kv"];
-            if deepseek && other.contains(key) {
+            if other.contains(key) {
                 continue;
             }
             if let Some(size) = self.opt_size(names)? {
@@ -292,6 +306,36 @@ impl Config {
                     "attention.temperature_scale",
                     Value::F32(self.rope_number("llama_4_scaling_beta").unwrap_or(0.0) as f32),
                 )?;
+            }
+            "qwen3_5_text" | "qwen3_5_moe_text" | "qwen3_next" => {
+                let (heads, value) =
+                    (size("linear_num_value_heads")?, size("linear_value_head_dim")?);
+                for (key, value) in [
+                    ("ssm.conv_kernel", size("linear_conv_kernel_dim")?),
+                    ("ssm.state_size", size("linear_key_head_dim")?),
+                    ("ssm.group_count", size("linear_num_key_heads")?),
+                    ("ssm.time_step_rank", heads),
+                    ("ssm.inner_size", heads.saturating_mul(value)),
+                    ("full_attention_interval", size("full_attention_interval")?),
+                ] {
+                    put(key, Value::U32(value as u32))?;
+                }
+                if let Some(layers) = self.recurrent_layers()? {
+                    put("attention.recurrent_layers", Value::Array(Array::Bool(layers)))?;
+                }
+                if family.model_type != "qwen3_next" {
+                    let sections = Array::I32(self.rope_sections());
+                    put("rope.dimension_sections", Value::Array(sections))?;
+                }
+            }
+            "lfm2" => {
+                let kv_heads = self.kv_heads()? as u32;
+                let of = |recurrent: bool| if recurrent { 0 } else { kv_heads };
+                let layers = self.recurrent_layers()?.unwrap_or_default();
+                let kv_heads = layers.into_iter().map(of).collect();
+                put("attention.head_count_kv", Value::Array(Array::U32(kv_heads)))?;
+                put("feed_forward_length", Value::U32(self.adjusted_intermediate_size()?))?;
+                put("shortconv.l_cache", Value::U32(size("conv_L_cache")? as u32))?;
             }
             "smollm3" => {
                 if let Some(turns) = self.rope_layers()? {
@@ -386,7 +430,7 @@ impl Config {
     pub fn sparse(&self, layer: u64) -> Result<Option<bool>> {
         const ONLY: &[&str] = &["mlp_only_layers"];
         const STEP: &[&str] = &["decoder_sparse_step"];
-        if !matches!(self.family.arch, "qwen2moe" | "qwen3moe") {
+        if !matches!(self.family.arch, "qwen2moe" | "qwen3moe" | "qwen3next") {
             return Ok(None);
         }
         let dense = match self.get(ONLY[0]) {

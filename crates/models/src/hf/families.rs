@@ -18,6 +18,8 @@ pub(super) struct Family {
     pub encoder: bool,
     /// Which blocks see a window of positions only.
     pub windows: Windows,
+    /// What `layer_types` calls layers that have state of a fixed size in place of attention.
+    pub recurrent: Option<&'static str>,
     /// `rope_parameters` may have an object a kind of attention.
     pub nested_rope: bool,
     /// The keys of its config.json: see [`super::settings`].
@@ -54,6 +56,7 @@ const PLAIN: Family = Family {
     across: false,
     encoder: false,
     windows: Windows::None,
+    recurrent: None,
     nested_rope: false,
     keys: &[],
     own: &[],
@@ -64,6 +67,37 @@ const ENCODER: Family = Family { encoder: true, ..PLAIN };
 
 /// After attention, not before the feed-forward layer.
 const POST_NORM: &[(&str, &str)] = &[("post_attention_layernorm", "post_attention_norm")];
+
+/// A gated delta rule.
+const DELTA: &[(&str, &str)] = &[
+    ("post_attention_layernorm", "post_attention_norm"),
+    ("linear_attn.in_proj_qkv", "attn_qkv"),
+    ("linear_attn.in_proj_z", "attn_gate"),
+    ("linear_attn.in_proj_qkvz", "attn_qkvz"),
+    ("linear_attn.in_proj_ba", "ssm_ba"),
+    ("linear_attn.in_proj_b", "ssm_beta"),
+    ("linear_attn.in_proj_a", "ssm_alpha"),
+    ("linear_attn.conv1d", "ssm_conv1d"),
+    ("linear_attn.A_log", "ssm_a"),
+    ("linear_attn.dt", "ssm_dt"),
+    ("linear_attn.norm", "ssm_norm"),
+    ("linear_attn.out_proj", "ssm_out"),
+];
+
+/// Short convolutions, and a feed-forward layer under names of its own.
+const LFM2: &[(&str, &str)] = &[
+    ("operator_norm", "attn_norm"),
+    ("self_attn.q_layernorm", "attn_q_norm"),
+    ("self_attn.k_layernorm", "attn_k_norm"),
+    ("self_attn.out_proj", "attn_output"),
+    ("conv.in_proj", "shortconv.in_proj"),
+    ("conv.conv", "shortconv.conv"),
+    ("conv.out_proj", "shortconv.out_proj"),
+    ("feed_forward.w1", "ffn_gate"),
+    ("feed_forward.w3", "ffn_up"),
+    ("feed_forward.w2", "ffn_down"),
+    ("ffn_norm", "ffn_norm"),
+];
 
 macro_rules! family {
     ($base:expr, $model_type:literal, $arch:literal $(, $field:ident: $value:expr)*) => {
@@ -136,6 +170,27 @@ pub(super) const FAMILIES: &[Family] = &[
     family!(PLAIN, "deepseek_v3", "deepseek2", keys: &[k::DEEPSEEK3, k::DEEPSEEK, k::DECODER, k::MOE],
         defaults: r#"{"rms_norm_eps":1e-6,"q_lora_rank":1536,"n_shared_experts":1,"norm_topk_prob":true,"n_group":8,
             "topk_group":4,"first_k_dense_replace":3,"routed_scaling_factor":2.5}"#),
+    family!(PLAIN, "qwen3_5_text", "qwen35", recurrent: Some("linear_attention"), one_more: true, own: DELTA,
+        keys: &[k::QWEN_HYBRID, k::DECODER, "attention_bias=false"],
+        defaults: r#"{"head_dim":256,"num_key_value_heads":4,"rms_norm_eps":1e-6,"partial_rotary_factor":0.25,
+            "linear_conv_kernel_dim":4,"linear_key_head_dim":128,"linear_value_head_dim":128,"linear_num_key_heads":16,
+            "linear_num_value_heads":32,"full_attention_interval":4}"#),
+    family!(PLAIN, "qwen3_5_moe_text", "qwen35moe", recurrent: Some("linear_attention"), one_more: true, own: DELTA,
+        keys: &[k::QWEN_HYBRID, k::QWEN_EXPERTS, k::MOE, k::DECODER, "attention_bias=false"],
+        defaults: r#"{"head_dim":256,"num_key_value_heads":2,"rms_norm_eps":1e-6,"partial_rotary_factor":0.25,
+            "linear_conv_kernel_dim":4,"linear_key_head_dim":128,"linear_value_head_dim":128,"linear_num_key_heads":16,
+            "linear_num_value_heads":32,"full_attention_interval":4,"num_experts":256,"num_experts_per_tok":8,
+            "moe_intermediate_size":512,"shared_expert_intermediate_size":512}"#),
+    family!(PLAIN, "qwen3_next", "qwen3next", recurrent: Some("linear_attention"), one_more: true, own: DELTA,
+        keys: &[k::QWEN_HYBRID, k::QWEN_MOE, k::MOE, k::DECODER, "attention_bias=false"],
+        defaults: r#"{"head_dim":256,"num_key_value_heads":2,"rms_norm_eps":1e-6,"partial_rotary_factor":0.25,
+            "linear_conv_kernel_dim":4,"linear_key_head_dim":128,"linear_value_head_dim":128,"linear_num_key_heads":16,
+            "linear_num_value_heads":32,"full_attention_interval":4,"num_experts":512,"num_experts_per_tok":10,
+            "moe_intermediate_size":512,"shared_expert_intermediate_size":512,"intermediate_size":5632,
+            "norm_topk_prob":true}"#),
+    family!(PLAIN, "lfm2", "lfm2", recurrent: Some("conv"), own: LFM2, keys: &[k::LFM2, k::DECODER],
+        defaults: r#"{"num_key_value_heads":8,"norm_eps":1e-5,"rope_theta":1e6,"tie_word_embeddings":true,"conv_L_cache":3,
+            "block_multiple_of":256,"block_ffn_dim_multiplier":1,"block_auto_adjust_ff_dim":true}"#),
     family!(ENCODER, "bert", "bert", keys: &[k::ENCODER], defaults: r#"{"layer_norm_eps":1e-12}"#),
     family!(ENCODER, "nomic_bert", "nomic-bert", keys: &[k::ENCODER, k::NOMIC],
         defaults: r#"{"layer_norm_eps":1e-12,"rope_theta":1e3}"#),
@@ -250,6 +305,7 @@ pub(super) const ROOT: &[(&str, &str)] = &[
     ("embeddings.tok_embeddings", "token_embd"),
     ("embeddings.norm", "token_embd_norm"),
     ("final_norm", "output_norm"),
+    ("embedding_norm", "token_embd_norm"),
 ];
 
 /// What a name may begin with that says nothing.
@@ -267,6 +323,8 @@ pub(super) const UNUSED: &[&str] = &[
     "head.",
     "decoder.",
     "vision_tower.",
+    "visual.",
+    "mtp.",
     "multi_modal_projector.",
 ];
 

@@ -7,13 +7,16 @@ use wisp_formats::{Array, Value};
 use super::config::Config;
 use super::families::Windows;
 use super::settings::{self, Effect};
-use crate::keys::{UNKNOWN_ACTIVATION, activation};
 use crate::rope::yarn_scale;
+use crate::terms::{UNKNOWN_ACTIVATION, activation};
 
 /// Keys and values of an object.
 fn entries(object: &Json) -> impl Iterator<Item = (&String, &Json)> {
     object.as_object().into_iter().flatten()
 }
+
+/// Layers at most of which each is listed here: no number of a file sizes more.
+const MOST_LAYERS: u64 = 1 << 16;
 
 impl Config {
     /// The feed-forward layer's curve.
@@ -36,23 +39,71 @@ impl Config {
         put("hidden_activation", Value::String(name.to_owned()))
     }
 
+    /// Whether each layer has state of a fixed size in place of attention, in families where some
+    /// do: by `layer_types`, or by the numbers of those that attend (LFM2).
+    pub fn recurrent_layers(&self) -> Result<Option<Vec<bool>>> {
+        let Some(kind) = self.family.recurrent else { return Ok(None) };
+        let layers = self.layers()?;
+        if let Some(types) = self.get("layer_types").and_then(Json::as_array) {
+            return Ok(Some(types.iter().map(|own| own.as_str() == Some(kind)).collect()));
+        }
+        let attends: Box<dyn Fn(u64) -> bool> =
+            match self.get("full_attn_idxs").and_then(Json::as_array) {
+                Some(list) => Box::new(|at| list.iter().any(|one| one.as_u64() == Some(at))),
+                None => match self.opt_size(&["full_attention_interval"])?.filter(|n| *n > 0) {
+                    Some(every) => Box::new(move |at| (at + 1).is_multiple_of(every)),
+                    None => Box::new(|_| true),
+                },
+            };
+        if layers > MOST_LAYERS {
+            return Err(self.wrong(&["num_hidden_layers"]));
+        }
+        Ok(Some((0..layers).map(|at| !attends(at)).collect()))
+    }
+
+    /// How many pairs of a head are rotated by which of three positions, and a fourth.
+    pub fn rope_sections(&self) -> Vec<i32> {
+        let own = self.rope().get("mrope_section").and_then(Json::as_array);
+        let own = own.map(|list| list.iter().filter_map(Json::as_i64).map(|n| n as i32).collect());
+        let mut sections: Vec<i32> = own.unwrap_or_else(|| vec![11, 11, 10]);
+        sections.resize(4, 0);
+        sections
+    }
+
+    /// LFM2's intermediate size: two thirds of what config.json says, times a factor, rounded up to
+    /// a multiple (`Lfm2MLP` of transformers).
+    pub fn adjusted_intermediate_size(&self) -> Result<u32> {
+        let mut size = self.size(&["block_ff_dim", "intermediate_size"])?;
+        if self.flag("block_auto_adjust_ff_dim")? {
+            let factor = self.number(&["block_ffn_dim_multiplier"])?.unwrap_or(1.0);
+            let multiple = self.size(&["block_multiple_of"])?;
+            size = ((2 * size / 3) as f64 * factor) as u64;
+            size = size.next_multiple_of(multiple);
+        }
+        u32::try_from(size).map_err(|_| self.wrong(&["intermediate_size"]))
+    }
+
     /// Whether each layer sees a window, if config.json lists them.
     fn layer_types(&self) -> Result<Option<Vec<bool>>> {
         let Some(types) = self.get("layer_types") else { return Ok(None) };
         let windowed = |kind: &Json| match kind.as_str() {
             Some("sliding_attention") => Some(true),
             Some("full_attention" | "attention") => Some(false),
+            own if own.is_some() && own == self.family.recurrent => Some(false),
             _ => None,
         };
         let list: Option<Vec<bool>> =
             types.as_array().and_then(|types| types.iter().map(windowed).collect());
         match list {
             Some(list) if list.len() as u64 == self.layers()? => Ok(Some(list)),
-            _ => Err(self.unsupported(
-                "layer_types in config.json is not full_attention or sliding_attention for each \
-                 layer"
-                    .into(),
-            )),
+            _ => {
+                let other = self.family.recurrent.unwrap_or("sliding_attention");
+                Err(self.unsupported(format!(
+                    "layer_types in config.json is not full_attention or {other} for each of {} \
+                     layers",
+                    self.layers()?
+                )))
+            }
         }
     }
 
@@ -169,7 +220,8 @@ impl Config {
         }
         let partial = |rope: &Json| rope.get("partial_rotary_factor").and_then(Json::as_f64);
         let whole = |rope: &Json| partial(rope).is_none_or(|part| part == 1.0);
-        let parts = matches!(self.family.model_type, "phi3" | "gpt_neox");
+        let parts = matches!(self.family.model_type, "phi3" | "gpt_neox")
+            || self.family.recurrent == Some("linear_attention");
         if !parts && ![Some(self.rope()), local].into_iter().flatten().all(whole) {
             return refuse("a partial_rotary_factor other than 1");
         }

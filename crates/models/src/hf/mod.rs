@@ -70,7 +70,7 @@ pub async fn open(source: &dyn Source) -> Result<Checkpoint> {
 fn check_sparse(config: &Config, made: &names::Made) -> Result<()> {
     let made: HashSet<&str> = made.iter().map(|(name, ..)| name.as_str()).collect();
     for layer in 0..config.layers()?.min(made.len() as u64) {
-        let has = made.contains(&*crate::moe::router(layer as usize));
+        let has = made.contains(&*crate::config::router(layer as usize));
         if let Some(says) = config.sparse(layer)?.filter(|says| *says != has) {
             let (says, has) = if says { ("has", "none") } else { ("has no", "some") };
             return Err(config.wrong_files(format!(

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use wisp_base::{Error, Format, Result};
-use wisp_formats::{Part, Recipe, RowMap};
+use wisp_formats::{Adjust, Part, Recipe, RowMap};
 
 use super::config::Config;
 use super::families::{BLOCK, BLOCKS, EXPERT, PREFIXES, ROOT, UNUSED, UNUSED_ENDS};
@@ -44,7 +44,11 @@ pub(super) fn translate(config: &Config, raws: Raws) -> Result<Made> {
     for (name, numbers) in config.factors()? {
         let shape = vec![numbers.len() as u64];
         let parts = vec![Part::Given(numbers)];
-        made.push((name.to_owned(), shape, Recipe { format: Format::F32, parts, add: 0.0 }));
+        made.push((
+            name.to_owned(),
+            shape,
+            Recipe { format: Format::F32, parts, adjust: Adjust::None },
+        ));
     }
     Ok(made)
 }
@@ -77,9 +81,15 @@ impl Translation<'_> {
             let root = lookup(ROOT, &stem(short)).ok_or_else(unknown)?;
             return self.add(format!("{root}{gguf_end}"), find()?);
         };
-        if layer >= self.config.layers()? {
-            // Blocks that predict tokens further ahead.
-            return Ok(());
+        let layers = self.config.layers()?;
+        if layer >= layers {
+            if layer < layers.saturating_add(self.config.blocks_ahead()?) {
+                return Ok(());
+            }
+            return Err(self.config.unsupported(format!(
+                "there is a tensor {name}, but by num_hidden_layers in config.json {layers} layers \
+                 are all"
+            )));
         }
         let part = stem(part);
         let place = |gguf: &str, end: &str| format!("blk.{layer}.{gguf}{end}");
@@ -138,6 +148,16 @@ impl Translation<'_> {
                 };
                 self.push(place(gguf), shape, &stored, vec![map]);
             }
+            "ssm_a" | "ssm_dt" | "ssm_beta" | "ssm_alpha" | "attn_gate" | "attn_qkv"
+            | "ssm_conv1d" | "ssm_out" | "attn_qkvz"
+                if config.family.recurrent == Some("linear_attention") =>
+            {
+                self.delta_tensor(place, gguf, &stored)?;
+            }
+            // A channel a row: the converter drops the dimension of 1 between.
+            "shortconv.conv" => {
+                self.push(place(gguf), vec![cols, rows], &stored, vec![stored.map()]);
+            }
             "attn_kv_b" => {
                 let heads = config.heads()?;
                 let (keys, values) =
@@ -184,6 +204,74 @@ impl Translation<'_> {
         Ok(())
     }
 
+    /// Tensors of a gated delta rule: value heads of one key head are neighbours here, and
+    /// `key_heads` apart in GGUF (`_reorder_v_heads` of llama.cpp's converter).
+    fn delta_tensor(
+        &mut self,
+        place: &dyn Fn(&str) -> String,
+        gguf: &str,
+        stored: &Stored,
+    ) -> Result<()> {
+        let size = |name: &str| self.config.size(&[name]);
+        let (key_heads, heads) = (size("linear_num_key_heads")?, size("linear_num_value_heads")?);
+        let (key, value) = (size("linear_key_head_dim")?, size("linear_value_head_dim")?);
+        let (rows, cols) = (stored.rows(), stored.cols());
+        if gguf == "attn_qkvz" {
+            // q, k, v and z of each key head: GGUF has those of all heads one below the other.
+            let own = (heads / key_heads).saturating_mul(value);
+            let all = (key.saturating_add(own)).saturating_mul(2);
+            let part = |first: u64, dim: u64| RowMap {
+                dims: [1, key_heads, dim],
+                steps: [0, all * cols, cols],
+                start: first * cols,
+                step: 1,
+                cols,
+            };
+            let qkv = vec![part(0, key), part(key, key), part(2 * key, own)];
+            let (plain, gate) = (2 * key_heads * key, key_heads * own);
+            self.push(place("attn_qkv"), vec![cols, plain + gate], stored, qkv);
+            self.push(place("attn_gate"), vec![cols, gate], stored, vec![part(2 * key + own, own)]);
+            return Ok(());
+        }
+        // Qwen3-Next's heads stay in their order.
+        let stay = self.config.family.model_type == "qwen3_next";
+        let (each, key_heads_here) = if stay { (1, heads) } else { (heads / key_heads, key_heads) };
+        // Rows of value heads from row `start` on, `dim` of each head.
+        let values = |start: u64, dim: u64, cols: u64| RowMap {
+            dims: [each, key_heads_here, dim],
+            steps: [dim * cols, each * dim * cols, cols],
+            start: start * cols,
+            step: 1,
+            cols,
+        };
+        let plain = 2 * key_heads * key;
+        let (name, shape, maps) = match gguf {
+            // Vectors.
+            "ssm_a" => (place(gguf).replace(".weight", ""), vec![cols], vec![values(0, 1, 1)]),
+            "ssm_dt" => (place(gguf), vec![cols], vec![values(0, 1, 1)]),
+            "ssm_beta" | "ssm_alpha" => (place(gguf), vec![cols, rows], vec![values(0, 1, cols)]),
+            "attn_gate" => (place(gguf), vec![cols, rows], vec![values(0, value, cols)]),
+            // Columns change places: pieces of rows.
+            "ssm_out" => {
+                let map = RowMap {
+                    dims: [rows, each, key_heads_here],
+                    steps: [cols, value, each * value],
+                    start: 0,
+                    step: 1,
+                    cols: value,
+                };
+                (place(gguf), vec![cols, rows], vec![map])
+            }
+            // Queries and keys, then values.
+            _ => {
+                let maps = vec![RowMap::all(plain, cols), values(plain, value, cols)];
+                (place(gguf), vec![cols, rows], maps)
+            }
+        };
+        self.push(name, shape, stored, maps);
+        Ok(())
+    }
+
     /// Gate and up in one: halves, or alternating rows (gpt-oss).
     fn gate_up(
         &mut self,
@@ -197,7 +285,7 @@ impl Translation<'_> {
             let at = at as u64;
             let name = place(&gguf.replace("gate_up", half));
             let (shape, map) = match stored.shape[..] {
-                // A bias an expert.
+                // A bias per expert.
                 [experts, both] if gpt_oss => {
                     let ffn = both / 2;
                     let map = RowMap {
@@ -257,7 +345,11 @@ impl Translation<'_> {
                 return Err(Error::input(format!("tensor {name} has experts of different shapes")));
             }
             let parts = experts.values().map(Stored::all).collect();
-            self.made.push((name, vec![cols, rows, count], Recipe { format, parts, add: 0.0 }));
+            self.made.push((
+                name,
+                vec![cols, rows, count],
+                Recipe { format, parts, adjust: Adjust::None },
+            ));
         }
         Ok(())
     }
@@ -271,13 +363,19 @@ impl Translation<'_> {
     }
 
     fn push(&mut self, name: String, shape: Vec<u64>, stored: &Stored, maps: Vec<RowMap>) {
-        let one_more = self.config.family.one_more && name.ends_with("norm.weight");
+        let one_more = self.config.family.one_more
+            && name.ends_with("norm.weight")
+            && !name.ends_with("ssm_norm.weight");
         let format = maps.first().map_or(Format::F32, |map| stored.format(map));
-        let (format, add) = if one_more { (Format::F32, 1.0) } else { (format, 0.0) };
+        let (format, adjust) = match one_more {
+            true => (Format::F32, Adjust::Add(1.0)),
+            false if name.ends_with(".ssm_a") => (Format::F32, Adjust::NegExp),
+            false => (format, Adjust::None),
+        };
         let parts = maps.into_iter().map(|map| stored.part(map)).collect();
         // A vector of one number.
         let shape = if shape.is_empty() { vec![1] } else { shape };
-        self.made.push((name, shape, Recipe { format, parts, add }));
+        self.made.push((name, shape, Recipe { format, parts, adjust }));
     }
 }
 

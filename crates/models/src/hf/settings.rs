@@ -49,7 +49,7 @@ const ALL: [Table; 2] = [
 /// Keys beside a `text_config`, which are of images and sound.
 const BESIDE_TEXT: Table = "-text_config -vision_config -audio_config -mm_tokens_per_image \
     -boi_token_index -eoi_token_index -image_token_index -boi_token_id -eoi_token_id \
-    -image_token_id -image_seq_length -ignore_index -multimodal_projector_bias -projector_hidden_act \
+    -image_token_id -video_token_id -vision_start_token_id -vision_end_token_id -image_seq_length -ignore_index -multimodal_projector_bias -projector_hidden_act \
     -spatial_merge_size -vision_feature_layer -vision_feature_select_strategy -vocab_size";
 
 /// Of most language models.
@@ -76,6 +76,9 @@ pub(super) const SMOLLM3: Table = "no_rope_layers no_rope_layer_interval layer_t
     use_sliding_window=false -sliding_window -max_window_layers -pretraining_tp";
 pub(super) const QWEN_MOE: Table = "decoder_sparse_step mlp_only_layers moe_intermediate_size \
     num_experts norm_topk_prob shared_expert_intermediate_size";
+/// The same, where all layers have experts.
+pub(super) const QWEN_EXPERTS: Table =
+    "moe_intermediate_size num_experts shared_expert_intermediate_size";
 pub(super) const GEMMA2: Table = "hidden_activation -hidden_act query_pre_attn_scalar \
     final_logit_softcapping attn_logit_softcapping -sliding_window_size";
 pub(super) const GEMMA: Table =
@@ -108,6 +111,14 @@ pub(super) const DEEPSEEK: Table = "attention_bias=false mlp_bias=false kv_lora_
 pub(super) const DEEPSEEK2: Table = "topk_method norm_topk_prob=false scoring_func=softmax";
 pub(super) const DEEPSEEK3: Table =
     "topk_method=noaux_tc norm_topk_prob rope_interleave=true scoring_func=sigmoid";
+pub(super) const QWEN_HYBRID: Table = "linear_conv_kernel_dim linear_key_head_dim \
+    linear_value_head_dim linear_num_key_heads linear_num_value_heads layer_types \
+    full_attention_interval partial_rotary_factor attn_output_gate=true mamba_ssm_dtype=float32 \
+    -mtp_num_hidden_layers -mtp_use_dedicated_embeddings";
+pub(super) const LFM2: Table = "norm_eps conv_L_cache conv_bias=false layer_types full_attn_idxs \
+    block_ff_dim block_auto_adjust_ff_dim block_ffn_dim_multiplier block_multiple_of tie_embedding \
+    -block_dim -block_mlp_init_scale -block_norm_eps -block_out_init_scale -block_use_swiglu \
+    -block_use_xavier_init -conv_dim -conv_dim_out -conv_use_xavier_init -num_heads -rms_norm_eps";
 pub(super) const ENCODER: Table = "vocab_size hidden_size intermediate_size num_hidden_layers \
     num_attention_heads hidden_act max_position_embeddings layer_norm_eps type_vocab_size \
     is_causal=false is_decoder=false position_embedding_type=absolute -tie_word_embeddings \
@@ -138,6 +149,8 @@ pub(super) const MODERN_BERT: Table = "vocab_size hidden_size intermediate_size 
 const ROPE: Table = "rope_type type rope_theta partial_rotary_factor factor attention_factor \
     original_max_position_embeddings beta_fast beta_slow mscale mscale_all_dim truncate \
     long_factor short_factor low_freq_factor high_freq_factor -finetuned";
+/// Qwen's models of images and text; for text alone all positions are the same.
+const ROPE_QWEN: Table = "-mrope_section -mrope_interleaved";
 /// Ministral 3 has more.
 const ROPE_MINISTRAL3: Table = "llama_4_scaling_beta -max_position_embeddings";
 
@@ -177,7 +190,11 @@ pub fn config_key(model_type: &str, key: &str) -> Option<Effect> {
     let family = FAMILIES.iter().find(|family| family.model_type == model_type);
     match (key.split_once('.'), family) {
         (Some(("rope_parameters", key)), _) => {
-            let own = (model_type == "ministral3").then_some(ROPE_MINISTRAL3);
+            let own = match model_type {
+                "ministral3" => Some(ROPE_MINISTRAL3),
+                _ if model_type.starts_with("qwen3_") => Some(ROPE_QWEN),
+                _ => None,
+            };
             find(&mut [ROPE].into_iter().chain(own), key)
         }
         (Some(("quantization_config", key)), _) => find(&mut [QUANTIZATION].into_iter(), key),

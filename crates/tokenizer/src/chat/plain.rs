@@ -1,4 +1,4 @@
-//! The conversation of a model that was never taught to chat: a dialogue in plain words,
+//! The conversation of a base model: a dialogue in plain words,
 //! which it continues.
 
 /// For [`ChatTemplate::plain`](super::ChatTemplate::plain).

@@ -2,7 +2,7 @@
 //! Chromium on its software adapter, in turns.
 
 use crate::step::{Result, output, root, run, step, target};
-use crate::{tasks, web};
+use crate::{built, web};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,7 +31,7 @@ pub fn compare(args: &[String]) -> Result {
         web::chromium()?.ok_or("set WISP_CHROMIUM to the path of a Chromium to compare in")?;
     let model = match options.model {
         Some(model) => model,
-        None => tasks::build().and_then(|()| tasks::pull(&tasks::home(), tasks::MODEL))?,
+        None => built::build().and_then(|()| built::pull(&built::home(), built::MODEL))?,
     };
     let folder = target().join("rival-browser");
     step("the rivals", || install(&folder))?;

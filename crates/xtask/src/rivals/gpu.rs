@@ -4,7 +4,7 @@
 
 use super::llama;
 use crate::step::{Result, copy, output, root, run, step, target, wisp};
-use crate::{setup, tasks};
+use crate::{built, setup};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,7 +24,7 @@ struct Options {
 pub fn compare(args: &[String]) -> Result {
     let options = parse(args)?;
     setup::run()?;
-    tasks::build()?;
+    built::build()?;
     let arch = options.arch.as_deref();
     // CUDA's library is large: where no driver is, it is fetched for the pack alone.
     let cuda = options.pack || output(Command::new("nvidia-smi").arg("-L")).is_ok();

@@ -3,7 +3,7 @@
 
 use super::llama::{self, BACKENDS};
 use crate::step::{Result, output, step, wisp};
-use crate::{setup, tasks};
+use crate::{built, setup};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,13 +31,13 @@ struct Speed {
 pub fn compare(args: &[String]) -> Result {
     let options = parse(args)?;
     setup::run()?;
-    tasks::build()?;
+    built::build()?;
     let backends: Vec<&str> = options.backends.iter().map(String::as_str).collect();
     let folder = step("the rivals", || llama::install(&backends, None))?;
     for name in &options.models {
         let model = match Path::new(name).is_file() {
             true => PathBuf::from(name),
-            false => step(name, || tasks::pull(&tasks::home(), name))?,
+            false => step(name, || built::pull(&built::home(), name))?,
         };
         let mut rounds = vec![Vec::new(); options.backends.len() + 1];
         for round in 1..=options.rounds {

@@ -1,6 +1,8 @@
 //! The house rules, as far as a search of the text can tell.
 
+mod circles;
 mod rules;
+mod tokens;
 
 use crate::step::Result;
 use std::path::Path;

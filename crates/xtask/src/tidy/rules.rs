@@ -1,17 +1,20 @@
 //! One function a rule. Each gets every text, and gives what is wrong.
 
+use super::circles::no_circles_across_folders;
 use super::{File, Problem};
 
 /// A house rule.
 type Rule = fn(&[File]) -> Vec<Problem>;
 
 /// All of them.
-pub const ALL: [Rule; 8] = [
+pub const ALL: [Rule; 10] = [
     wgpu_in_gpu_only,
+    scheduler_without_a_device,
     architecture_in_few_places,
     readmes,
     no_enable_in_shaders,
     arrows_point_down,
+    no_circles_across_folders,
     short_files,
     no_places_of_one_machine,
     no_orphan_kernels,
@@ -24,13 +27,15 @@ const RULES: &str = "crates/xtask/src/tidy/";
 const LONGEST: usize = 600;
 
 /// Crates from the bottom up: each may use those of lower rows only.
-const ROWS: [&[&str]; 8] = [
+const ROWS: [&[&str]; 10] = [
     &["base"],
     &["formats", "tokenizer", "gpu"],
     &["graph"],
     &["ops"],
     &["models"],
-    &["runtime", "train"],
+    &["runtime"],
+    &["grammar", "train", "bench"],
+    &["api", "rag", "convert"],
     &["llm", "web"],
     &["tests"],
 ];
@@ -45,6 +50,15 @@ fn wgpu_in_gpu_only(files: &[File]) -> Vec<Problem> {
         false => file.is("/Cargo.toml") && line.trim_start().starts_with("wgpu"),
     };
     lines(others, WHAT, named)
+}
+
+/// What the next step computes is decided by data alone, so that it can be tried without one.
+fn scheduler_without_a_device(files: &[File]) -> Vec<Problem> {
+    const WHAT: &str = "the scheduler is data in and data out: whatever waits or names a device \
+                        belongs into crates/runtime/src/engine";
+    const FOLDERS: [&str; 2] = ["crates/runtime/src/schedule/", "crates/runtime/src/state/"];
+    let scheduler = files.iter().filter(|file| file.under(&FOLDERS));
+    lines(scheduler, WHAT, |_, line| line.contains("wisp_gpu") || line.contains("async "))
 }
 
 /// The web is a matter of few files; everything else is written once.
@@ -225,6 +239,20 @@ mod tests {
         assert_eq!(
             shown(wgpu_in_gpu_only, &files),
             ["crates/ops/src/a.rs:2", "crates/ops/Cargo.toml:2"]
+        );
+    }
+
+    #[test]
+    fn the_scheduler_names_no_device_and_never_waits() {
+        let (device, wait) = ("use wisp_gpu::Gpu;", "pub async fn next_step() {}");
+        let files = [
+            file("crates/runtime/src/engine/runner.rs", device),
+            file("crates/runtime/src/schedule/mod.rs", device),
+            file("crates/runtime/src/state/a.rs", wait),
+        ];
+        assert_eq!(
+            shown(scheduler_without_a_device, &files),
+            ["crates/runtime/src/schedule/mod.rs:1", "crates/runtime/src/state/a.rs:1"]
         );
     }
 

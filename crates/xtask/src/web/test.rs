@@ -2,7 +2,7 @@
 
 use super::{build, folder, install, npm};
 use crate::step::{Result, run, step, wisp};
-use crate::{setup, tasks};
+use crate::{built, setup};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -40,13 +40,13 @@ fn suite(chromium: &Path, model: &Path) -> Result<Command> {
 /// Larger models than SmolLM2, in Chromium.
 pub fn models() -> Result {
     step("set-up", setup::run)?;
-    step("build", tasks::build)?;
+    step("build", built::build)?;
     build()?;
-    let home = tasks::home();
-    let small = step("model", || tasks::pull(&home, tasks::MODEL))?;
+    let home = built::home();
+    let small = step("model", || built::pull(&home, built::MODEL))?;
     let mut folder = None;
     for name in ["gemma3-270m", "qwen2.5-coder-1.5b"] {
-        let path = step(name, || tasks::pull(&home, name))?;
+        let path = step(name, || built::pull(&home, name))?;
         folder = path.parent().map(Path::to_path_buf);
     }
     let Some(chromium) = step("browser", chromium)? else { return Ok(()) };

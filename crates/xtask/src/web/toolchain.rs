@@ -56,10 +56,12 @@ impl Toolchain {
             command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         }
         // No panic says where it was: that takes 70 kB of the gzipped module, and names
-        // folders of the machine that built it. Neither this nor building std from its
+        // folders of the machine that built it. What `{:?}` shows of our types is their name:
+        // 35 kB more, for what no message to a person needs. Neither this nor building std from its
         // source is stable yet.
         command.env("RUSTC_BOOTSTRAP", "1");
-        command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Zlocation-detail=none");
+        let flags = "-Zlocation-detail=none -Zfmt-debug=shallow";
+        command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags);
         command.args(["build", "--target", TARGET]);
         if let Self::Debian(_) = self {
             command.arg("-Zbuild-std=std,panic_abort");

@@ -5,7 +5,7 @@ mod session;
 mod slash;
 
 use crate::args::{Chat, DEFAULT_MODEL, Global, any_seed};
-use crate::commands::generate::chat_stop;
+use crate::commands::generate::note_on_template;
 use crate::engine;
 use crate::out::{self, INTERRUPTED, Outcome, Stop};
 use crate::store::Store;
@@ -27,7 +27,7 @@ const SAMPLING: Sampling = Sampling {
     seed: 0,
 };
 
-/// The longest answer, unless told otherwise, of a model that was not made to chat: most
+/// The longest answer, unless told otherwise, of a base model: most
 /// such models never come to an end.
 const PLAIN_TOKENS: usize = 200;
 
@@ -41,21 +41,19 @@ pub fn run(global: &Global, mut args: Chat) -> Outcome {
         Some(prompt) => Some(with_stdin(prompt, &lines::piped()?)),
         None => None,
     };
-    // Penalties and guesses exclude each other.
-    let penalty = if args.guessing.is_on() { 1.0 } else { SAMPLING.repetition_penalty };
-    let usual = Sampling { repetition_penalty: penalty, ..SAMPLING };
-    let mut sampling = args.sampling.over(usual)?;
+    let mut sampling = args.sampling.over(SAMPLING)?;
     sampling.seed = args.sampling.seed.unwrap_or_else(any_seed);
-    let loaded = engine::load_guessing(global, &model, &args.guessing)?;
-    sampling.check(loaded.engine.vocab())?;
+    let handle = engine::start_speculative(global, &model, &args.speculative)?.handle;
+    sampling.check(handle.info().vocab)?;
+    let tokenizer = handle.tokenizer()?;
     // A template that is no use: say so before anything is typed.
-    let stop = chat_stop(&loaded.engine)?;
-    if !loaded.engine.tokenizer()?.has_chat_template() {
+    note_on_template(&tokenizer)?;
+    if !tokenizer.has_chat_template() {
         // It is likeliest right where it is not lively.
         sampling = Sampling { seed: sampling.seed, ..args.sampling.over(Sampling::default())? };
         args.max_tokens.get_or_insert(PLAIN_TOKENS);
     }
-    let mut session = Session::new(loaded.engine, sampling, stop, args);
+    let mut session = Session::new(handle, tokenizer, sampling, args);
     match prompt {
         Some(prompt) => match session.answer(&prompt)? {
             FinishReason::Cancelled => Err(Stop::Status(INTERRUPTED)),
@@ -110,7 +108,7 @@ fn converse(session: &mut Session, model: &str) -> Outcome {
         match result {
             Ok(()) => {}
             // A person can put it right; a script should not go on.
-            Err(Stop::Failed(why)) if lines.is_terminal() => out::sentence(why),
+            Err(Stop::Failed(why)) if lines.is_terminal() => out::failed(&why),
             Err(stop) => return Err(stop),
         }
     }

@@ -1,15 +1,17 @@
 //! The conversation so far, and the engine that answers.
 
 use crate::args::Chat;
-use crate::commands::generate::{Finish, chat_prompt, speed};
+use crate::commands::generate::{Finish, speed};
 use crate::interrupt;
 use crate::messages::Messages;
 use crate::out::{self, Outcome};
 use pollster::block_on;
 use serde_json::Value;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use wisp_base::{Error, Result};
-use wisp_runtime::{Completion, Engine, FinishReason, Request, Sampling};
+use wisp_runtime::{Cancel, Completion, FinishReason, Handle, Request, Sampling};
+use wisp_tokenizer::Tokenizer;
 
 /// Of the context, an answer should find a quarter free...
 const FREE: usize = 4;
@@ -20,7 +22,8 @@ const FREED: usize = 2;
 
 /// One conversation.
 pub struct Session {
-    engine: Engine,
+    handle: Handle,
+    tokenizer: Arc<Tokenizer>,
     /// What was said, the system's message first where there is one.
     pub messages: Messages,
     /// How answers are drawn.
@@ -43,16 +46,16 @@ struct Last {
 }
 
 impl Session {
-    /// Nothing said yet. Answers end before a text of `stop` too.
-    pub fn new(engine: Engine, sampling: Sampling, mut stop: Vec<String>, args: Chat) -> Self {
-        stop.extend(args.sampling.stop);
+    /// Nothing said yet.
+    pub fn new(handle: Handle, tokenizer: Arc<Tokenizer>, sampling: Sampling, args: Chat) -> Self {
         let mut session = Self {
-            engine,
+            handle,
+            tokenizer,
             messages: Messages::default(),
             sampling,
             max_tokens: args.max_tokens.filter(|most| *most != usize::MAX),
             system: args.system,
-            stop,
+            stop: args.sampling.stop,
             ignore_eos: args.sampling.ignore_eos,
             left_out: 0,
             last: None,
@@ -64,12 +67,12 @@ impl Session {
 
     /// The adapter's name.
     pub fn device_name(&self) -> String {
-        self.engine.device_name()
+        self.handle.info().device_name()
     }
 
     /// How many tokens there are, for checks of settings.
     pub fn vocab(&self) -> usize {
-        self.engine.vocab()
+        self.handle.info().vocab
     }
 
     /// Forgets everything but what the system was told.
@@ -115,14 +118,28 @@ impl Session {
         shown
     }
 
-    /// The tokens for the model. Where they leave no room for an answer, the oldest turns are
+    /// What is asked of the model, without the oldest messages.
+    fn request(&self, left_out: usize, cancel: Cancel) -> Result<Request> {
+        let request = Request {
+            prompt: self.shown(left_out).prompt(),
+            max_tokens: self.max_tokens.unwrap_or(usize::MAX),
+            sampling: self.sampling.clone(),
+            stop: self.stop.clone(),
+            ignore_eos: self.ignore_eos,
+            cancel,
+            logprobs: None,
+        };
+        request.encoded(Ok(&self.tokenizer))
+    }
+
+    /// What is asked of the model. Where that leaves no room for an answer, the oldest turns are
     /// left out from now on.
-    fn prompt(&mut self) -> Result<Vec<u32>> {
-        let ctx = self.engine.ctx();
-        let prompt = chat_prompt(&self.engine, &self.shown(self.left_out))?;
-        let wanted = self.max_tokens.unwrap_or(usize::MAX).clamp(1, (ctx / FREE).max(1));
-        if prompt.len() + wanted <= ctx {
-            return Ok(prompt);
+    fn fitting_request(&mut self, cancel: Cancel) -> Result<Request> {
+        let ctx = self.handle.info().ctx();
+        let request = self.request(self.left_out, cancel.clone())?;
+        let wanted = request.max_tokens.clamp(1, (ctx / FREE).max(1));
+        if request.prompt.len() + wanted <= ctx {
+            return Ok(request);
         }
         let first = first_turn(&self.messages.messages);
         let turns: Vec<usize> = (first + self.left_out + 1..self.messages.messages.len())
@@ -131,34 +148,33 @@ impl Session {
             .collect();
         // The fewest turns that free enough; the last one stays in any case.
         let mut failed = None;
-        let at = turns.partition_point(|left_out| {
-            match chat_prompt(&self.engine, &self.shown(*left_out)) {
-                Ok(prompt) => prompt.len() > ctx / FREED,
-                Err(error) => {
-                    failed = Some(error);
-                    false
-                }
+        let at = turns.partition_point(|left_out| match self.request(*left_out, cancel.clone()) {
+            Ok(request) => request.prompt.len() > ctx / FREED,
+            Err(error) => {
+                failed = Some(error);
+                false
             }
         });
         if let Some(error) = failed {
             return Err(error);
         }
-        let Some(left_out) = turns.get(at).or(turns.last()).copied() else { return Ok(prompt) };
+        let Some(left_out) = turns.get(at).or(turns.last()).copied() else { return Ok(request) };
         self.left_out = left_out;
-        chat_prompt(&self.engine, &self.shown(left_out))
+        self.request(left_out, cancel)
     }
 
     fn complete(&mut self) -> Outcome<Completion> {
         let left_out = self.left_out;
-        let prompt = self.prompt()?;
-        let room = self.engine.ctx().saturating_sub(prompt.len());
+        let (cancel, _guard) = interrupt::guard();
+        let mut request = self.fitting_request(cancel)?;
+        let ctx = self.handle.info().ctx();
+        let room = ctx.saturating_sub(request.prompt.len());
         if room == 0 {
             self.left_out = left_out;
             return Err(Error::memory(format!(
-                "the message takes {} tokens with the template, but the context has room for {}: \
-                 give a shorter one, or a larger --ctx",
-                prompt.len(),
-                self.engine.ctx()
+                "the message takes {} tokens with the template, but the context has room for \
+                 {ctx}: give a shorter one, or a larger --ctx",
+                request.prompt.len(),
             ))
             .into());
         }
@@ -168,21 +184,12 @@ impl Session {
                  system's (/clear begins anew, --ctx gives more room)",
             );
         }
-        self.prompt_tokens = prompt.len();
-        let (cancel, _guard) = interrupt::guard();
-        let request = Request {
-            prompt,
-            max_tokens: self.max_tokens.unwrap_or(room).min(room),
-            sampling: self.sampling.clone(),
-            stop: self.stop.clone(),
-            ignore_eos: self.ignore_eos,
-            cancel,
-            logprobs: None,
-        };
+        self.prompt_tokens = request.prompt.len();
+        request.max_tokens = request.max_tokens.min(room);
         // The next answer shall not follow the dice of this one.
         self.sampling.seed = self.sampling.seed.wrapping_add(1);
         let mut printed = Ok(());
-        let completion = block_on(self.engine.generate(&request, &mut |piece| {
+        let completion = block_on(self.handle.submit(request)?.completion(&mut |piece| {
             printed = out::text(&piece.text);
             if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         }));
@@ -193,7 +200,8 @@ impl Session {
 
     /// What `/stats` prints.
     pub fn stats(&self) -> String {
-        let memory = self.engine.memory();
+        let info = self.handle.info();
+        let memory = info.memory;
         let last = self.last.as_ref();
         let answer =
             last.map_or("no answer yet".into(), |last| speed(&last.completion, last.finish));
@@ -205,11 +213,11 @@ impl Session {
         format!(
             "device    {}\nmemory    {} of weights, {} of KV cache, {} of scratch\ncontext   \
              {in_context} of {} tokens in {} messages{left_out}\nanswer    {answer}",
-            self.device_name(),
+            info.device_name(),
             crate::bytes::shown(memory.weights),
             crate::bytes::shown(memory.kv),
             crate::bytes::shown(memory.scratch),
-            self.engine.ctx(),
+            info.ctx(),
             self.messages.messages.len(),
         )
     }
@@ -218,7 +226,7 @@ impl Session {
     pub fn load(&mut self, path: &std::path::Path) -> Result<usize> {
         let messages = Messages::load(path)?;
         // Does the template take them? Better to know now.
-        chat_prompt(&self.engine, &messages)?;
+        messages.prompt().tokens(Ok(&self.tokenizer))?;
         self.messages = messages;
         self.left_out = 0;
         Ok(self.messages.messages.len())

@@ -33,24 +33,30 @@ function Banner({ text, action }: { text: string; action?: string }) {
 const PHASES: Record<Progress["phase"], string> = {
   download: "Downloading",
   verify: "Checking the file",
+  tune: "Measuring what is fastest on this GPU",
   check: "Checking the arithmetic of this GPU",
+  compile: "Compiling kernels",
   weights: "Moving the weights to the GPU",
   ready: "Ready",
 };
 
-const FIRST_CHECK = "Every kernel is compared with its definition, once for each GPU and version";
+const FIRST: Partial<Record<Progress["phase"], string>> = {
+  tune: "Once for each GPU and version",
+  check: "Every kernel is compared with its definition, once for each GPU and version",
+};
 
 function Loading({ state }: { state: Extract<model.State, { at: "loading" }> }) {
   const shown = shownPhase(state);
   const { loaded = 0, total = 0, bytesPerSecond, text } = state.progress[shown] ?? {};
   const known = total > 0 && loaded > 0;
+  const size = shown === "check" || shown === "compile" ? String : bytes;
   const left = known && bytesPerSecond ? ((total - loaded) / bytesPerSecond) * 1000 : null;
   const facts = [
-    known ? `${bytes(loaded)} of ${bytes(total)}` : "",
+    known ? `${size(loaded)} of ${size(total)}` : "",
     bytesPerSecond && loaded < total ? `${bytes(bytesPerSecond)}/s` : "",
     left !== null && left >= 1000 ? `${seconds(left)} left` : "",
   ].filter(Boolean);
-  const note = text ?? (shown === "check" ? FIRST_CHECK : "");
+  const note = text ?? FIRST[shown] ?? "";
   const far = "url" in state.choice.source;
   const start = far ? "Connecting" : "Opening";
   const phase = shown !== "download" ? PHASES[shown] : !known ? start : far ? PHASES.download : "Reading the file";
