@@ -10,6 +10,7 @@ mod messages;
 mod npy;
 mod out;
 mod progress;
+mod serve;
 mod store;
 
 use std::process::ExitCode;

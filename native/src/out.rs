@@ -110,7 +110,7 @@ pub fn failed(error: &Error) {
 }
 
 /// The flag that sets it.
-fn flag(setting: Setting) -> &'static str {
+pub fn flag(setting: Setting) -> &'static str {
     match setting {
         Setting::Ctx => "--ctx",
         Setting::Kv => "--kv",

@@ -4,6 +4,7 @@
 mod common;
 
 use common::run_model;
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 use tempfile::TempDir;
@@ -14,10 +15,10 @@ fn folder(name: &str) -> TempDir {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/scaled").join(name);
     let read = |name: &str| std::fs::read(golden.join(name)).unwrap();
     let listed: Json = serde_json::from_slice(&read("golden.json")).unwrap();
-    let (mut header, mut data, mut seed) = (Map::new(), Vec::<u8>::new(), 1_u32);
+    let (mut tensors, mut seed) = (Vec::new(), 1_u32);
     for tensor in listed["tensors"].as_array().unwrap() {
         let shape: Vec<usize> = serde_json::from_value(tensor[1].clone()).unwrap();
-        let (begin, count) = (data.len(), shape.iter().product::<usize>());
+        let (mut data, count) = (Vec::<u8>::new(), shape.iter().product::<usize>());
         let kind = tensor[2].as_str().unwrap();
         for _ in 0..count {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -29,12 +30,11 @@ fn folder(name: &str) -> TempDir {
             }
         }
         let dtype = match kind {
-            "fp8" => "F8_E4M3",
-            "bytes" | "exponents" => "U8",
-            _ => "F32",
+            "fp8" => Dtype::F8_E4M3,
+            "bytes" | "exponents" => Dtype::U8,
+            _ => Dtype::F32,
         };
-        let entry = json!({"dtype": dtype, "shape": shape, "data_offsets": [begin, data.len()]});
-        header.insert(tensor[0].as_str().unwrap().to_owned(), entry);
+        tensors.push((tensor[0].as_str().unwrap(), dtype, shape, data));
     }
     let vocab: Map<_, _> = (0..131)
         .map(|id| (if id == 0 { "[UNK]".into() } else { format!("w{id}") }, json!(id)))
@@ -43,13 +43,12 @@ fn folder(name: &str) -> TempDir {
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
             "max_input_chars_per_word": 100, "vocab": vocab}});
-    let header = serde_json::to_vec(&header).unwrap();
+    let views = tensors.iter().map(|(name, dtype, shape, data)| {
+        (name, TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
-    write(
-        "model.safetensors",
-        &[&(header.len() as u64).to_le_bytes()[..], &header, &data].concat(),
-    );
+    write("model.safetensors", &safetensors::serialize(views, None).unwrap());
     write("config.json", &read("config.json"));
     write("tokenizer.json", &serde_json::to_vec(&tokenizer).unwrap());
     folder

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::TensorView;
 use serde_json::{Map, Value as Json, json};
 use wisp_formats::{BytesSource, FolderSource, Source};
 
@@ -161,13 +162,10 @@ fn files(config: &Json, mut files: Vec<(String, Vec<u8>)>) -> FolderSource {
 }
 
 fn safetensors(tensors: &[Tensor]) -> Vec<u8> {
-    let (mut header, mut data) = (Map::new(), Vec::new());
-    for (name, dtype, shape, bytes) in tensors {
-        let place = [data.len(), data.len() + bytes.len()];
-        let entry = json!({"dtype": dtype, "shape": shape, "data_offsets": place});
-        header.insert(name.clone(), entry);
-        data.extend_from_slice(bytes);
-    }
-    let header = serde_json::to_vec(&header).unwrap();
-    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        let dtype = serde_json::from_value(json!(dtype)).unwrap();
+        let shape = shape.iter().map(|dim| *dim as usize).collect();
+        (name, TensorView::new(dtype, shape, bytes).unwrap())
+    });
+    safetensors::serialize(views, None).unwrap()
 }

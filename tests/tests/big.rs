@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use pollster::block_on;
-use serde_json::{Map, Value as Json, json};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde_json::json;
 use wisp_base::{Format, Result};
 use wisp_formats::{
     BytesSource, FileSource, FolderSource, Gguf, GgufWriter, LocalFuture, Source, Value,
@@ -31,17 +32,18 @@ struct Made {
 
 impl Made {
     fn new(tensors: &[(&str, Vec<usize>)]) -> Self {
-        let (mut header, mut at, mut ones) = (Map::new(), 0u64, Vec::new());
+        let (mut infos, mut at, mut ones) = (Vec::new(), 0u64, Vec::new());
         for (name, shape) in tensors {
             let end = at + 4 * shape.iter().product::<usize>() as u64;
             if shape.len() == 1 {
                 ones.push(at..end);
             }
-            let entry = json!({"dtype": "F32", "shape": shape, "data_offsets": [at, end]});
-            header.insert((*name).to_owned(), entry);
+            let data_offsets = (at as usize, end as usize);
+            let info = TensorInfo { dtype: Dtype::F32, shape: shape.clone(), data_offsets };
+            infos.push(((*name).to_owned(), info));
             at = end;
         }
-        let json = serde_json::to_vec(&Json::Object(header)).unwrap();
+        let json = serde_json::to_vec(&Metadata::new(None, infos).unwrap()).unwrap();
         let header = [&(json.len() as u64).to_le_bytes()[..], &json].concat();
         Self { len: header.len() as u64 + at, header, ones }
     }

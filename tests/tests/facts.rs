@@ -42,11 +42,9 @@ fn row(shape: &Shape, name: &str, tuning: Tuning) -> Row {
         ..Target::least(Variant::ALL[0], tuning)
     };
     let key = PlanKey { tokens: 1, outputs: 1, decode: true, sample: true };
-    let token =
-        StepToken { id: None, position: DEPTH as u32 - 1, sequence: 0, long: false, draft: false };
+    let token = StepToken::causal(None, DEPTH as u32 - 1, 0);
     let splits = splits(&tuning, DEPTH);
-    let counts =
-        Step { tokens: vec![token], outputs: vec![0], splits, bidirectional: false }.counts();
+    let counts = Step { tokens: vec![token], outputs: vec![0], splits }.counts();
     let mut cost = Cost::default();
     let mut labels = Vec::new();
     for dispatch in lower(&tape, &target, key).unwrap().dispatches {

@@ -12,8 +12,14 @@ const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
 /// The conversation that a request continues.
 pub fn prompt(fields: &mut Fields) -> Result<Prompt> {
+    let (messages, tools) = conversation(fields)?;
+    Ok(Prompt::Chat { messages, tools })
+}
+
+/// Its messages and tools, as templates know them.
+pub fn conversation(fields: &mut Fields) -> Result<(Value, Option<Value>)> {
     let messages = Value::Array(messages(fields)?);
-    Ok(Prompt::Chat { messages, tools: tools(fields)?.map(Value::Array) })
+    Ok((messages, tools(fields)?.map(Value::Array)))
 }
 
 /// How many of the likeliest tokens are to be told, if any are.
@@ -40,7 +46,7 @@ fn messages(fields: &mut Fields) -> Result<Vec<Value>> {
 }
 
 /// A message as templates know it.
-fn message(path: &str, value: Value) -> Result<Map<String, Value>> {
+pub fn message(path: &str, value: Value) -> Result<Map<String, Value>> {
     let mut fields = Fields::of(path, value)?;
     let role = fields.take("role");
     let known = role.as_ref().and_then(Value::as_str).filter(|role| ROLES.contains(role));
@@ -102,7 +108,8 @@ fn function(path: &str, value: Value) -> Result<()> {
     }
 }
 
-fn tools(fields: &mut Fields) -> Result<Option<Vec<Value>>> {
+/// The tools that may be called.
+pub fn tools(fields: &mut Fields) -> Result<Option<Vec<Value>>> {
     let choice = fields.take("tool_choice");
     let tools = fields.list("tools", "tools")?;
     for (index, tool) in tools.iter().flatten().enumerate() {

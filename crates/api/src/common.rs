@@ -4,7 +4,7 @@ use serde_json::Value;
 use wisp_runtime::Sampling;
 
 use crate::error::Refusal;
-use crate::fields::{Fields, wrong};
+use crate::fields::{Fields, unknown, wrong};
 
 type Result<T> = std::result::Result<T, Refusal>;
 
@@ -71,14 +71,18 @@ impl Common {
             frequency_penalty: single("frequency_penalty", -2.0, 2.0, usual.frequency_penalty)?,
             presence_penalty: single("presence_penalty", -2.0, 2.0, usual.presence_penalty)?,
             repetition_penalty: single("repetition_penalty", 0.01, 10.0, usual.repetition_penalty)?,
-            top_k: fields.count("top_k", 0)?.map_or(usual.top_k, |count| count as u32),
+            top_k: fields.top_k()?.unwrap_or(usual.top_k),
             logit_bias: biases(fields)?,
             // As many seeds below 0 as above it.
             seed: fields.integer("seed", i64::MIN, i64::MAX)?.map_or(seed, |seed| seed as u64),
         };
         let stream = fields.flag("stream")?;
         let include_usage = match fields.object("stream_options")? {
-            Some(mut options) => options.flag("include_usage")?,
+            Some(mut options) => {
+                let wanted = options.flag("include_usage")?;
+                options.end()?;
+                wanted
+            }
             None => false,
         };
         Ok(Self {
@@ -99,7 +103,7 @@ pub fn refuse_rest(fields: Fields) -> Result<()> {
             continue;
         }
         let Some((_, harmless)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) else {
-            return Err(Refusal::input(&name, format!("{name} is not a field of this request")));
+            return Err(unknown(&name));
         };
         let plain = match &value {
             Value::Array(list) if list.len() == 1 => &list[0],

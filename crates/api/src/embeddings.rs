@@ -74,7 +74,8 @@ impl EmbeddingRequest {
     }
 }
 
-fn inputs(value: &Value) -> Option<Vec<EmbeddingInput>> {
+/// What a client may give.
+pub(crate) fn inputs(value: &Value) -> Option<Vec<EmbeddingInput>> {
     let tokens = |list: &Vec<Value>| -> Option<EmbeddingInput> {
         let ids: Option<Vec<u32>> = list.iter().map(token).collect();
         ids.filter(|ids| !ids.is_empty()).map(EmbeddingInput::Tokens)
@@ -123,6 +124,11 @@ struct EmbeddingUsage {
 }
 
 impl EmbeddingResponse {
+    /// As text. Its keys are names: it can always be written.
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     /// Of vectors that the engine gave.
     pub fn new(
         model: String,

@@ -68,6 +68,18 @@ pub struct ErrorBody {
     error: ErrorObject,
 }
 
+impl ErrorBody {
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.error.message
+    }
+
+    /// Of what is not in the request's body. `kind` and `code`: OpenAI's names.
+    pub fn new(message: String, kind: &'static str, code: &'static str) -> Self {
+        Self { error: ErrorObject { message, kind, param: None, code: Some(code) } }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct ErrorObject {
     message: String,

@@ -14,9 +14,18 @@ pub fn wrong(path: &str, value: Option<&Value>, must: &str) -> Refusal {
     Refusal::input(path, format!("{path} is {}; it must be {must}", shown(value)))
 }
 
+/// There is no such field.
+pub fn unknown(path: &str) -> Refusal {
+    let path = cut(path.to_owned());
+    Refusal::input(&path, format!("{path} is not a field of this request"))
+}
+
 fn shown(value: Option<&Value>) -> String {
-    let Some(value) = value else { return "missing".to_owned() };
-    let text = value.to_string();
+    value.map_or_else(|| "missing".to_owned(), |value| cut(value.to_string()))
+}
+
+/// What a message shows of what came.
+fn cut(text: String) -> String {
     match text.char_indices().nth(SHOWN) {
         None => text,
         Some(_) => text.chars().take(SHOWN - 3).chain(['…']).collect(),
@@ -112,12 +121,29 @@ impl Fields {
         Ok(count.map(|count| usize::try_from(count).unwrap_or(usize::MAX)))
     }
 
-    /// True or false, which is what it is without.
+    /// True, or false, which it is without.
     ///
     /// # Errors
     /// It is something else.
     pub fn flag(&mut self, name: &str) -> Result<bool> {
-        Ok(self.read(name, "true or false", Value::as_bool)?.unwrap_or(false))
+        self.flag_or(name, false)
+    }
+
+    /// True or false, and what it is without.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn flag_or(&mut self, name: &str, usual: bool) -> Result<bool> {
+        Ok(self.read(name, "true or false", Value::as_bool)?.unwrap_or(usual))
+    }
+
+    /// How many of the likeliest tokens are kept.
+    ///
+    /// # Errors
+    /// It is no count.
+    pub fn top_k(&mut self) -> Result<Option<u32>> {
+        let count = self.count("top_k", 0)?;
+        Ok(count.map(|count| u32::try_from(count).unwrap_or(u32::MAX)))
     }
 
     /// A text.
@@ -148,6 +174,15 @@ impl Fields {
     /// The names of the fields that were not read, with their values.
     pub fn rest(self) -> impl Iterator<Item = (String, Value)> {
         self.rest.into_iter().filter(|(_, value)| !value.is_null())
+    }
+
+    /// That was all.
+    ///
+    /// # Errors
+    /// A field is left.
+    pub fn end(self) -> Result<()> {
+        let left = self.rest.iter().find(|(_, value)| !value.is_null());
+        left.map_or(Ok(()), |(name, _)| Err(unknown(&self.path(name))))
     }
 
     /// The names of all fields.

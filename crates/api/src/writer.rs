@@ -8,6 +8,43 @@ use crate::generation::{Endpoint, ResponseForm};
 use crate::logprobs::{Logprobs, TokenLogprob};
 use crate::response::{Choice, Head, Message, Response, Usage};
 
+/// Writes one answer in the shape of a protocol.
+pub trait Writer: Send {
+    /// What comes before all pieces.
+    fn start(&mut self) -> Vec<String>;
+
+    /// What comes with a piece, if anything does.
+    fn piece(&mut self, piece: &Piece) -> Option<String>;
+
+    /// What comes behind all pieces.
+    ///
+    /// # Errors
+    /// The answer was cancelled.
+    fn end(
+        self: Box<Self>,
+        completion: &Completion,
+        prompt_tokens: usize,
+    ) -> wisp_base::Result<Vec<String>>;
+}
+
+impl Writer for ResponseWriter<'_> {
+    fn start(&mut self) -> Vec<String> {
+        Vec::from_iter(ResponseWriter::start(self))
+    }
+
+    fn piece(&mut self, piece: &Piece) -> Option<String> {
+        ResponseWriter::piece(self, piece)
+    }
+
+    fn end(
+        self: Box<Self>,
+        completion: &Completion,
+        prompt_tokens: usize,
+    ) -> wisp_base::Result<Vec<String>> {
+        ResponseWriter::end(*self, completion, prompt_tokens)
+    }
+}
+
 /// Writes one answer: chunks where the request asked for a stream, else one text at the end.
 pub struct ResponseWriter<'a> {
     head: Head,

@@ -42,7 +42,7 @@ fn completion(finish: FinishReason) -> Completion {
         decode_tokens: 2,
         accepted_draft_tokens: 0,
     };
-    Completion { tokens: vec![0, 2, 3], text: "aé".into(), finish, timings }
+    Completion { tokens: vec![0, 2, 3], text: "aé".into(), finish, stop: None, timings }
 }
 
 fn form(endpoint: Endpoint) -> ResponseForm {

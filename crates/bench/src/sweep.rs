@@ -145,7 +145,6 @@ pub(crate) fn steps_of(engine: &mut Engine, load: Load, steps: usize) -> Result<
         tokens,
         outputs,
         splits: splits(&tuning, end),
-        bidirectional: false,
     };
     Ok(match load {
         Load::Prefill(tokens) => {
@@ -160,12 +159,9 @@ pub(crate) fn steps_of(engine: &mut Engine, load: Load, steps: usize) -> Result<
             prompt.chunks(each).enumerate().map(part).collect()
         }
         Load::Decode { depth, batch } => {
-            let token = |sequence: usize, position: usize| StepToken {
-                id: None, // what it sampled last
-                position: position as u32,
-                sequence: sequence as u32,
-                long: false,
-                draft: false,
+            // Each what its sequence sampled last.
+            let token = |sequence: usize, position: usize| {
+                StepToken::causal(None, position as u32, sequence as u32)
             };
             let at = |position: usize| {
                 let tokens = (0..batch).map(|sequence| token(sequence, position)).collect();

@@ -7,7 +7,7 @@ mod safetensors;
 mod source;
 
 pub use checkpoint::{Adjust, Checkpoint, Encode, Packing, Part, Recipe, RowMap};
-pub use safetensors::{Dtype, RawTensor, Safetensors};
+pub use safetensors::{RawTensor, Safetensors};
 
 pub use gguf::{Array, Gguf, GgufWriter, Metadata, SplitName, TensorInfo, Value};
 pub use source::{

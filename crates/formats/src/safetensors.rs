@@ -1,7 +1,14 @@
-//! safetensors: eight bytes of length, a header in JSON, then the tensors' bytes.
+//! safetensors: eight bytes of length, a header in JSON, then the tensors' bytes
+//! (<https://github.com/huggingface/safetensors>).
+//!
+//! Number types are those of the crate `safetensors`, which writes files too. It is not asked to
+//! read headers: it counts bytes in `usize`, of which a browser has 32 bits, and files of
+//! 5 GB are common; and it does not say what is wrong with which tensor.
 
 use crate::Source;
+use safetensors::Dtype;
 use serde::Deserialize;
+use serde::de::IntoDeserializer;
 use std::collections::BTreeMap;
 use wisp_base::{Error, Format, Result};
 
@@ -10,47 +17,6 @@ const MAX_HEADER: u64 = 100_000_000;
 
 /// The most dimensions of a tensor.
 const MAX_DIMS: usize = 8;
-
-/// Names of the number types, and their bytes.
-const DTYPES: [(&str, u64); 16] = [
-    ("F64", 8),
-    ("F32", 4),
-    ("F16", 2),
-    ("BF16", 2),
-    ("F8_E4M3", 1),
-    ("F8_E5M2", 1),
-    ("F8_E8M0", 1),
-    ("I64", 8),
-    ("I32", 4),
-    ("I16", 2),
-    ("I8", 1),
-    ("U64", 8),
-    ("U32", 4),
-    ("U16", 2),
-    ("U8", 1),
-    ("BOOL", 1),
-];
-
-/// A type of numbers, by its name in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dtype(&'static str, u64);
-
-impl Dtype {
-    /// As the file has it: `BF16`.
-    pub fn name(self) -> &'static str {
-        self.0
-    }
-
-    /// Bytes of a number.
-    pub fn bytes(self) -> u64 {
-        self.1
-    }
-
-    /// The weight format that these numbers are, if they are one.
-    pub fn format(self) -> Option<Format> {
-        Format::ALL.into_iter().find(|f| f.block() == 1 && f.name() == self.0)
-    }
-}
 
 /// A tensor as it lies in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,9 +34,26 @@ pub struct RawTensor {
 }
 
 impl RawTensor {
-    /// All numbers.
+    /// How many numbers: a shape that was read is known not to overflow.
     pub fn numbers(&self) -> u64 {
-        self.bytes / self.dtype.1
+        self.shape.iter().product()
+    }
+
+    /// Whole bytes of a number; 0 if several share one.
+    pub fn number_bytes(&self) -> u64 {
+        self.dtype.bitsize() as u64 / 8
+    }
+
+    /// The weight format that the numbers are, if they are one.
+    pub fn format(&self) -> Option<Format> {
+        match self.dtype {
+            Dtype::F32 => Some(Format::F32),
+            Dtype::F16 => Some(Format::F16),
+            Dtype::BF16 => Some(Format::BF16),
+            Dtype::F8_E4M3 => Some(Format::F8_E4M3),
+            Dtype::F8_E5M2 => Some(Format::F8_E5M2),
+            _ => None,
+        }
     }
 }
 
@@ -153,27 +136,29 @@ fn tensor(
     else {
         return Err(format!("{shown} has no type, shape or place: the header is damaged"));
     };
-    let Some((known, size)) = DTYPES.iter().find(|(known, _)| *known == dtype) else {
+    let named: std::result::Result<_, serde::de::value::Error> =
+        Dtype::deserialize(dtype.as_str().into_deserializer());
+    let Ok(dtype) = named else {
         let dtype = crate::gguf::show(&dtype);
         return Err(format!("{shown} is of the type {dtype}, which is not known"));
     };
     if shape.len() > MAX_DIMS {
         return Err(format!("{shown} has {} dimensions: the header is damaged", shape.len()));
     }
-    let bytes = shape.iter().try_fold(*size, |bytes, dim| bytes.checked_mul(*dim));
+    let bits = dtype.bitsize() as u64;
+    let bits = shape.iter().try_fold(bits, |bits, dim| bits.checked_mul(*dim));
     if begin > end || end > room {
         return Err(format!(
             "{shown} is said to be at bytes {begin} to {end}, but the file has {room} bytes of \
              tensors: it is damaged or truncated"
         ));
     }
-    if bytes != Some(end - begin) {
+    if bits != (end - begin).checked_mul(8) {
         return Err(format!(
             "{shown} has the shape {shape:?} of {dtype}, which its {} bytes are not: the header is \
              damaged",
             end - begin
         ));
     }
-    let dtype = Dtype(known, *size);
     Ok(RawTensor { name, dtype, shape, offset: data + begin, bytes: end - begin })
 }

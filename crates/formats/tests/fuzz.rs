@@ -126,7 +126,7 @@ fn try_safetensors(header: &[u8], len: u64) -> bool {
     let Ok(read) = result else { return false };
     for tensor in &read.tensors {
         assert!(tensor.offset >= 8 && tensor.offset + tensor.bytes <= len);
-        assert_eq!(tensor.numbers() * tensor.dtype.bytes(), tensor.bytes);
+        assert_eq!(tensor.numbers() * tensor.dtype.bitsize() as u64, tensor.bytes * 8);
     }
     true
 }

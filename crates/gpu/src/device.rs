@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+use futures_channel::oneshot;
 use wisp_base::{Error, Result, Setting};
 
 use crate::caps::{Caps, Off};
@@ -13,7 +14,7 @@ use crate::kernel::Pipeline;
 use crate::link::{Kernel, Replaced};
 use crate::memory;
 use crate::pipeline_cache::PipelineCache;
-use crate::signal::Signal;
+use crate::signal::sent;
 use crate::tuning::Tuning;
 
 /// What is known of an adapter before it is opened.
@@ -438,10 +439,12 @@ impl Gpu {
     /// The device was lost.
     pub async fn flush(&self) -> Result<()> {
         let submission = self.submit_all(None)?;
-        let done = Signal::new();
-        let setter = done.clone();
-        self.queue().on_submitted_work_done(move || setter.set(()));
-        done.wait(self, submission).await?;
+        let (sender, done) = oneshot::channel();
+        self.queue().on_submitted_work_done(move || {
+            // Nobody may wait for it any more.
+            let _ = sender.send(());
+        });
+        sent(done, self, submission).await?;
         self.check()
     }
 

@@ -1,15 +1,16 @@
 //! Device memory back to the host, without stalling the steps behind it.
 
+use futures_channel::oneshot;
 use wisp_base::{Error, Result};
 
 use crate::device::{Gpu, SubmissionIndex};
-use crate::signal::Signal;
+use crate::signal::sent;
 
 /// A mapping under way: `await` [`Readback::wait`] for its bytes.
 #[derive(Debug)]
 pub struct Readback {
     buffer: wgpu::Buffer,
-    mapped: Signal<Result<(), String>>,
+    mapped: oneshot::Receiver<Result<(), String>>,
     after: SubmissionIndex,
 }
 
@@ -28,10 +29,10 @@ impl Gpu {
     /// Asks for the contents of a staging buffer once the submission `after`, the
     /// last that writes it, is done; later submissions are not waited for.
     pub fn begin_read(&self, staging: wgpu::Buffer, after: SubmissionIndex) -> Readback {
-        let mapped = Signal::new();
-        let setter = mapped.clone();
+        let (sender, mapped) = oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            setter.set(result.map_err(|e| e.to_string()));
+            // Nobody may wait for it any more.
+            let _ = sender.send(result.map_err(|e| e.to_string()));
         });
         Readback { buffer: staging, mapped, after }
     }
@@ -58,7 +59,7 @@ impl Readback {
     /// # Errors
     /// The device was lost.
     pub async fn wait(self, gpu: &Gpu) -> Result<(Vec<u8>, wgpu::Buffer)> {
-        let mapped = self.mapped.wait(gpu, self.after).await?;
+        let mapped = sent(self.mapped, gpu, self.after).await?;
         gpu.check()?;
         mapped.map_err(|e| Error::device(format!("reading from the GPU failed: {e}")))?;
         let range = self

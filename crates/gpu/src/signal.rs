@@ -1,80 +1,49 @@
-//! A callback of the device as something to await.
+//! Waiting for what a callback of the device sends.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_channel::oneshot::Receiver;
 use wisp_base::{Error, Result};
 
 use crate::device::{Gpu, SubmissionIndex};
 
-/// A value that a callback will set. Clones share it.
-#[derive(Debug)]
-pub(crate) struct Signal<T>(Arc<Mutex<State<T>>>);
-
-#[derive(Debug)]
-struct State<T> {
-    value: Option<T>,
-    waker: Option<Waker>,
-}
-
-impl<T> Clone for Signal<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<T> Signal<T> {
-    pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { value: None, waker: None })))
-    }
-
-    pub fn set(&self, value: T) {
-        let mut state = self.state();
-        state.value = Some(value);
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
+/// What a callback sends, which is run with or after the submission `after`.
+///
+/// # Errors
+/// The device was lost: then nothing may come.
+pub(crate) async fn sent<T>(receiver: Receiver<T>, gpu: &Gpu, after: SubmissionIndex) -> Result<T> {
+    let mut receiver = pin!(receiver);
+    let mut waited = Duration::ZERO;
+    std::future::poll_fn(|context| {
+        // A later submission may have run the callback by the way.
+        let mut sent = receiver.as_mut().poll(context);
+        let mut idle = false;
+        if sent.is_pending() {
+            idle = run_callbacks(gpu, after, &mut waited);
+            sent = receiver.as_mut().poll(context);
         }
-    }
-
-    /// The value, which comes with or after the submission `after`.
-    ///
-    /// # Errors
-    /// The device was lost: then nothing may come.
-    pub async fn wait(&self, gpu: &Gpu, after: SubmissionIndex) -> Result<T> {
-        let mut waited = Duration::ZERO;
-        std::future::poll_fn(|context| {
-            // A later submission may have run the callback by the way.
-            let mut value = self.state().value.take();
-            let mut idle = false;
-            if value.is_none() {
-                idle = run_callbacks(gpu, after, &mut waited);
-                value = self.state().value.take();
-            }
-            if let Some(value) = value {
-                return Poll::Ready(Ok(value));
-            }
-            if let Err(lost) = gpu.check() {
-                return Poll::Ready(Err(lost));
-            }
-            if idle {
-                let name = &gpu.facts().name;
-                let error = format!("the GPU {name} failed: it is idle, but gave no answer");
-                return Poll::Ready(Err(Error::device(error)));
-            }
-            self.state().waker = Some(context.waker().clone());
-            // Natively callbacks run only when somebody asks for them: come back at once.
-            if cfg!(not(target_arch = "wasm32")) {
-                context.waker().wake_by_ref();
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn state(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+        if let Poll::Ready(Ok(value)) = sent {
+            return Poll::Ready(Ok(value));
+        }
+        if let Err(lost) = gpu.check() {
+            return Poll::Ready(Err(lost));
+        }
+        // A callback that is gone is never run; natively the device soon tells why, or is idle.
+        if idle || cfg!(target_arch = "wasm32") && sent.is_ready() {
+            let name = &gpu.facts().name;
+            let error = format!("the GPU {name} failed: it is idle, but gave no answer");
+            return Poll::Ready(Err(Error::device(error)));
+        }
+        // Natively callbacks run only when somebody asks for them: come back at once.
+        if cfg!(not(target_arch = "wasm32")) {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Between two looks at a device that has later work to do as well.

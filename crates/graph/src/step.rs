@@ -31,6 +31,9 @@ pub struct StepToken {
     pub position: u32,
     /// The sequence's slot: a row of the page table and of the sampling state.
     pub sequence: u32,
+    /// How many positions of its sequence, from the first on, it sees. Behind its own there are
+    /// those of this step alone.
+    pub seen: u32,
     /// It turns by the frequencies for long contexts, where the model has two sets of them
     /// (longrope).
     pub long: bool,
@@ -40,15 +43,14 @@ pub struct StepToken {
 }
 
 impl StepToken {
+    /// A token that sees itself and what is before it; see [`Self::id`].
+    pub fn causal(id: Option<u32>, position: u32, sequence: u32) -> Self {
+        Self { id, position, sequence, seen: position + 1, long: false, draft: false }
+    }
+
     /// Neighbours of one sequence, the first of them at position `first`.
     pub fn run(ids: &[u32], first: usize, sequence: u32) -> impl Iterator<Item = Self> {
-        let token = move |(position, id): (u32, &u32)| Self {
-            id: Some(*id),
-            position,
-            sequence,
-            long: false,
-            draft: false,
-        };
+        let token = move |(position, id): (u32, &u32)| Self::causal(Some(*id), position, sequence);
         (first as u32..).zip(ids).map(token)
     }
 
@@ -67,9 +69,6 @@ pub struct Step {
     pub outputs: Vec<u32>,
     /// Splits of decode attention.
     pub splits: u32,
-    /// Each token sees all of its sequence that is here (encoders), not only what is
-    /// before it.
-    pub bidirectional: bool,
 }
 
 /// The numbers that workgroup counts and costs depend on.
@@ -132,18 +131,14 @@ impl Step {
         tiles
     }
 
-    /// How many positions, from the first on, each token may see.
-    pub fn seen(&self) -> Vec<u32> {
-        let causal = |token: &StepToken| token.position + 1;
-        if !self.bidirectional {
-            return self.tokens.iter().map(causal).collect();
+    /// The same step with tokens that see all of their sequence (encoders), not only what is
+    /// before them.
+    pub fn bidirectional(mut self) -> Self {
+        for run in self.tokens.chunk_by_mut(|a, b| a.sequence == b.sequence) {
+            let end = run.iter().map(|token| token.position + 1).max().unwrap_or(0);
+            run.iter_mut().for_each(|token| token.seen = end);
         }
-        let runs = self.tokens.chunk_by(|a, b| a.sequence == b.sequence);
-        runs.flat_map(|run| {
-            let end = run.iter().map(causal).max().unwrap_or(0);
-            std::iter::repeat_n(end, run.len())
-        })
-        .collect()
+        self
     }
 
     /// The numbers that workgroup counts depend on.
@@ -155,7 +150,7 @@ impl Step {
             tiles: self.tiles().len() as u32,
             runs: self.runs().len() as u32,
             drafts: self.tokens.iter().filter(|token| token.draft).count() as u32,
-            keys: self.seen().into_iter().map(u64::from).sum(),
+            keys: self.tokens.iter().map(|token| u64::from(token.seen)).sum(),
         }
     }
 
@@ -180,6 +175,15 @@ impl Step {
                     token.sequence, token.position
                 )));
             }
+        }
+        let runs = self.tokens.chunk_by(|a, b| a.sequence == b.sequence);
+        let ends = runs.flat_map(|run| {
+            let end = run.iter().map(|token| token.position + 1).max().unwrap_or(0);
+            std::iter::repeat_n(end, run.len())
+        });
+        let mut ends = self.tokens.iter().zip(ends);
+        if ends.any(|(token, end)| token.seen <= token.position || token.seen > end) {
+            return Err(Error::input("a token sees what is not there, or not itself"));
         }
         if self.outputs.iter().any(|o| *o as usize >= self.tokens.len()) || self.splits == 0 {
             return Err(Error::input("a step asks for the logits of a token that it has not"));
@@ -213,10 +217,10 @@ impl Step {
             runs_at as u32,
             runs.len() as u32,
         ]);
-        for (token, seen) in self.tokens.iter().zip(self.seen()) {
+        for token in &self.tokens {
             let long = if token.long { LONG } else { 0 };
             let sequence = token.sequence | long | if token.draft { DRAFT } else { 0 };
-            words.extend([token.id.unwrap_or(SAMPLED), token.position, sequence, seen]);
+            words.extend([token.id.unwrap_or(SAMPLED), token.position, sequence, token.seen]);
         }
         words.extend(&self.outputs);
         words.extend(tiles.iter().flat_map(|(first, count)| [*first, *count]));
@@ -235,25 +239,25 @@ mod tests {
     use super::*;
 
     fn token(position: u32, sequence: u32) -> StepToken {
-        StepToken { id: Some(0), position, sequence, long: false, draft: false }
+        StepToken::causal(Some(0), position, sequence)
     }
 
     #[test]
     fn tiles_hold_neighbours_of_one_sequence() {
         let mut tokens: Vec<_> = (3..20).map(|p| token(p, 0)).collect();
         tokens.extend([token(0, 1), token(1, 1), token(9, 2)]);
-        let mut step = Step { tokens, outputs: vec![19], splits: 1, bidirectional: false };
+        let mut step = Step { tokens, outputs: vec![19], splits: 1 };
         assert_eq!(step.tiles(), [(0, 16), (16, 1), (17, 2), (19, 1)]);
         let words = step.words();
         assert_eq!(step.runs(), [(0, 17), (17, 2), (19, 1)]);
         assert_eq!(words[..8], [20, 1, 1, 0, 88, 89, 97, 3]);
         assert_eq!(words[88..], [19, 0, 16, 16, 1, 17, 2, 19, 1, 0, 17, 17, 17, 2, 2, 19, 1, 1]);
         assert!(words.len() <= Step::capacity(20, 1));
-        assert_eq!(step.seen()[15..], [19, 20, 1, 2, 10]);
+        let seen = |step: &Step| step.tokens[15..].iter().map(|t| t.seen).collect::<Vec<_>>();
+        assert_eq!(seen(&step), [19, 20, 1, 2, 10]);
         step.tokens[17].long = true;
         assert_eq!(step.words()[8 + 4 * 17 + 2..][..3], [1 | 1 << 31, 1, 0]);
-        step.bidirectional = true;
-        assert_eq!(step.seen()[15..], [20, 20, 2, 2, 10]);
+        assert_eq!(seen(&step.bidirectional()), [20, 20, 2, 2, 10]);
     }
 
     #[test]
@@ -277,5 +281,10 @@ mod tests {
         assert!(step.check(1, 1, 5).is_ok());
         assert!(step.check(1, 1, 4).unwrap_err().to_string().contains("position 4"));
         assert!(step.check(0, 1, 5).unwrap_err().to_string().contains("vocabulary"));
+        for seen in [4, 6] {
+            let token = StepToken { seen, ..token(4, 0) };
+            let step = Step { tokens: vec![token], splits: 1, ..Step::default() };
+            assert!(step.check(1, 1, 5).unwrap_err().to_string().contains("sees"));
+        }
     }
 }

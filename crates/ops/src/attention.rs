@@ -81,8 +81,7 @@ impl Operation for Attention {
     fn cpu(&self, node: &mut CpuNode<'_>) -> Result<Vec<f32>> {
         let (q, cache, dim) = (node.input(0)?, node.cache(0)?, self.head_dim);
         let mut y = Vec::with_capacity(q.len());
-        let tokens = node.step.tokens.iter().zip(node.step.seen());
-        for (row, (token, seen)) in q.chunks_exact(self.heads * dim).zip(tokens) {
+        for (row, token) in q.chunks_exact(self.heads * dim).zip(&node.step.tokens) {
             for (head, q) in row.chunks_exact(dim).enumerate() {
                 let vector = |position: usize| {
                     let kv_head = head / (self.heads / self.kv_heads);
@@ -91,7 +90,7 @@ impl Operation for Attention {
                         sequences.vector(token.sequence, position, kv_head, self.kv_heads, dim);
                     at..at + dim
                 };
-                let (own, seen) = (token.position as usize + 1, seen as usize);
+                let (own, seen) = (token.position as usize + 1, token.seen as usize);
                 let positions = match self.window {
                     Some(window) => own.saturating_sub(window)..seen.min(own + self.ahead),
                     None => 0..seen,
@@ -565,7 +564,15 @@ pub(crate) fn cases() -> Result<Vec<Case>> {
             let key = PlanKey { tokens: tokens.len(), outputs: 1, decode: true, sample: false };
             steps.push((step, key));
         }
-        steps.iter_mut().for_each(|(step, _)| step.bidirectional = bidirectional);
+        if special == Special::None {
+            // As an image in a prompt: some tokens in its middle see each other.
+            let mut mixed = check::step(&prompt, &[]);
+            mixed.tokens[8..21].iter_mut().for_each(|token| token.seen = 21);
+            steps.extend(Case::new("", Tape::new(), mixed).steps);
+        }
+        if bidirectional {
+            steps = steps.into_iter().map(|(step, key)| (step.bidirectional(), key)).collect();
+        }
         let with = match special {
             Special::None => "",
             Special::Limits => ", window, cap and sinks",

@@ -64,6 +64,10 @@ pub fn cases(tuning: &wisp_gpu::Tuning) -> Result<Vec<Case>> {
             all.push(attention(kv, from, tokens, tuning)?);
         }
     }
+    let mut tape = Tape::new();
+    let capped = value(&mut tape, Rows::Outputs, VOCAB, Kind::Logits);
+    tape.push(Pointwise::Cap { factor: 1.0, cap: Some(30.0) }, &[capped], &[])?;
+    all.push(made(format!("{VOCAB}"), tape, vec![capped], 0, 1));
     let warm = Settings { temperature: 0.8, seed: 7, ..Settings::default() };
     for (name, settings) in [
         ("greedy", Settings::default()),
@@ -91,18 +95,12 @@ fn made(
     from: usize,
     tokens: usize,
 ) -> Case {
-    let token = |at: usize| StepToken {
-        id: Some((at * 7919 % VOCAB) as u32),
-        position: (from + at) as u32,
-        sequence: 0,
-        long: false,
-        draft: false,
-    };
+    let token =
+        |at: usize| StepToken::causal(Some((at * 7919 % VOCAB) as u32), (from + at) as u32, 0);
     let step = Step {
         tokens: (0..tokens).map(token).collect(),
         outputs: vec![tokens as u32 - 1],
         splits: 1,
-        bidirectional: false,
     };
     Case { inputs, ..Case::new(name, tape, step) }
 }
@@ -173,7 +171,13 @@ fn linear(
             tape.push(glu, &[y, up], &[])?;
         }
     }
-    Ok(made(format!("{format} {rows}×{WIDTH} × {tokens}"), tape, inputs, 0, tokens))
+    let behind = match behind {
+        None => "",
+        Some(Behind::Add) => ", added",
+        Some(Behind::Activate) => ", activated",
+        Some(Behind::Glu(_)) => ", gated",
+    };
+    Ok(made(format!("{format} {rows}×{WIDTH} × {tokens}{behind}"), tape, inputs, 0, tokens))
 }
 
 /// What goes over whole rows of the residual stream.
@@ -283,7 +287,8 @@ fn recurrent(tokens: usize) -> Result<Vec<Case>> {
     // Behind the first position, where there is a state to read.
     let later = |mut case: Case| {
         for (step, key) in &mut case.steps {
-            step.tokens.iter_mut().for_each(|token| token.position += 1);
+            let moved = |t: &StepToken| StepToken::causal(t.id, t.position + 1, t.sequence);
+            step.tokens = step.tokens.iter().map(moved).collect();
             key.decode = tokens == 1;
         }
         case

@@ -500,18 +500,13 @@ fn random(seed: u64, count: usize) -> Vec<f32> {
 
 /// A step with the tokens (sequence, position); outputs by index.
 pub(crate) fn step(tokens: &[(u32, u32)], outputs: &[u32]) -> Step {
-    let token = |(at, (sequence, position)): (usize, &(u32, u32))| StepToken {
-        id: Some(at as u32 % 5),
-        position: *position,
-        sequence: *sequence,
-        long: false,
-        draft: false,
+    let token = |(at, (sequence, position)): (usize, &(u32, u32))| {
+        StepToken::causal(Some(at as u32 % 5), *position, *sequence)
     };
     Step {
         tokens: tokens.iter().enumerate().map(token).collect(),
         outputs: outputs.to_vec(),
         splits: 1,
-        bidirectional: false,
     }
 }
 

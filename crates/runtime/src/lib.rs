@@ -24,7 +24,7 @@ pub use load::random_weights;
 pub use load::shape::{SHAPES, Shape};
 pub use load::tokenizer::load_tokenizer;
 pub use options::{Autotune, EngineOptions, Prepare, Speculation};
-pub use request::{Cancel, Completion, FinishReason, Prompt, Request, Sampling, Timings};
+pub use request::{Cancel, Completion, FinishReason, Prompt, Request, Sampling, Timings, rendered};
 pub use selfcheck::SelfCheckResults;
 pub use selfcheck::devices::{CheckReport, DeviceReport, devices, self_check};
 pub use selfcheck::limits;

@@ -21,9 +21,10 @@ pub fn home() -> PathBuf {
 pub fn pull(home: &Path, model: &str) -> Result<PathBuf> {
     let said = output(Command::new(wisp()).args(["pull", model]).env("WISP_HOME", home))?;
     let path = said.lines().last().map(str::trim).unwrap_or_default();
-    if Path::new(path).is_file() {
+    // A file, or a folder of the hub.
+    if Path::new(path).exists() {
         Ok(PathBuf::from(path))
     } else {
-        Err(format!("wisp pull {model} printed {path:?}, which is not a file"))
+        Err(format!("wisp pull {model} printed {path:?}, which is not there"))
     }
 }

@@ -8,6 +8,7 @@ mod rivals;
 mod setup;
 mod sid;
 mod step;
+mod suites;
 mod tasks;
 mod tidy;
 mod vectors;
@@ -52,6 +53,9 @@ cargo xtask TASK
   rivals gpu          every figure that one adapter can give, beside llama.cpp's Vulkan and CUDA,
                       from random weights in the sizes of published models (--quick: a dry run
                       with a small one; --pack [--arch N]: packs all that a bare machine needs)
+  suites clients      clients of other people's against `wisp serve`: openai, anthropic, ollama,
+                      langchain, litellm (needs Python), openai and the AI SDK (needs Node.js)
+  suites load         many clients at once, some of which go away ([SECONDS] [CLIENTS])
 ";
 
 fn main() -> ExitCode {
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         "coop" => coop::check(),
         "drivers" => drivers::check(&rest),
         "bench-kernels" => tasks::bench_kernels(&rest),
+        "suites" => suites::suites(&rest),
         "rivals" => rivals::compare(&rest),
         "" | "help" | "-h" | "--help" => {
             print!("{HELP}");

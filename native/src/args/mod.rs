@@ -3,6 +3,7 @@
 mod bench;
 mod parse;
 mod sampling;
+mod serve;
 mod speculation;
 mod tokenizer;
 mod tokens;
@@ -10,6 +11,7 @@ mod tokens;
 pub use bench::Bench;
 pub use parse::parse;
 pub use sampling::{SamplingArgs, any_seed, seed};
+pub use serve::Serve;
 pub use speculation::Speculative;
 pub use tokenizer::{Task as TokenizerTask, Tokenizer, Train};
 pub use tokens::{TokenList, from_file, within};
@@ -69,11 +71,11 @@ pub struct Global {
     pub verbose: bool,
 }
 
+// What is said of a command stands at its arguments where there is more to say than here: a line
+// here would hide it.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Chat with a model; interactive without PROMPT
     Chat(Chat),
-    /// Continue a prompt
     Generate(Generate),
     /// Write the logits of given tokens to a NumPy file
     Logits(Logits),
@@ -85,11 +87,8 @@ pub enum Command {
     Tokenizer(Tokenizer),
     /// How well a model predicts a text
     Perplexity(Perplexity),
-    /// Write a model's weights in other formats, to a GGUF file
     Quantize(Quantize),
-    /// What a type of weights, or of KV cache, costs in quality
     Compare(Compare),
-    /// Turn texts into vectors
     Embed(Embed),
     /// How alike two texts are: the cosine of their vectors
     Similar(Similar),
@@ -97,7 +96,6 @@ pub enum Command {
     Inspect(Inspect),
     /// The adapters of this machine
     Devices(Devices),
-    /// Download a model into the store
     Pull(Pull),
     /// List the models of the store and those that can be had
     Models(Models),
@@ -105,9 +103,12 @@ pub enum Command {
     Rm(Rm),
     /// Measure the speed of a model on an adapter
     Bench(Bench),
+    Serve(Serve),
 }
 
-/// Chat with a model, by its own template. Text that is piped in follows PROMPT.
+/// Chat with a model, by its own template; interactive without PROMPT
+///
+/// Text that is piped in follows PROMPT.
 ///
 /// When the context is full, the oldest turns are left out; what --system says stays.
 ///
@@ -130,7 +131,9 @@ pub struct Chat {
     pub speculative: Speculative,
 }
 
-/// Continue a prompt. Unless set otherwise, the most likely token is taken each time.
+/// Continue a prompt
+///
+/// Unless set otherwise, the most likely token is taken each time.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("input").required(true))]
 pub struct Generate {
@@ -246,8 +249,9 @@ pub struct Quantize {
     pub json: bool,
 }
 
-/// What a type of weights, or of KV cache, costs in quality: perplexity, and how far each
-/// token's distribution is from that of the first model.
+/// What a type of weights, or of KV cache, costs in quality
+///
+/// It tells perplexity, and how far each token's distribution is from that of the first model.
 #[derive(Debug, Args)]
 pub struct Compare {
     /// The model that others are held against
@@ -273,8 +277,10 @@ pub struct Compare {
     pub json: bool,
 }
 
-/// Turn the texts on stdin, one JSON string a line, into vectors, as sentence-transformers
-/// does: cut, pooled and normalised as the model's own files ask.
+/// Turn texts into vectors
+///
+/// The texts on stdin, one JSON string a line, are cut, pooled and normalised as the model's own files
+/// ask, which is what sentence-transformers does.
 #[derive(Debug, Args)]
 pub struct Embed {
     /// An encoder: minilm, or any BERT, nomic-bert or ModernBERT

@@ -34,7 +34,7 @@ pub fn run(global: &Global, args: &Bench) -> Outcome {
     let device = engine.device_name();
     if let (Some(file), Some(limits)) = (&args.roofline, report.limits) {
         let title = format!("{} on {device}", name(args));
-        let drawn = wisp_bench::roofline(&title, limits, &report.ops);
+        let drawn = wisp_bench::roofline(&title, limits, &report.ops)?;
         files::write(file, |out| out.write_all(drawn.as_bytes()))?;
     }
     if args.json {

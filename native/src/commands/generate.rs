@@ -76,6 +76,7 @@ fn nothing() -> Completion {
         tokens: Vec::new(),
         text: String::new(),
         finish: FinishReason::Length,
+        stop: None,
         timings: Timings::default(),
     }
 }

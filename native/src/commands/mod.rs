@@ -45,5 +45,6 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Models(args) => models::list(global, &args),
         Command::Rm(args) => models::remove(&args),
         Command::Bench(args) => bench::run(global, &args),
+        Command::Serve(args) => crate::serve::run(global, args),
     }
 }

@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 #[path = "../../../tests/src/tiny.rs"]
 pub mod tiny;
 
+pub mod checkpoint;
+#[cfg(unix)]
+pub mod serve;
 mod server;
 #[allow(unused_imports, reason = "each test file uses its own part")]
 pub use server::{Asked, Reply, Server};

@@ -157,7 +157,7 @@ test("what applications pass and do with streams", async () => {
       const tools = proxied([{ type: "function" as const, function: { name: "f", parameters: { type: "object" } } }]);
       const messages = proxied([{ role: "user" as const, content: "Hi" }]);
       const chat = await failure(
-        engine.chat.completions.create({ messages, tools, stop: proxied(["\n"]), max_tokens: 1, temperature: 0 }),
+        engine.chat.completions.create({ messages, tools, tool_choice: "none", stop: proxied(["\n"]), max_tokens: 1, temperature: 0 }),
       );
       const reactive = proxied(await engine.completions.create(body));
       const reactiveError = await failure((async () => { for await (const _ of reactive); })());

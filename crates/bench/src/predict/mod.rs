@@ -320,10 +320,9 @@ const DECODE: PlanKey = PlanKey { tokens: 1, outputs: 1, decode: true, sample: t
 
 /// A token behind `depth` positions.
 fn decode(tuning: &Tuning, depth: usize) -> Step {
-    let token =
-        StepToken { id: None, position: depth as u32, sequence: 0, long: false, draft: false };
+    let token = StepToken::causal(None, depth as u32, 0);
     let splits = splits(tuning, depth + 1);
-    Step { tokens: vec![token], outputs: vec![0], splits, bidirectional: false }
+    Step { tokens: vec![token], outputs: vec![0], splits }
 }
 
 /// By how much longer than evenly spread `cores` take for so many workgroups: the last ones may

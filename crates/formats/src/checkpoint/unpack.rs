@@ -2,8 +2,8 @@
 
 use super::read::damaged;
 use super::{Adjust, Checkpoint, Packing, Recipe, RowMap};
-use crate::safetensors::Dtype;
 use crate::{RawTensor, Source};
+use safetensors::Dtype;
 use std::borrow::Cow;
 use wisp_base::quant::decode;
 use wisp_base::{Error, Format, Result};
@@ -15,11 +15,7 @@ const AWQ_ORDER: [usize; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
 const MX_BLOCK: u64 = 32;
 
 /// Numbers of 64 bits, which no GPU has and no format: they are cast to f32.
-const DOUBLE: &str = "F64";
-
-fn is_float(dtype: Dtype) -> bool {
-    dtype.format().is_some() || dtype.name() == DOUBLE
-}
+const DOUBLE: Dtype = Dtype::F64;
 
 /// What is needed to read rows of one tensor.
 pub(super) struct Unpacker<'a> {
@@ -67,11 +63,11 @@ impl Packing {
     /// they are stored in; if there is one.
     pub fn keeps(&self, from: &RawTensor, map: &RowMap) -> Option<Format> {
         match self {
-            Self::Plain => from.dtype.format(),
+            Self::Plain => from.format(),
             Self::Scaled { rows, cols, .. } => {
                 let blocks = [Format::F8_E4M3_128, Format::F8_E4M3_32];
                 let alike = |format: &Format| {
-                    from.dtype.name() == "F8_E4M3"
+                    from.dtype == Dtype::F8_E4M3
                         && one_scale(from, map, format.block() as u64, (*rows, *cols))
                 };
                 blocks.into_iter().find(alike)
@@ -85,32 +81,32 @@ impl Packing {
     pub(super) fn bytes(&self, from: &RawTensor, numbers: u64) -> u64 {
         match self {
             Self::Mxfp4 { .. } => numbers / 2,
-            _ => numbers * from.dtype.bytes(),
+            _ => numbers * from.number_bytes(),
         }
     }
 
     /// What is wrong, if not all numbers of `map` are there.
     pub(super) fn check(&self, from: &RawTensor, map: &RowMap) -> Result<(), String> {
-        let is = |tensor: &RawTensor, names: &[&str], numbers: u64| {
-            names.contains(&tensor.dtype.name()) && tensor.numbers() == numbers
+        let is = |tensor: &RawTensor, types: &[Dtype], numbers: u64| {
+            types.contains(&tensor.dtype) && tensor.numbers() == numbers
         };
         let wide = from.shape.last().copied().unwrap_or(1).max(1);
         let high = from.numbers() / wide;
-        let floats = ["F64", "F32", "F16", "BF16"];
+        let floats = [DOUBLE, Dtype::F32, Dtype::F16, Dtype::BF16];
         let (numbers, good) = match self {
-            Self::Plain => (from.numbers(), is_float(from.dtype)),
+            Self::Plain => (from.numbers(), from.format().is_some() || from.dtype == DOUBLE),
             Self::Scaled { scale, rows, cols } => {
                 let blocks = high.div_ceil((*rows).max(1)) * wide.div_ceil((*cols).max(1));
-                let eight = from.dtype.bytes() == 1 && from.dtype.format().is_some();
+                let eight = from.number_bytes() == 1 && from.format().is_some();
                 (from.numbers(), eight && is(scale, &SCALE_TYPES, blocks))
             }
             Self::FourBit { scales, zeros, groups, group, awq, .. } => {
                 let (inputs, outputs) = if *awq { (high, wide * 8) } else { (high * 8, wide) };
                 let blocks = inputs.div_ceil((*group).max(1));
                 let fine = is(scales, &floats, blocks * outputs)
-                    && is(zeros, &["I32"], blocks * outputs.div_ceil(8))
-                    && groups.as_ref().is_none_or(|g| is(g, &["I32", "I64"], inputs))
-                    && from.dtype.name() == "I32"
+                    && is(zeros, &[Dtype::I32], blocks * outputs.div_ceil(8))
+                    && groups.as_ref().is_none_or(|g| is(g, &[Dtype::I32, Dtype::I64], inputs))
+                    && from.dtype == Dtype::I32
                     && outputs.is_multiple_of(8)
                     && map.cols == inputs
                     && map.step == 1;
@@ -120,15 +116,14 @@ impl Packing {
                 let numbers = from.numbers() * 2;
                 let whole =
                     [map.cols, map.start].iter().chain(&map.steps).all(|n| n % MX_BLOCK == 0);
-                let fine = from.dtype.name() == "U8" && is(scales, &["U8"], numbers / MX_BLOCK);
+                let fine = from.dtype == Dtype::U8 && is(scales, &[Dtype::U8], numbers / MX_BLOCK);
                 (numbers, fine && whole && map.step == 1)
             }
         };
         match (good, map.last()) {
             (false, _) => Err(format!(
                 "is stored as {} {:?} in a way that this version does not read",
-                from.dtype.name(),
-                from.shape
+                from.dtype, from.shape
             )),
             (true, Some(last)) if map.rows() == 0 || last < numbers => Ok(()),
             _ => Err(format!("has the shape {:?}, too small by config.json", from.shape)),
@@ -137,7 +132,7 @@ impl Packing {
 }
 
 /// What scales of 8-bit floats may be: floats, or powers of two.
-const SCALE_TYPES: [&str; 5] = ["F32", "F16", "BF16", "F8_E8M0", "U8"];
+const SCALE_TYPES: [Dtype; 5] = [Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F8_E8M0, Dtype::U8];
 
 /// Whether each `block` columns of all rows, from the first on, have one scale: of `rows` by
 /// `cols` numbers of the tensor, as it is stored.
@@ -174,12 +169,12 @@ async fn bytes(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<u8>> {
 
 async fn floats(source: &dyn Source, tensor: &RawTensor) -> Result<Vec<f32>> {
     let bytes = bytes(source, tensor).await?;
-    if tensor.dtype.bytes() == 1 {
+    if tensor.number_bytes() == 1 {
         // E8M0: powers of two.
         return Ok(bytes.into_iter().map(power).collect());
     }
     let mut numbers = vec![0.0; tensor.numbers() as usize];
-    decode_numbers(tensor.dtype, &bytes, &mut numbers)?;
+    decode_numbers(tensor, &bytes, &mut numbers)?;
     Ok(numbers)
 }
 
@@ -216,7 +211,7 @@ impl Checkpoint {
                     None => (0..map.cols).map(|at| (at / group.max(&1)) as u32).collect(),
                     Some(tensor) => {
                         let bytes = bytes(source, tensor).await?;
-                        let each = bytes.chunks_exact(tensor.dtype.bytes() as usize);
+                        let each = bytes.chunks_exact(tensor.number_bytes() as usize);
                         each.map(|n| n.first_chunk().map_or(0, |n| u32::from_le_bytes(*n)))
                             .collect()
                     }
@@ -258,7 +253,7 @@ impl Unpacker<'_> {
         encoded: Encoded<'_>,
         into: &mut Vec<u8>,
     ) -> Result<()> {
-        let same = self.from.dtype.format() == Some(recipe.format) && recipe.adjust == Adjust::None;
+        let same = self.from.format() == Some(recipe.format) && recipe.adjust == Adjust::None;
         match &self.kind {
             Kind::Plain if same => into.extend_from_slice(&self.stored(bytes, place)?),
             Kind::Scaled(scales) if recipe.format.block() > 1 && recipe.adjust == Adjust::None => {
@@ -294,7 +289,7 @@ impl Unpacker<'_> {
 
     /// The row's numbers as they are stored, one after the other. Those of 8 bits are finite.
     fn stored<'b>(&self, bytes: &'b [u8], place: u64) -> Result<Cow<'b, [u8]>> {
-        let each = self.from.dtype.bytes() as usize;
+        let each = self.from.number_bytes() as usize;
         let row: Cow<'_, [u8]> = if self.map.step == 1 {
             bytes.get(..self.map.cols as usize * each).ok_or_else(damaged)?.into()
         } else {
@@ -302,7 +297,7 @@ impl Unpacker<'_> {
             let all: Result<Vec<_>> = self.places(0).map(|at| one(at as usize)).collect();
             all?.concat().into()
         };
-        let least = match self.from.dtype.format() {
+        let least = match self.from.format() {
             Some(Format::F8_E4M3) => 0x7f,
             Some(Format::F8_E5M2) => 0x7c,
             _ => return Ok(row),
@@ -335,7 +330,7 @@ impl Unpacker<'_> {
             return (0..cols).map(one).collect();
         }
         let mut numbers = vec![0.0; cols as usize];
-        decode_numbers(self.from.dtype, &self.stored(bytes, place)?, &mut numbers)?;
+        decode_numbers(self.from, &self.stored(bytes, place)?, &mut numbers)?;
         if let Kind::Scaled(scales) = &self.kind {
             for (number, at) in numbers.iter_mut().zip(self.places(place)) {
                 *number *= scales.at(at)?;
@@ -405,17 +400,14 @@ fn nibble(words: &[u8], word: usize, lane: usize) -> Result<i32> {
     Ok(i32::from(byte >> (lane % 2 * 4) & 15))
 }
 
-/// Which of the project's formats a type of numbers is.
-fn float_format(dtype: Dtype) -> Result<Format> {
-    dtype.format().ok_or_else(|| {
-        Error::unsupported(format!("numbers of the type {} are not read", dtype.name()))
-    })
-}
-
-/// Numbers of one type as f32.
-fn decode_numbers(dtype: Dtype, bytes: &[u8], numbers: &mut [f32]) -> Result<()> {
-    if dtype.name() != DOUBLE {
-        return decode(float_format(dtype)?, bytes, numbers);
+/// Numbers of a tensor as f32.
+fn decode_numbers(tensor: &RawTensor, bytes: &[u8], numbers: &mut [f32]) -> Result<()> {
+    if let Some(format) = tensor.format() {
+        return decode(format, bytes, numbers);
+    }
+    if tensor.dtype != DOUBLE {
+        let what = format!("numbers of the type {} are not read", tensor.dtype);
+        return Err(Error::unsupported(what));
     }
     let doubles = bytes.as_chunks().0;
     if doubles.len() != numbers.len() {

@@ -10,7 +10,7 @@ pub enum FeedForward {
         /// Numbers between its products.
         intermediate_size: usize,
     },
-    /// A mixture of experts: [`DecoderConfig::experts`].
+    /// A mixture of experts: [`DecoderConfig::experts`](super::DecoderConfig::experts).
     Experts,
 }
 

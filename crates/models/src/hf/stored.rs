@@ -94,11 +94,11 @@ impl Stored {
         }
         let shape = from.shape.clone();
         let packing = match beside(".weight_scale_inv").or(beside(".weight_scale")) {
-            Some(scale) if name.ends_with(".weight") && from.dtype.bytes() == 1 => {
+            Some(scale) if name.ends_with(".weight") && from.number_bytes() == 1 => {
                 let (rows, cols) = scale_block(method, &shape, scale);
                 Packing::Scaled { scale: scale.clone(), rows, cols }
             }
-            None if from.dtype.bytes() == 1
+            None if from.number_bytes() == 1
                 && name.ends_with(".weight")
                 && setting("quant_method").is_some() =>
             {

@@ -156,7 +156,7 @@ impl DraftModel {
                 break submission;
             }
             let position = (tokens.len() + draft as usize - 1) as u32;
-            let drawn = StepToken { id: None, position, sequence: 0, long, draft: false };
+            let drawn = StepToken::causal(None, position, 0).with_long(long);
             let step = step(stepper, vec![drawn], true);
             stepper.submit(&step, Want::Tokens, |_, _| ()).await?;
         };
@@ -180,7 +180,6 @@ fn step(stepper: &Stepper, tokens: Vec<StepToken>, draws: bool) -> Step {
         outputs: if draws { vec![tokens.len() as u32 - 1] } else { Vec::new() },
         tokens,
         splits: splits(&stepper.target.tuning, last + 1),
-        bidirectional: false,
     }
 }
 

@@ -101,8 +101,8 @@ impl Engine {
             outputs: (0..tokens.len() as u32).collect(),
             tokens,
             splits: splits(&self.stepper.target.tuning, longest),
-            bidirectional: true,
-        };
+        }
+        .bidirectional();
         let hidden = match result {
             Ok(()) => self.stepper.logits(&step).await,
             Err(error) => Err(error),

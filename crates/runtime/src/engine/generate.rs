@@ -123,7 +123,7 @@ impl<'e, 'q> Generator<'e, 'q> {
     fn receive(&mut self) {
         while let Some(mut sequence) = self.queue.pop() {
             if sequence.cancel.is_cancelled() {
-                sequence.finish(FinishReason::Cancelled);
+                sequence.finish(FinishReason::Cancelled, None);
                 continue;
             }
             sequence.long = self.runner.stepper.decoder.is_long(sequence.reach(self.ctx));
@@ -292,7 +292,8 @@ fn finish(mut sequence: Sequence<Streamed<'_, '_>>, mut reason: FinishReason) {
     if stopped {
         reason = FinishReason::Stop;
     }
-    sequence.with_client(|streamed| streamed.client).finish(reason);
+    let stop = text.stop().map(str::to_owned);
+    sequence.with_client(|streamed| streamed.client).finish(reason, stop);
 }
 
 /// # Errors

@@ -89,8 +89,8 @@ impl Client<'_> {
 }
 
 impl Sequence<Client<'_>> {
-    /// Tells the sink of the end.
-    pub fn finish(mut self, finish: FinishReason) {
+    /// Tells the sink of the end. `stop`: the stop text that was it.
+    pub fn finish(mut self, finish: FinishReason, stop: Option<String>) {
         let ms = |from: Option<Instant>, to: Option<Instant>| {
             from.zip(to).map_or(0.0, |(from, to)| (to - from).as_secs_f64() * 1000.0)
         };
@@ -104,7 +104,7 @@ impl Sequence<Client<'_>> {
             accepted_draft_tokens: client.accepted_drafts,
         };
         let text = std::mem::take(&mut client.shown);
-        let _ = (client.sink)(Event::Done(Ok(Completion { tokens, text, finish, timings })));
+        let _ = (client.sink)(Event::Done(Ok(Completion { tokens, text, finish, stop, timings })));
     }
 
     /// Tells the sink what went wrong.
@@ -233,7 +233,7 @@ mod tests {
         assert!(sequence.client.tell(piece()).is_break());
         assert!(sequence.client.tell(piece()).is_break());
         assert_eq!(sequence.client.shown, "a");
-        sequence.finish(FinishReason::Cancelled);
+        sequence.finish(FinishReason::Cancelled, None);
         assert_eq!(*told.borrow(), [false, true]);
     }
 

@@ -45,7 +45,6 @@ impl<'e> Runner<'e> {
             tokens: planned.tokens.clone(),
             outputs: planned.outputs.clone(),
             splits: splits(&self.stepper.target.tuning, longest.unwrap_or(0)),
-            bidirectional: false,
         }
     }
 

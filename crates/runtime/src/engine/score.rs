@@ -116,8 +116,8 @@ impl Engine {
                 tokens: part.to_vec(),
                 outputs: outputs.collect(),
                 splits: splits(&self.stepper.target.tuning, end),
-                bidirectional,
             };
+            let step = if bidirectional { step.bidirectional() } else { step };
             rows(&self.stepper.logits(&step).await?);
         }
         Ok(())

@@ -11,6 +11,8 @@ pub struct Text<'a> {
     stream: Option<(&'a Tokenizer, Stream<'a>)>,
     stops: Vec<String>,
     held: Held,
+    /// The stop text that came.
+    stop: Option<usize>,
 }
 
 impl<'a> Text<'a> {
@@ -18,7 +20,7 @@ impl<'a> Text<'a> {
     pub fn new(tokenizer: Option<&'a Tokenizer>, stops: &[String], answer: &[u32]) -> Result<Self> {
         let stops = stops.iter().filter(|stop| !stop.is_empty()).cloned().collect();
         let stream = tokenizer.map(|tokenizer| (tokenizer, tokenizer.stream()));
-        let mut text = Self { stream, stops, held: Held::default() };
+        let mut text = Self { stream, stops, held: Held::default(), stop: None };
         for token in answer {
             text.push(*token)?;
         }
@@ -33,7 +35,18 @@ impl<'a> Text<'a> {
         if !self.stops.is_empty() && tokenizer.is_control(token) {
             self.held.hide(tokenizer.token_text(token).unwrap_or_default());
         }
-        Ok(self.held.take(&self.stops))
+        Ok(self.take())
+    }
+
+    /// The stop text that has come, if one has.
+    pub fn stop(&self) -> Option<&str> {
+        self.stop.and_then(|at| self.stops.get(at)).map(String::as_str)
+    }
+
+    fn take(&mut self) -> (String, bool) {
+        let (text, stop) = self.held.take(&self.stops);
+        self.stop = self.stop.or(stop);
+        (text, stop.is_some())
     }
 
     /// What is left to show at the end.
@@ -41,7 +54,7 @@ impl<'a> Text<'a> {
         if let Some((_, stream)) = &mut self.stream {
             self.held.text.push_str(&stream.finish());
         }
-        let (mut text, stopped) = self.held.take(&self.stops);
+        let (mut text, stopped) = self.take();
         if !stopped {
             text.push_str(&self.held.shown());
         }
@@ -83,17 +96,18 @@ impl Held {
             .fold(at, |at, range| at + if range.start <= at { range.len() } else { 0 })
     }
 
-    /// Takes out what can be shown now, and whether a stop text ends it.
-    fn take(&mut self, stops: &[String]) -> (String, bool) {
+    /// Takes out what can be shown now, and the stop text that ends it.
+    fn take(&mut self, stops: &[String]) -> (String, Option<usize>) {
         let mut found = first(&self.text, stops);
         let mut undecided = start_of_any(&self.text, stops);
         if !self.hidden.is_empty() {
             let shown = self.shown();
-            let place = |at: Option<usize>| at.map(|at| self.in_whole(at));
-            found = found.into_iter().chain(place(first(&shown, stops))).min();
-            undecided = undecided.into_iter().chain(place(start_of_any(&shown, stops))).min();
+            let also = first(&shown, stops).map(|(at, stop)| (self.in_whole(at), stop));
+            found = found.into_iter().chain(also).min();
+            let also = start_of_any(&shown, stops).map(|at| self.in_whole(at));
+            undecided = undecided.into_iter().chain(also).min();
         }
-        let end = found.or(undecided).unwrap_or(self.text.len());
+        let end = found.map(|(at, _)| at).or(undecided).unwrap_or(self.text.len());
         // Of a control token all is held back or nothing.
         let within = |range: &&Range<usize>| range.start < end && end < range.end;
         let end = self.hidden.iter().find(within).map_or(end, |range| range.start);
@@ -106,13 +120,14 @@ impl Held {
         if found.is_some() {
             *self = Self::default();
         }
-        (now.shown(), found.is_some())
+        (now.shown(), found.map(|(_, stop)| stop))
     }
 }
 
-/// Where the first stop text begins.
-fn first(text: &str, stops: &[String]) -> Option<usize> {
-    stops.iter().filter_map(|stop| text.find(stop.as_str())).min()
+/// Where the first stop text begins, and which it is.
+fn first(text: &str, stops: &[String]) -> Option<(usize, usize)> {
+    let places = stops.iter().enumerate();
+    places.filter_map(|(stop, words)| Some((text.find(words.as_str())?, stop))).min()
 }
 
 /// Where the end of `text` begins that a stop text may begin with.
@@ -136,7 +151,7 @@ mod tests {
             held.hide(control);
             let (piece, stopped) = held.take(&stops);
             pieces.push(piece);
-            if stopped {
+            if stopped.is_some() {
                 return (pieces, true);
             }
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wisp_base::{Error, Result};
 
-pub use prompt::Prompt;
+pub use prompt::{Prompt, rendered};
 
 /// How the next token is drawn. The order is llama.cpp's: logit bias and
 /// penalties, then top-k, top-p, min-p, then temperature.
@@ -150,6 +150,8 @@ pub struct Completion {
     pub text: String,
     /// Why it ended.
     pub finish: FinishReason,
+    /// The stop text that ended it, if one did.
+    pub stop: Option<String>,
     /// How long it took.
     pub timings: Timings,
 }

@@ -1,7 +1,7 @@
 //! What a request begins with, as callers have it, and the tokens that a model reads.
 
 use serde_json::Value;
-use wisp_base::Result;
+use wisp_base::{Error, Result};
 use wisp_tokenizer::Tokenizer;
 
 use crate::request::Request;
@@ -47,7 +47,7 @@ impl Prompt {
             Self::Text(text) => tokenizer?.encode(&text, true, true),
             Self::Chat { messages, tools } => {
                 let tokenizer = tokenizer?;
-                let text = tokenizer.chat()?.render(&messages, tools.as_ref(), true)?;
+                let text = rendered(tokenizer, &messages, tools.as_ref())?;
                 // A template writes special tokens itself, so that none are added.
                 tokenizer.encode(text.as_bytes(), false, true)
             }
@@ -67,6 +67,21 @@ impl Prompt {
     }
 }
 
+/// A conversation as the model's template writes it, ready for an answer.
+///
+/// # Errors
+/// A template that refuses the messages, or that leaves tools out.
+pub fn rendered(tokenizer: &Tokenizer, messages: &Value, tools: Option<&Value>) -> Result<String> {
+    let template = tokenizer.chat()?;
+    let text = template.render(messages, tools, true)?;
+    if tools.is_some() && text == template.render(messages, None, true)? {
+        let message = "the model's chat template knows no tools: leave them out, or take a model \
+                       that was trained with tools";
+        return Err(Error::unsupported(message));
+    }
+    Ok(text)
+}
+
 impl<P: Into<Prompt>> Request<P> {
     /// The request with its prompt as tokens, and with the stop texts that belong to the prompt.
     ///
@@ -84,7 +99,6 @@ impl<P: Into<Prompt>> Request<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wisp_base::Error;
 
     fn request(prompt: Prompt) -> Request<Prompt> {
         Request { prompt, max_tokens: 3, stop: vec!["x".into()], ..Request::default() }

@@ -362,14 +362,10 @@ impl<'b, C> Scheduler<'b, C> {
             planned.begin(slot, running);
             planned.outputs.push(planned.tokens.len() as u32);
             let position = running.position();
-            planned.tokens.push(StepToken {
-                // Unless it was seen already, only the device knows it.
-                id: running.sequence.tokens.get(position).copied(),
-                position: position as u32,
-                sequence: slot as u32,
-                long: running.blocks.long(),
-                draft: false,
-            });
+            // Unless it was seen already, only the device knows it.
+            let id = running.sequence.tokens.get(position).copied();
+            let token = StepToken::causal(id, position as u32, slot as u32);
+            planned.tokens.push(token.with_long(running.blocks.long()));
             // What is computed then ends a block.
             if (running.position() + 1).is_multiple_of(PAGE)
                 && running.snapshot.is_none()

@@ -236,7 +236,6 @@ impl Bench {
             tokens: StepToken::run(&vec![0; tokens], 0, 0).collect(),
             outputs: vec![0],
             splits: 1,
-            bidirectional: false,
         };
         gpu.write(&self.resources.shared.step, 0, bytemuck::cast_slice(&step.words()));
         let mut times = 1;

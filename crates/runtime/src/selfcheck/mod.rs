@@ -139,7 +139,8 @@ fn wanted(case: &Case, tape: &Tape, kv: KvType) -> bool {
     }
     if case.name.starts_with("attention") {
         // Encoders alone see both ways, and alone draw no tokens.
-        let bidirectional = case.steps.iter().any(|(step, _)| step.bidirectional);
+        let mut tokens = case.steps.iter().flat_map(|(step, _)| &step.tokens);
+        let bidirectional = tokens.any(|token| token.seen > token.position + 1);
         return case.kv == kv && (any || bidirectional != has(Some("sample")));
     }
     // A norm before a product is there for the product.
