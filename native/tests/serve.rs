@@ -98,6 +98,8 @@ fn a_response_can_be_gone_on_from() {
         (json!({"input": "a", "previous_response_id": last["id"]}), "is not known here"),
         (json!({"input": []}), "input is []"),
         (json!({"input": "a", "background": true}), "background is not supported"),
+        (json!({"input": "a", "include": ["message.output_text.logprobs"]}), "include is not"),
+        (json!({"input": "a", "stream_options": {"x": 1}}), "stream_options.x is not a field"),
         (json!({"input": [{"type": "item_reference", "id": "x"}]}), "input[0] is of type"),
         (json!({"input": "a", "text": {"format": {"type": "json_object"}}}), "text.format"),
         (json!({"input": "a", "tools": [{"type": "web_search"}]}), "functions only"),

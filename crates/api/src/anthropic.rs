@@ -13,7 +13,7 @@ use crate::writer::Writer;
 type Result<T> = std::result::Result<T, Refusal>;
 
 /// Fields that change nothing here.
-const IGNORED: [&str; 5] = ["metadata", "service_tier", "container", "betas", "inference_geo"];
+const IGNORED: [&str; 4] = ["metadata", "service_tier", "inference_geo", "cache_control"];
 
 /// A checked request for a message.
 #[derive(Debug, Clone)]
@@ -136,8 +136,8 @@ fn message(path: &str, value: Value, into: &mut Vec<Value>) -> Result<()> {
             ("thinking" | "redacted_thinking", "assistant") => {}
             (kind, role) => {
                 let message = format!(
-                    "{path} of a message of the {role} is of type {kind:?}; this version \
-                             takes text and tools only"
+                    "{path} of a message of the {role} is of type {kind:?}; this version takes \
+                     text and tools only"
                 );
                 return Err(Refusal::unsupported(&path, message));
             }

@@ -14,14 +14,13 @@ use crate::writer::Writer;
 type Result<T> = std::result::Result<T, Refusal>;
 
 /// Fields that change nothing here, and may be passed.
-const IGNORED: [&str; 7] = [
+const IGNORED: [&str; 6] = [
     "user",
     "metadata",
     "service_tier",
     "safety_identifier",
     "prompt_cache_key",
     "parallel_tool_calls",
-    "include",
 ];
 
 /// A checked request for a response.
@@ -91,7 +90,12 @@ impl ResponsesRequest {
             max_tokens,
             tools,
         };
-        fields.take("stream_options");
+        only(&mut fields, "include", &json!([]))?;
+        if let Some(mut options) = fields.object("stream_options")? {
+            // There is none to leave out.
+            options.flag("include_obfuscation")?;
+            options.end()?;
+        }
         for (name, _) in fields.rest() {
             if !IGNORED.contains(&name.as_str()) {
                 return Err(unknown(&name));

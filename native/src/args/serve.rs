@@ -7,9 +7,10 @@ use clap::Args;
 ///
 /// Requests are answered together, up to --parallel of a model at once, and share the computed
 /// beginnings of their prompts. OpenAI's paths: /v1/chat/completions, /v1/completions,
-/// /v1/embeddings, /v1/responses, /v1/models; Anthropic's: /v1/messages, /v1/messages/count_tokens; Ollama's:
-/// /api/chat, /api/generate, /api/embed, /api/tags, /api/show, /api/ps, /api/version; besides
-/// /tokenize, /detokenize, /apply-template, /health, /props and /metrics.
+/// /v1/embeddings, /v1/responses, /v1/models; Anthropic's: /v1/messages,
+/// /v1/messages/count_tokens; Ollama's: /api/chat, /api/generate, /api/embed, /api/tags,
+/// /api/show, /api/ps, /api/version; besides /tokenize, /detokenize, /apply-template, /health,
+/// /props and /metrics.
 ///
 /// Ctrl-C or SIGTERM ends it when the answers under way are ready, and a second one at once.
 #[derive(Debug, Args)]

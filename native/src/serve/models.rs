@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::http::StatusCode;
 use tokio::sync::Mutex as AsyncMutex;
@@ -33,6 +33,8 @@ pub struct Model {
     /// Loading holds it, so that a model is loaded once.
     load: AsyncMutex<()>,
     handle: Mutex<Option<Handle>>,
+    /// Of an encoder, once it was asked for.
+    embedding: OnceLock<Embedding>,
     /// Requests that wait or run.
     requests: Arc<AtomicUsize>,
     /// When it was last asked for, in requests to all models.
@@ -83,6 +85,7 @@ impl Models {
                 room: args.parallel.saturating_add(args.queue),
                 load: AsyncMutex::default(),
                 handle: Mutex::default(),
+                embedding: OnceLock::new(),
                 requests: Arc::default(),
                 used: AtomicU64::new(0),
             }));
@@ -96,9 +99,9 @@ impl Models {
         self.all[0].clone()
     }
 
-    /// Their names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.all.iter().map(|model| model.name.as_str())
+    /// All, in the order of the command line.
+    pub fn all(&self) -> &[Arc<Model>] {
+        &self.all
     }
 
     /// The model that a request names, or the only one where it names none.
@@ -112,7 +115,8 @@ impl Models {
             Some(name) => self.all.iter().find(|model| model.name == name),
         };
         found.cloned().ok_or_else(|| {
-            let here = self.names().collect::<Vec<_>>().join(", ");
+            let here: Vec<_> = self.all.iter().map(|model| model.name.as_str()).collect();
+            let here = here.join(", ");
             let message = match name {
                 None => format!("model is missing: name one of {here}"),
                 Some(_) => format!("there is no model of that name here: name one of {here}"),
@@ -243,8 +247,13 @@ impl Model {
     /// # Errors
     /// Its files do not say, or cannot be read.
     pub fn embedding(&self) -> Result<Embedding> {
+        // The header with its vocabulary is read once.
+        if let Some(known) = self.embedding.get() {
+            return Ok(*known);
+        }
         let (_, checkpoint) = engine::header(&self.spec)?;
-        Embedding::of(&checkpoint)
+        let read = Embedding::of(&checkpoint)?;
+        Ok(*self.embedding.get_or_init(|| read))
     }
 }
 

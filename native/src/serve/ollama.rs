@@ -25,15 +25,16 @@ fn rfc3339(time: SystemTime) -> String {
 }
 
 /// `/api/tags`
-pub async fn tags(server: &Server) -> Answered {
+pub async fn tags(server: &Server) -> Response {
     let mut all = Vec::new();
-    for name in server.models.names() {
-        let model = server.models.named(Some(name))?;
+    for model in server.models.all() {
+        let name = &model.name;
+        let model = model.clone();
         // One that is to be downloaded has no file yet.
         let known = blocking(move || described(&model)).await;
         all.push(known.unwrap_or_else(|_| json!({"name": name, "model": name})));
     }
-    Ok(json_of(&json!({ "models": all })))
+    json_of(&json!({ "models": all }))
 }
 
 /// `/api/ps`

@@ -11,6 +11,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use wisp_api::{Endpoint, OllamaEndpoint, Protocol};
 
@@ -26,24 +27,36 @@ const BODY_TIME: Duration = Duration::from_secs(60);
 
 type Shared = State<Arc<Server>>;
 
+/// What answers a request with a body.
+type Answer = fn(Arc<Server>, String) -> BoxFuture<'static, Result<Response, Failure>>;
+
+/// Paths that take a body.
+const POSTED: [(&str, Answer); 14] = {
+    macro_rules! at {
+        ($path:literal, $server:ident, $body:ident, $answered:expr) => {
+            ($path, |$server, $body| Box::pin(async move { $answered.await }))
+        };
+    }
+    [
+        at!("/v1/chat/completions", s, body, generate::openai(s, Endpoint::Chat, &body)),
+        at!("/v1/completions", s, body, generate::openai(s, Endpoint::Completions, &body)),
+        at!("/v1/embeddings", s, body, texts::embeddings(&s, &body)),
+        at!("/v1/responses", s, body, generate::responses(s, &body)),
+        at!("/v1/messages", s, body, generate::messages(s, &body)),
+        at!("/v1/messages/count_tokens", s, body, texts::count_tokens(&s, &body)),
+        at!("/api/chat", s, body, generate::ollama(s, OllamaEndpoint::Chat, &body)),
+        at!("/api/generate", s, body, generate::ollama(s, OllamaEndpoint::Generate, &body)),
+        at!("/api/embed", s, body, ollama::embed(&s, &body, false)),
+        at!("/api/embeddings", s, body, ollama::embed(&s, &body, true)),
+        at!("/api/show", s, body, ollama::show(&s, &body)),
+        at!("/tokenize", s, body, texts::tokenize(&s, &body)),
+        at!("/detokenize", s, body, texts::detokenize(&s, &body)),
+        at!("/apply-template", s, body, texts::apply_template(&s, &body)),
+    ]
+};
+
 /// All routes, behind [`access::guard`].
 pub fn router(server: Arc<Server>) -> Router {
-    let posted = [
-        "/v1/chat/completions",
-        "/v1/completions",
-        "/v1/embeddings",
-        "/v1/responses",
-        "/v1/messages",
-        "/v1/messages/count_tokens",
-        "/api/chat",
-        "/api/generate",
-        "/api/embed",
-        "/api/embeddings",
-        "/api/show",
-        "/tokenize",
-        "/detokenize",
-        "/apply-template",
-    ];
     let routes = Router::new()
         // Where clients of Ollama look first.
         .route("/", get(async || "wisp is running\n"))
@@ -55,8 +68,16 @@ pub fn router(server: Arc<Server>) -> Router {
         .route("/api/version", get(async || json_of(&json!({"version": VERSION}))))
         .route("/props", get(props))
         .route("/metrics", get(metrics));
-    let routes = posted.iter().fold(routes, |routes, path| routes.route(path, post(answer)));
-    routes
+    let posted = |(path, with): (&'static str, Answer)| {
+        let answer = async move |State(server): Shared, request: Request| {
+            answer(server, request, with).await
+        };
+        (path, post(answer))
+    };
+    POSTED
+        .map(posted)
+        .into_iter()
+        .fold(routes, |routes, (path, answer)| routes.route(path, answer))
         .fallback(async |uri: Uri| {
             let message = "there is nothing at this path: see `wisp serve --help`";
             Failure::new(StatusCode::NOT_FOUND, "not_found", message)
@@ -74,33 +95,13 @@ pub fn router(server: Arc<Server>) -> Router {
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A request with a body.
-async fn answer(State(server): Shared, request: Request) -> Response {
-    let path = request.uri().path().to_owned();
-    let protocol = Protocol::of(&path);
+async fn answer(server: Arc<Server>, request: Request, with: Answer) -> Response {
+    let protocol = Protocol::of(request.uri().path());
     let answered = match read(request.into_body()).await {
-        Ok(body) => posted(server, &path, &body).await,
+        Ok(body) => with(server, body).await,
         Err(failure) => Err(failure),
     };
     answered.unwrap_or_else(|failure| failure.response(protocol))
-}
-
-async fn posted(server: Arc<Server>, path: &str, body: &str) -> Result<Response, Failure> {
-    match path {
-        "/v1/chat/completions" => generate::openai(server, Endpoint::Chat, body).await,
-        "/v1/completions" => generate::openai(server, Endpoint::Completions, body).await,
-        "/v1/embeddings" => texts::embeddings(&server, body).await,
-        "/v1/responses" => generate::responses(server, body).await,
-        "/v1/messages" => generate::messages(server, body).await,
-        "/v1/messages/count_tokens" => texts::count_tokens(&server, body).await,
-        "/api/chat" => generate::ollama(server, OllamaEndpoint::Chat, body).await,
-        "/api/generate" => generate::ollama(server, OllamaEndpoint::Generate, body).await,
-        "/api/embed" => ollama::embed(&server, body, false).await,
-        "/api/embeddings" => ollama::embed(&server, body, true).await,
-        "/api/show" => ollama::show(&server, body).await,
-        "/tokenize" => texts::tokenize(&server, body).await,
-        "/detokenize" => texts::detokenize(&server, body).await,
-        _ => texts::apply_template(&server, body).await,
-    }
 }
 
 /// A body as text.
@@ -142,7 +143,7 @@ async fn health(State(server): Shared) -> Response {
 }
 
 async fn models(State(server): Shared) -> Response {
-    let data: Vec<Value> = server.models.names().map(described).collect();
+    let data: Vec<Value> = server.models.all().iter().map(|model| described(&model.name)).collect();
     json_of(&json!({ "object": "list", "data": data }))
 }
 
@@ -160,7 +161,7 @@ fn described(name: &str) -> Value {
 }
 
 async fn tags(State(server): Shared) -> Response {
-    ollama::tags(&server).await.unwrap_or_else(|failure| failure.response(Protocol::Ollama))
+    ollama::tags(&server).await
 }
 
 /// What is known of the models that are loaded.
